@@ -1,0 +1,137 @@
+"""The launcher's command line and environment."""
+
+import argparse
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+from servers import __version__, limits
+from servers.registry import MODELS
+
+_EPILOG = """\
+Every flag may come from the environment instead: --http-port from SERVERS_HTTP_PORT, and so on.
+The command line comes first.
+
+HTTP/1.1:  GET /  GET /json  GET /wait?ms=50  GET /cpu?n=100000  GET /hash?kib=1024
+           GET /bytes?n=1000000  POST /echo  GET /healthz  GET /metrics[?memory=pss]
+Echo:      every byte comes back, in order; after your FIN the rest, then FIN
+
+When it is listening it prints one line on standard output:
+  listening model=gevent http=127.0.0.1:8000 echo=127.0.0.1:7000 pid=4711
+All else goes to standard error. SIGTERM or SIGINT: stop accepting, answer what is in flight,
+exit 0; a second one ends it at once with 1. Usage errors exit with 2, start-up failures with 3.
+
+examples:
+  python -m servers gevent
+  python -m servers uvloop --bind 0.0.0.0 --http-port 8080 --echo-port off
+  curl http://127.0.0.1:8000/wait?ms=50
+"""
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """What was asked for; a port of None leaves its protocol out, 0 picks a free one."""
+
+    model: str
+    bind: str
+    http_port: int | None
+    echo_port: int | None
+    backlog: int
+    max_body_size: int
+    timeout_keep_alive: float
+    timeout_echo_idle: float
+    timeout_graceful_shutdown: float
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Say in one line what was wrong and where the way out is; exit with 2."""
+        self.exit(2, f"{self.prog}: {message}; run: {self.prog} --help\n")
+
+
+class _List(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        width = max(map(len, MODELS))
+        parser.exit(0, "".join(f"{name:{width}}  {MODELS[name].summary}\n" for name in MODELS))
+
+
+def parse(argv: Sequence[str] | None) -> Arguments:
+    """Return the arguments; exits with 0 after --help, --list and --version, with 2 if wrong."""
+    parser = _Parser(
+        prog="python -m servers",
+        description="Serve echo and HTTP/1.1 with one concurrency model.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("model", choices=MODELS, metavar="MODEL", help=", ".join(MODELS))
+    parser.add_argument(
+        "--list", action=_List, nargs=0, default=argparse.SUPPRESS, help="say of each model who waits, and at what cost"
+    )
+    parser.add_argument("--version", action="version", version=f"servers {__version__}")
+
+    def option(flag: str, metavar: str, default: object, type_: Callable[[str], object], help_: str) -> None:
+        name = "SERVERS_" + flag.strip("-").replace("-", "_").upper()
+        parser.add_argument(
+            flag,
+            metavar=metavar,
+            default=os.environ.get(name, str(default)),  # a string, so that type_ checks it too
+            type=type_,
+            help=f"{help_} (default: {default})",
+        )
+
+    option("--bind", "ADDRESS", "127.0.0.1", str, "address to listen on")
+    option("--http-port", "PORT", 8000, _port, "0 picks a free port, 'off' leaves HTTP out")
+    option("--echo-port", "PORT", 7000, _port, "0 picks a free port, 'off' leaves echo out")
+    option(
+        "--backlog", "N", limits.BACKLOG, _count(1), "connections the kernel queues before accept"
+    )
+    option(
+        "--max-body-size", "BYTES", limits.BODY_BYTES_MAX, _count(0),
+        "largest request body; a larger one gets 413",
+    )  # fmt: skip
+    option(
+        "--timeout-keep-alive", "S", limits.KEEP_ALIVE_TIMEOUT_S, _seconds,
+        "silence allowed before and between HTTP requests",
+    )  # fmt: skip
+    option(
+        "--timeout-echo-idle", "S", limits.ECHO_IDLE_TIMEOUT_S, _seconds,
+        "silence allowed on an echo connection",
+    )  # fmt: skip
+    option(
+        "--timeout-graceful-shutdown", "S", limits.GRACEFUL_SHUTDOWN_TIMEOUT_S, _seconds,
+        "from SIGTERM to exit, at the most",
+    )  # fmt: skip
+    arguments = Arguments(**vars(parser.parse_args(argv)))
+    if arguments.http_port is None and arguments.echo_port is None:
+        parser.error("expected at least one protocol, got --http-port off and --echo-port off")
+    return arguments
+
+
+def _port(text: str) -> int | None:
+    if text == "off":
+        return None
+    if not text.isascii() or not text.isdigit() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"expected 0 to 65535 or 'off', got {text!r}")
+    return int(text)
+
+
+def _count(minimum: int) -> Callable[[str], int]:
+    def parse_count(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or not minimum <= int(text) <= 2**31 - 1:
+            raise argparse.ArgumentTypeError(
+                f"expected a whole number from {minimum} to {2**31 - 1}, got {text!r}"
+            )
+        return int(text)
+
+    return parse_count
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:  # not a number at all
+        seconds = -1.0
+    if not 0 < seconds <= 86400:
+        raise argparse.ArgumentTypeError(f"expected seconds, above 0 to 86400, got {text!r}")
+    return seconds

@@ -1,0 +1,140 @@
+"""Accept and serve, for every model that waits by blocking.
+
+What blocks is the model's affair: a process, a thread, or a greenlet that merely seems to.
+"""
+
+import select
+import socket
+import time
+from collections.abc import Callable, Sequence
+
+from servers import limits
+from servers.accepting import BackOff, NobodyToServe, accept, refuse
+from servers.connection import Awaiting, Connection, Tally, Wait
+from servers.counters import RECEIVED_BYTES, RESETS, SENT_BYTES, Counters
+from servers.listeners import Listener
+from servers.shutdown import Shutdown
+
+
+class Peer:
+    """A client: its socket, what is spoken with it, and its counts."""
+
+    __slots__ = ("connection", "idle_timeout_s", "seen_bytes", "seen_s", "sock", "tally")
+
+    def __init__(self, sock: socket.socket, listener: Listener, tally: Tally) -> None:
+        self.sock = sock
+        self.connection: Connection = listener.connect(tally)
+        self.tally = tally
+        self.idle_timeout_s = listener.idle_timeout_s
+        self.seen_bytes = -1
+        self.seen_s = 0.0
+
+
+def serve_peer(peer: Peer) -> None:
+    """Serve one client to the end: the handler of every blocking model, word for word."""
+    sock, connection, tally = peer.sock, peer.connection, peer.tally
+    try:
+        data = b"?"
+        while not connection.closed:
+            try:
+                data = sock.recv(limits.RECV_BYTES)
+            except (BlockingIOError, TimeoutError):  # silent for longer than the model allows
+                steps = connection.timed_out()
+            else:
+                tally[RECEIVED_BYTES] += len(data)
+                steps = connection.receive_data(data)
+            for step in steps:
+                if type(step) is Wait:
+                    time.sleep(step.seconds)
+                    continue
+                sent = sock.send(step)  # nearly always all of it, without sendall()'s bookkeeping
+                if sent < len(step):
+                    sock.sendall(memoryview(step)[sent:])
+                tally[SENT_BYTES] += len(step)
+        if data:
+            linger(sock)
+    except OSError:  # reset by the peer: there is nobody left to answer
+        tally[RESETS] += 1
+    finally:
+        sock.close()
+
+
+def linger(sock: socket.socket) -> None:
+    """Close in a way that lets the peer read our last words (RFC 9112 section 9.6).
+
+    To close with bytes unread would make the kernel send a reset, which destroys them.
+    """
+    sock.shutdown(socket.SHUT_WR)
+    sock.settimeout(limits.LINGER_S)
+    give_up_s = time.monotonic() + limits.LINGER_S
+    left_bytes = limits.LINGER_BYTES_MAX
+    try:
+        while left_bytes > 0 and time.monotonic() < give_up_s:
+            data = sock.recv(limits.RECV_BYTES)
+            if not data:
+                break
+            left_bytes -= len(data)
+    except TimeoutError:  # the peer neither sends nor closes: it has had its time
+        return
+
+
+def accept_until_shutdown(
+    listeners: Sequence[Listener],
+    counters: Counters,
+    shutdown: Shutdown,
+    start: Callable[[socket.socket, Listener], None],
+    wake: Callable[[], None] = lambda: None,
+) -> None:
+    """Hand every client to ``start``, until a shutdown is requested; then stop listening.
+
+    Args:
+        start: Begins to serve a client and returns at once; raises NobodyToServe.
+        wake: Called when the shutdown's descriptor, not a client, has woken the loop.
+    """
+    by_fd = {listener.sock.fileno(): listener for listener in listeners}
+    everything, only_shutdown = select.poll(), select.poll()
+    for fd in by_fd:
+        everything.register(fd, select.POLLIN)
+    everything.register(shutdown.fd, select.POLLIN)
+    only_shutdown.register(shutdown.fd, select.POLLIN)
+    back_off = BackOff()
+    while not shutdown.requested:
+        if back_off.delay_s:
+            ready = [*by_fd, *(fd for fd, _ in only_shutdown.poll(back_off.delay_s * 1000))]
+        else:
+            ready = [fd for fd, _ in everything.poll()]
+        for fd in ready:
+            if fd == shutdown.fd:
+                shutdown.clear_wake()
+                wake()
+                continue
+            listener = by_fd[fd]
+            for sock in accept(listener, counters, back_off):
+                try:
+                    start(sock, listener)
+                except NobodyToServe as nobody:
+                    refuse(sock, listener, counters)
+                    back_off.begin(str(nobody))
+                    break
+    for listener in listeners:
+        listener.sock.close()
+
+
+def drain(peers: set[Peer], shutdown: Shutdown) -> None:
+    """Let what is in flight finish, end what is idle, and wait for it, but not beyond grace_s."""
+    give_up_s = time.monotonic() + shutdown.grace_s
+    for peer in list(peers):
+        close_if_idle(peer)
+    while peers and time.monotonic() < give_up_s:
+        time.sleep(0.01)
+
+
+def close_if_idle(peer: Peer) -> None:
+    """Tell a connection that the server stops, and wake whoever waits for an idle one."""
+    peer.connection.drain()
+    if peer.connection.awaiting is Awaiting.IDLE:
+        try:
+            # recv() first returns what has arrived already, then b"".
+            peer.sock.shutdown(socket.SHUT_RD)
+        except OSError:  # the peer has gone by itself in the meantime
+            return

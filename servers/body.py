@@ -1,0 +1,154 @@
+"""A request's body: how many bytes it still wants, and the content so far (RFC 9112 section 6).
+
+Both kinds take the buffer and a position in it and return the position they have reached.
+"""
+
+import re
+
+from servers import limits
+from servers.head import NEVER_VALID, HeadParser, Refused
+
+_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_QUOTED = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*"'
+_EXTENSION = rb"[ \t]*;[ \t]*%b(?:[ \t]*=[ \t]*(?:%b|%b))?" % (_TOKEN, _TOKEN, _QUOTED)
+_CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})((?:%b)*)\r\n" % _EXTENSION)
+_CHUNK_SIZE_BEGUN = re.compile(rb"[0-9A-Fa-f]{1,16}(?:\r?|[ \t;].*)", re.DOTALL)
+_SIZE_DIGITS_MAX = 16
+
+
+class SizedBody:
+    """A body of Content-Length bytes."""
+
+    __slots__ = ("_missing", "complete", "content")
+
+    def __init__(self, length: int) -> None:
+        self._missing = length
+        self.content = bytearray()
+        self.complete = False
+
+    def feed(self, data: bytes, position: int) -> int:
+        """Take what belongs to this body; never refuses."""
+        part = data[position : position + self._missing]
+        self.content += part
+        self._missing -= len(part)
+        self.complete = not self._missing
+        return position + len(part)
+
+
+class ChunkedBody:
+    """A body in chunks, with extensions and trailers checked and passed over.
+
+    Args:
+        parser: Reads the trailer section.
+        bytes_max: More content is refused with 413, at the chunk that announces it.
+    """
+
+    __slots__ = (
+        "_bytes_max",
+        "_data_missing",
+        "_extension_bytes",
+        "_in_trailers",
+        "_parser",
+        "_scanned",
+        "complete",
+        "content",
+    )
+
+    def __init__(self, parser: HeadParser, bytes_max: int) -> None:
+        self._parser = parser
+        self._bytes_max = bytes_max
+        self._extension_bytes = 0
+        self._data_missing = 0  # of the current chunk, its CRLF included
+        self._in_trailers = False
+        self._scanned = 0  # bytes of an unfinished line already found free of controls
+        self.content = bytearray()
+        self.complete = False
+
+    def feed(self, data: bytes, position: int) -> int:
+        """Take whole lines and any part of a chunk's data.
+
+        Raises:
+            Refused: 400 for bad framing; 413 and 431 where a limit is passed.
+        """
+        end = len(data)
+        while position < end and not self.complete:
+            if self._data_missing:
+                position = self._feed_data(data, position)
+            elif self._in_trailers:
+                reached = self._feed_trailers(data, position)
+                if reached == position:
+                    break
+                position = reached
+            else:
+                line = _CHUNK_SIZE.match(data, position)
+                if line is None:
+                    self._check_unfinished_size(data, position)
+                    break
+                self._begin_chunk(line)
+                position = line.end()
+        return position
+
+    def _begin_chunk(self, line: re.Match[bytes]) -> None:
+        self._scanned = 0
+        self._extension_bytes += len(line[2])
+        if self._extension_bytes > limits.CHUNK_EXTENSION_BYTES_MAX:
+            raise _extensions_too_long()
+        size = int(line[1], 16)
+        if len(self.content) + size > self._bytes_max:
+            raise Refused(413, f"expected no more than {self._bytes_max} bytes of content")
+        if size:
+            self._data_missing = size + 2
+        else:
+            self._in_trailers = True
+
+    def _feed_data(self, data: bytes, position: int) -> int:
+        take = min(self._data_missing, len(data) - position)
+        content = min(take, max(self._data_missing - 2, 0))
+        self.content += data[position : position + content]
+        end_of_chunk = data[position + content : position + take]
+        if end_of_chunk:
+            # What comes after the data is CR, then LF, and nothing else.
+            expected = b"\r\n"[2 - (self._data_missing - content) :]
+            if not expected.startswith(end_of_chunk):
+                raise Refused(400, "expected CRLF after a chunk")
+        self._data_missing -= take
+        return position + take
+
+    def _check_unfinished_size(self, data: bytes, position: int) -> None:
+        """Refuse a chunk-size line that is wrong or too long; else wait for the rest of it."""
+        allowed = (
+            _SIZE_DIGITS_MAX + 2 + limits.CHUNK_EXTENSION_BYTES_MAX - self._extension_bytes
+        )
+        start = data[position : position + allowed]
+        if (
+            b"\r\n" in start
+            or not _CHUNK_SIZE_BEGUN.fullmatch(start)
+            or NEVER_VALID.search(start, self._scanned)
+        ):
+            raise Refused(400, "malformed chunk size")
+        if len(start) == allowed:
+            raise _extensions_too_long()
+        self._scanned = max(len(start) - 1, 0)
+
+    def _feed_trailers(self, data: bytes, position: int) -> int:
+        if data.startswith(b"\r\n", position):
+            self.complete = True
+            return position + 2
+        end = data.find(b"\r\n\r\n", position, position + limits.HEAD_BYTES_MAX)
+        start = data[position : position + limits.HEAD_BYTES_MAX]
+        if end >= 0:
+            self._parser.trailers(data[position : end + 4])
+            self.complete = True
+            return end + 4
+        if NEVER_VALID.search(start, self._scanned):
+            raise Refused(400, "control character in the trailer section")
+        if len(start) == limits.HEAD_BYTES_MAX:
+            raise Refused(431, f"expected no more than {limits.HEAD_BYTES_MAX} bytes of trailers")
+        self._scanned = max(len(start) - 1, 0)
+        return position
+
+
+def _extensions_too_long() -> Refused:
+    return Refused(
+        413, f"expected no more than {limits.CHUNK_EXTENSION_BYTES_MAX} bytes of chunk extensions"
+    )

@@ -1,0 +1,235 @@
+"""Accept and serve, for every model that is called back by an event loop."""
+
+import asyncio
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from typing import cast
+
+from servers import limits
+from servers.accepting import BackOff, accept
+from servers.connection import Step, Wait
+from servers.counters import RECEIVED_BYTES, RESETS, SENT_BYTES, Counters
+from servers.listeners import Listener
+from servers.shutdown import Shutdown
+from servers.silence import overdue, sweep_interval_s
+
+
+class Peer(asyncio.Protocol):
+    """One client: carries out its connection's steps, as fast as the client takes them.
+
+    While steps are left nothing is read, so the client's own window holds it back.
+    """
+
+    __slots__ = (
+        "_counters", "_early", "_eof", "_linger_bytes", "_loop", "_peers", "_reading", "_steps",
+        "_timer", "_writable", "connection", "idle_timeout_s", "seen_bytes", "seen_s", "tally", "transport",
+    )  # fmt: skip
+
+    transport: asyncio.Transport
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        listener: Listener,
+        counters: Counters,
+        peers: "set[Peer]",
+    ) -> None:
+        self.tally = counters.open(listener.index)
+        self.connection = listener.connect(self.tally)
+        self.idle_timeout_s = listener.idle_timeout_s
+        self.seen_bytes = -1
+        self.seen_s = 0.0
+        self._loop = loop
+        self._counters = counters
+        self._peers = peers
+        self._steps: Iterator[Step] | None = None  # those still to be carried out
+        self._timer: asyncio.TimerHandle | None = None  # a Wait, or the end of the lingering
+        self._reading = True
+        self._writable = True
+        self._early = b""  # what a loop hands over although reading is paused
+        self._eof = False
+        self._linger_bytes: int | None = None  # how much more is read once all has been said
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The client is there (called by the loop)."""
+        self.transport = cast(asyncio.Transport, transport)
+        self._peers.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes are there (called by the loop)."""
+        self.tally[RECEIVED_BYTES] += len(data)
+        if self._linger_bytes is not None:
+            self._linger_bytes -= len(data)
+            if self._linger_bytes < 0:
+                self.transport.abort()
+        elif self._steps is not None:
+            self._early += data
+        else:
+            self._steps = self.connection.receive_data(data)
+            self._advance()
+
+    def eof_received(self) -> bool:
+        """The client has stopped sending (called by the loop); it may well go on reading."""
+        self._eof = True
+        if self._linger_bytes is not None:
+            return False  # both sides have said all: the loop closes
+        if self._steps is None:
+            self._steps = self.connection.receive_data(b"")
+            self._advance()
+        return True
+
+    def pause_writing(self) -> None:
+        """The client does not keep up (called by the loop)."""
+        self._writable = False
+
+    def resume_writing(self) -> None:
+        """The client has caught up (called by the loop)."""
+        self._writable = True
+        if self._timer is None:
+            self._advance()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client is gone (called by the loop)."""
+        if exc is not None:  # reset by the peer
+            self.tally[RESETS] += 1
+        if self._timer is not None:
+            self._timer.cancel()
+        self._steps = None
+        self._linger_bytes = 0
+        self._peers.discard(self)
+        self._counters.close(self.tally)
+
+    def time_out(self) -> None:
+        """End a client that has been silent for too long."""
+        self._steps = self.connection.timed_out()
+        self._advance()
+
+    def drain(self) -> None:
+        """Let what is in flight finish; end an idle client."""
+        self.connection.drain()
+        if self._steps is None and self.connection.closed and self._linger_bytes is None:
+            self.transport.close()
+
+    def _advance(self) -> None:
+        """Carry out steps until one has to be waited for."""
+        if self._steps is None:
+            return
+        for step in self._steps:
+            if type(step) is Wait:
+                self._pause_reading()
+                self._timer = self._loop.call_later(step.seconds, self._waited)
+                return
+            self.transport.write(step)
+            self.tally[SENT_BYTES] += len(step)
+            if not self._writable:
+                self._pause_reading()
+                return
+        self._steps = None
+        if self.connection.closed:
+            self._finish()
+        elif self._early or self._eof:
+            data, self._early = self._early, b""
+            self._steps = self.connection.receive_data(data)
+            self._advance()
+        elif not self._reading:
+            self._reading = True
+            self.transport.resume_reading()
+
+    def _pause_reading(self) -> None:
+        if self._reading:
+            self._reading = False
+            self.transport.pause_reading()
+
+    def _waited(self) -> None:
+        self._timer = None
+        if self._writable:
+            self._advance()
+
+    def _finish(self) -> None:
+        """Close in a way that lets the client read our last words (RFC 9112 section 9.6).
+
+        To close with bytes unread would make the kernel send a reset, which destroys them.
+        """
+        if self._eof:
+            self.transport.close()
+            return
+        self._linger_bytes = limits.LINGER_BYTES_MAX
+        self.transport.write_eof()
+        self._timer = self._loop.call_later(limits.LINGER_S, self._lingered)
+        if not self._reading:
+            self._reading = True
+            self.transport.resume_reading()
+
+    def _lingered(self) -> None:
+        if self.transport.get_write_buffer_size():  # it has not been told everything yet
+            self._timer = self._loop.call_later(limits.LINGER_S, self._lingered)
+        else:
+            self.transport.abort()
+
+
+async def serve(
+    listeners: Sequence[Listener], counters: Counters, shutdown: Shutdown
+) -> None:
+    """Serve until the shutdown is requested and drained."""
+    loop = asyncio.get_running_loop()
+    peers: set[Peer] = set()
+    starting: set[asyncio.Task[object]] = set()
+    back_off = BackOff()
+
+    def watch() -> None:
+        for listener in listeners:
+            loop.add_reader(listener.sock, take, listener)
+
+    def take(listener: Listener) -> None:
+        # Not create_server(): at the descriptor limit asyncio's retries multiply (cpython#151615)
+        # and libuv closes the clients that wait.
+        for sock in accept(listener, counters, back_off):
+            peer = Peer(loop, listener, counters, peers)
+            task = loop.create_task(begin(peer, sock))
+            starting.add(task)
+            task.add_done_callback(starting.discard)
+        if back_off.delay_s:
+            ignore()
+            loop.call_later(back_off.delay_s, retry)
+
+    async def begin(peer: Peer, sock: socket.socket) -> None:
+        try:
+            await loop.connect_accepted_socket(lambda: peer, sock)
+        except OSError as error:  # gone already
+            sock.close()
+            peer.connection_lost(error)
+
+    def retry() -> None:
+        if not shutdown.requested:
+            watch()
+
+    def ignore() -> None:
+        for listener in listeners:
+            loop.remove_reader(listener.sock)
+
+    def sweep() -> None:
+        for peer in overdue(peers, time.monotonic()):
+            peer.time_out()
+        loop.call_later(interval_s, sweep)
+
+    requested = asyncio.Event()
+    loop.add_reader(shutdown.fd, requested.set)
+    interval_s = sweep_interval_s([listener.idle_timeout_s for listener in listeners])
+    loop.call_later(interval_s, sweep)
+    watch()
+    await requested.wait()
+
+    give_up_s = time.monotonic() + shutdown.grace_s
+    loop.remove_reader(shutdown.fd)
+    ignore()
+    for listener in listeners:
+        listener.sock.close()
+    if starting:
+        await asyncio.wait(starting)
+    for peer in list(peers):
+        peer.drain()
+    while peers and time.monotonic() < give_up_s:
+        await asyncio.sleep(0.01)
+    for peer in list(peers):
+        peer.transport.abort()

@@ -1,0 +1,37 @@
+"""One event loop for all connections: asyncio's, written in Python, or uvloop, written in C.
+
+epoll says which sockets are ready -> the loop calls back -> each callback does what it can at
+once and returns. A wait is a timer; nobody ever blocks.
+
+Cost of an idle connection: a few objects. Nothing runs beside anything else: a callback that
+computes stops all the others.
+"""
+
+import asyncio
+import gc
+from collections.abc import Sequence
+
+from servers.callbacks import serve
+from servers.counters import Counters
+from servers.listeners import Listener
+from servers.shutdown import Shutdown
+
+
+def serve_asyncio(
+    listeners: Sequence[Listener], counters: Counters, shutdown: Shutdown
+) -> None:
+    """Serve with asyncio's own loop until the shutdown is requested and drained."""
+    gc.freeze()
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        runner.run(serve(listeners, counters, shutdown))
+
+
+def serve_uvloop(
+    listeners: Sequence[Listener], counters: Counters, shutdown: Shutdown
+) -> None:
+    """Serve with uvloop until the shutdown is requested and drained."""
+    import uvloop  # here, so that asyncio's model neither needs nor loads it
+
+    gc.freeze()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve(listeners, counters, shutdown))

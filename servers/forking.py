@@ -1,0 +1,62 @@
+"""A process per connection.
+
+accept -> fork -> the child blocks in recv(), and the kernel runs another; the parent goes back
+to accept() and buries the children that have finished.
+
+Cost of an idle connection: a process (about 1 MB of its own). Nothing is shared: a child that
+computes holds no lock of the others, and one that dies takes only its own client with it.
+"""
+
+import gc
+import os
+import signal
+import socket
+from collections.abc import Sequence
+
+from servers.accepting import NobodyToServe
+from servers.blocking import Peer, accept_until_shutdown, close_if_idle, serve_peer
+from servers.children import Children, exit_status
+from servers.counters import Counters
+from servers.kernel import die_with_parent, set_receive_timeout
+from servers.listeners import Listener
+from servers.shutdown import STOP_SIGNALS, Shutdown
+
+
+def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shutdown) -> None:
+    """Serve until the shutdown is requested and drained."""
+    children = Children(counters)
+    parent = os.getpid()
+
+    def start(sock: socket.socket, listener: Listener) -> None:
+        tally = counters.open(listener.index)
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)  # until the child has its handler
+        try:
+            pid = os.fork()
+            if pid == 0:
+                with exit_status():  # whatever happens, the child never gets past this line
+                    run(Peer(sock, listener, tally))
+            children.add(pid, tally)
+            sock.close()
+        except OSError as error:  # RLIMIT_NPROC, pid_max, the cgroup's pids.max, or memory
+            counters.close(tally)
+            raise NobodyToServe(f"no process left at {len(children)} connections") from error
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+
+    def run(peer: Peer) -> None:
+        die_with_parent()
+        if os.getppid() != parent:  # it died before it could take us along
+            return
+        for listener in listeners:
+            listener.sock.close()
+        shutdown.in_child(lambda: close_if_idle(peer))
+        serve_peer(peer)
+
+    for listener in listeners:
+        # One system call for a read and its deadline; settimeout() would make it two.
+        set_receive_timeout(listener.sock, listener.idle_timeout_s)
+    gc.collect()
+    gc.freeze()  # a collection would touch, and so copy, every page that a child shares
+    shutdown.wake_on(signal.SIGCHLD)
+    accept_until_shutdown(listeners, counters, shutdown, start, wake=children.bury)
+    children.drain(shutdown)

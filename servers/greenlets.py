@@ -1,0 +1,61 @@
+"""A greenlet per connection, in a process that gevent has monkey-patched.
+
+accept -> a greenlet -> it seems to block in recv(): gevent's hub switches to another one.
+
+Cost of an idle connection: a greenlet (a slice of C stack, copied aside). Nothing runs beside
+anything else: a greenlet that computes stops all the others.
+"""
+
+from gevent import monkey
+
+monkey.patch_all()  # before anything else is imported: what waits from here on waits in the hub
+
+import socket  # noqa: E402
+import time  # noqa: E402
+from collections.abc import Sequence  # noqa: E402
+
+import gevent  # noqa: E402
+
+from servers.blocking import Peer, accept_until_shutdown, drain, serve_peer  # noqa: E402
+from servers.connection import Awaiting  # noqa: E402
+from servers.counters import RECEIVED_BYTES, Counters  # noqa: E402
+from servers.listeners import Listener  # noqa: E402
+from servers.shutdown import Shutdown  # noqa: E402
+from servers.silence import overdue, sweep_interval_s  # noqa: E402
+
+
+def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shutdown) -> None:
+    """Serve until the shutdown is requested and drained."""
+    greenlets: dict[Peer, gevent.Greenlet] = {}
+    peers: set[Peer] = set()
+
+    def run(peer: Peer) -> None:
+        try:
+            serve_peer(peer)
+        finally:
+            peers.discard(peer)
+            del greenlets[peer]
+            counters.close(peer.tally)
+
+    def start(sock: socket.socket, listener: Listener) -> None:
+        peer = Peer(sock, listener, counters.open(listener.index))
+        peers.add(peer)
+        greenlets[peer] = gevent.spawn_raw(run, peer)
+
+    def end_silent() -> None:
+        # SO_RCVTIMEO does nothing here, since no recv() really blocks; and a gevent timer per
+        # read would cost each request what this costs once a second.
+        while True:
+            time.sleep(sweep_interval_s([listener.idle_timeout_s for listener in listeners]))
+            for peer in overdue(peers, time.monotonic()):
+                gevent.get_hub().loop.run_callback(interrupt, peer)
+
+    def interrupt(peer: Peer) -> None:
+        # In the hub, so nobody else runs: a peer that still awaits bytes is inside recv().
+        if peer in peers and peer.tally[RECEIVED_BYTES] == peer.seen_bytes:
+            if peer.connection.awaiting is not Awaiting.NOTHING:
+                greenlets[peer].throw(TimeoutError())
+
+    gevent.spawn_raw(end_silent)
+    accept_until_shutdown(listeners, counters, shutdown, start)
+    drain(peers, shutdown)

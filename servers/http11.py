@@ -1,0 +1,259 @@
+"""One HTTP/1.1 connection (RFC 9110, RFC 9112): bytes in, replies and waits out.
+
+A message is read whole, then answered, then the next one is looked at, so that nothing is parsed
+before its turn. Whatever breaks the framing gets one 4xx, and no byte behind it is interpreted.
+Every verdict depends on the bytes alone, never on where the stream was cut.
+"""
+
+import logging
+from collections.abc import Callable, Generator, Iterator
+
+from servers import limits
+from servers.app import App, BadParameter, Handler, Response, error
+from servers.body import ChunkedBody, SizedBody
+from servers.connection import Awaiting, Step, Tally, Wait
+from servers.counters import REQUEST_ERRORS, REQUESTS
+from servers.head import (
+    NEVER_VALID,
+    REQUEST_LINE,
+    HeadParser,
+    Refused,
+    Request,
+    request_line_may_follow,
+)
+
+_IDLE, _HEAD, _BODY, _NOTHING = Awaiting
+
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_CLOSE = b"Connection: close\r\n"
+_KEEP_ALIVE = b"Connection: keep-alive\r\n"
+
+_log = logging.getLogger("servers")
+
+
+class HTTPConnection:
+    """One HTTP client. See ``servers.connection.Connection`` for the contract.
+
+    Args:
+        app: Finds who answers a request.
+        date_line: Returns the current Date field line, CRLF included.
+        tally: Where requests and errors are counted.
+        body_bytes_max: Largest content taken, in bytes.
+    """
+
+    __slots__ = (
+        "_app",
+        "_body",
+        "_body_bytes_max",
+        "_data",
+        "_date_line",
+        "_draining",
+        "_empty_lines",
+        "_handler",
+        "_parser",
+        "_position",
+        "_request",
+        "_scanned",
+        "_tally",
+        "awaiting",
+        "closed",
+    )
+
+    def __init__(
+        self, app: App, date_line: Callable[[], bytes], tally: Tally, body_bytes_max: int
+    ) -> None:
+        self.awaiting = _IDLE
+        self.closed = False
+        self._app = app
+        self._date_line = date_line
+        self._tally = tally
+        self._body_bytes_max = body_bytes_max
+        self._parser = HeadParser(body_bytes_max)
+        self._data = b""  # what has come and is not used up: from _position on
+        self._position = 0
+        self._scanned = 0  # bytes of an unfinished head already found free of controls
+        self._empty_lines = 0
+        self._request: Request | None = None  # its body is under way
+        self._body: SizedBody | ChunkedBody | None = None
+        self._handler: Handler | Response | None = None
+        self._draining = False
+
+    def receive_data(self, data: bytes) -> Iterator[Step]:
+        """Take the peer's next bytes; return the replies they complete, joined into few steps."""
+        if self.awaiting is _NOTHING:
+            return  # all is over, and what comes now is not interpreted
+        if not data:
+            yield from self._end_of_stream()
+            return
+        self._data = self._data + data if self._data else data
+        self._position = 0
+        self.awaiting = _NOTHING
+        replies: list[bytes] = []
+        size = 0
+        while self._position < len(self._data):
+            request = None
+            try:
+                request = self._next_request(replies)
+                if request is None:
+                    break
+                handler = self._handler
+                answer = handler if type(handler) is Response else handler(request)
+                if type(answer) is Response:
+                    response = answer
+                else:
+                    if replies:  # the peer need not wait for these
+                        yield b"".join(replies)
+                        replies.clear()
+                    response = yield from answer
+            except Refused as refusal:
+                response = self._refuse(request, refusal)
+            except Exception:  # a handler's mistake costs one connection, not the server
+                _log.exception("handler failed")
+                response = self._refuse(request, Refused(500, "internal server error"))
+            reply = self._render(request, response)
+            replies.append(reply)
+            size += len(reply)
+            if response.stream is not None or size >= limits.REPLY_BYTES_JOINED:
+                yield b"".join(replies)
+                replies.clear()
+                size = 0
+                if response.stream is not None and request.method != b"HEAD":
+                    yield from response.stream
+            if self.closed:
+                break
+        if replies:
+            yield b"".join(replies)
+        self._settle()
+
+    def timed_out(self) -> Iterator[Step]:
+        """Answer a request that was begun with 408, an idle connection with nothing; close."""
+        if self.awaiting is _HEAD or self.awaiting is _BODY:
+            yield self._last_words(Refused(408, "the request took too long to arrive"))
+        self._end()
+
+    def drain(self) -> None:
+        """Let the next reply be the last one, or close now if nothing is owed."""
+        self._draining = True
+        if self.awaiting is _IDLE:
+            self.closed = True
+
+    def _end_of_stream(self) -> Iterator[Step]:
+        if self.awaiting is not _IDLE:
+            yield self._last_words(Refused(400, "the request is incomplete"))
+        self._end()
+
+    def _last_words(self, refusal: Refused) -> bytes:
+        self.awaiting = _NOTHING
+        return self._render(None, self._refuse(None, refusal))
+
+    def _settle(self) -> None:
+        """Forget what is used up and say what is awaited now."""
+        if self.closed:
+            self._end()
+        elif self._position < len(self._data):
+            self._data = self._data[self._position :]
+            self.awaiting = _HEAD if self._body is None else _BODY
+        else:
+            self._data = b""
+            if self._body is not None:
+                self.awaiting = _BODY
+            else:
+                self.awaiting = _IDLE
+                self.closed = self._draining
+
+    def _end(self) -> None:
+        self.awaiting = _NOTHING
+        self.closed = True
+        self._data = b""
+        self._body = None
+
+    def _next_request(self, replies: list[bytes]) -> Request | None:
+        """Return the next request that is there whole, or None: more bytes are needed."""
+        if self._body is None:
+            request = self._next_head()
+            if request is None:
+                return None
+            self._handler = self._app.find(request.method, request.path)
+            if request.expectation and type(self._handler) is not Response:
+                if request.expectation != b"100-continue":
+                    self._handler = error(417, "the only expectation met is 100-continue")
+            if not request.content_length and not request.chunked:
+                return request
+            if request.expectation:
+                if type(self._handler) is Response:
+                    # RFC 9110 section 10.1.1: no body is wanted, so none is waited for.
+                    request.keep_alive = False
+                    return request
+                if self._position == len(self._data):
+                    replies.append(_CONTINUE)
+            self._request = request
+            self._body = (
+                ChunkedBody(self._parser, self._body_bytes_max)
+                if request.chunked
+                else SizedBody(request.content_length)
+            )
+        self._position = self._body.feed(self._data, self._position)
+        if not self._body.complete:
+            return None
+        request, self._request = self._request, None
+        assert request is not None
+        request.content = bytes(self._body.content)
+        self._body = None
+        return request
+
+    def _next_head(self) -> Request | None:
+        data, start = self._data, self._position
+        if data[start] == 13:  # CR: an empty line, it seems
+            while data.startswith(b"\r\n", start):
+                self._empty_lines += 1
+                if self._empty_lines > limits.EMPTY_LINES_MAX:
+                    raise Refused(400, "expected a request line")
+                start = self._position = start + 2
+            self._scanned = 0
+        end = data.find(b"\r\n\r\n", start, start + limits.HEAD_BYTES_MAX)
+        if end < 0:
+            self._check_unfinished(data, start)
+            return None
+        end = self._position = end + 4
+        self._scanned = self._empty_lines = 0
+        return self._parser.parse(data[start:end])
+
+    def _check_unfinished(self, data: bytes, start: int) -> None:
+        """Refuse what can no longer become a head; else wait for the rest of it."""
+        begun = data[start : start + limits.HEAD_BYTES_MAX]
+        if len(begun) == limits.HEAD_BYTES_MAX:
+            raise self._parser.refuse_incomplete(begun)
+        line_end = begun.find(b"\r\n")
+        if (
+            NEVER_VALID.search(begun, self._scanned)
+            or (line_end >= 0 and not REQUEST_LINE.match(begun))
+            or (line_end < 0 and not request_line_may_follow(begun.removesuffix(b"\r")))
+        ):
+            raise Refused(400, "malformed request")
+        self._scanned = max(len(begun) - 1, 0)
+
+    def _refuse(self, request: Request | None, refusal: Refused) -> Response:
+        if request is None or not isinstance(refusal, BadParameter):
+            self.closed = True
+        return error(refusal.status, refusal.detail)
+
+    def _render(self, request: Request | None, response: Response) -> bytes:
+        """Return the bytes of a reply; None for the request: it could not be read."""
+        self._tally[REQUESTS] += 1
+        if response.status >= 400:
+            self._tally[REQUEST_ERRORS] += 1
+        connection = b""
+        body = response.body
+        if request is None or self.closed:
+            connection = _CLOSE
+        else:
+            if not request.keep_alive or (
+                self._draining and self._position == len(self._data)
+            ):
+                self.closed = True
+                connection = _CLOSE
+            elif request.http_1_0:
+                connection = _KEEP_ALIVE
+            if request.method == b"HEAD":
+                body = b""
+        return b"%b%b%b\r\n%b" % (response.head, self._date_line(), connection, body)

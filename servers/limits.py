@@ -1,0 +1,93 @@
+"""Every limit and time-out, once, with its reason and its precedent.
+
+All models share them: two servers are comparable only while these are the same.
+"""
+
+# -- sockets ---------------------------------------------------------------------------------
+
+BACKLOG = 2048
+"""Connections the kernel queues before accept(). Precedent: gunicorn and uvicorn 2048."""
+
+RECV_BYTES = 64 * 1024
+"""Most that one read takes. Below glibc's 128 KiB mmap threshold, so no read costs an mmap."""
+
+SEND_BUFFER_BYTES = 0
+RECEIVE_BUFFER_BYTES = 0
+"""SO_SNDBUF and SO_RCVBUF. 0 leaves the kernel's autotuning on, as nginx and gunicorn do."""
+
+ACCEPTS_PER_TURN = 64
+"""Connections taken before the loop looks at anything else. Precedent: gevent 100."""
+
+DESCRIPTORS_RESERVED = 64
+"""Kept free of connections, so that /metrics and the log can still open a file."""
+
+DESCRIPTORS_WARN = 4096
+"""Fewer than this is little for a server of thousands of connections: the launcher says so."""
+
+THREAD_STACK_BYTES = 128 * 1024
+"""Stack of a connection's thread. Python frames live on the heap; C needs little of it."""
+
+# -- at the machine's limit --------------------------------------------------------------------
+
+BACKOFF_FIRST_S = 0.01
+BACKOFF_LAST_S = 1.0
+"""Pause before accepting again, doubling from first to last. Precedent: gevent's baseserver."""
+
+LOG_INTERVAL_S = 10.0
+"""At most one line about the same trouble in this time."""
+
+# -- HTTP --------------------------------------------------------------------------------------
+
+HEAD_BYTES_MAX = 16 * 1024
+"""Request line and fields; also a trailer section. Precedent: h11 and node 16 KiB."""
+
+TARGET_BYTES_MAX = 8 * 1024
+"""Request target, else 414. RFC 9112 section 3 asks for 8000 at the least."""
+
+FIELD_BYTES_MAX = 8 * 1024
+"""One field's name and value, else 431. Precedent: gunicorn and aiohttp 8190."""
+
+FIELDS_MAX = 100
+"""Fields in a head or a trailer section, else 431. Precedent: gunicorn and Apache 100."""
+
+EMPTY_LINES_MAX = 4
+"""Empty lines skipped before a request line. RFC 9112 section 2.2: at least one."""
+
+BODY_BYTES_MAX = 1024 * 1024
+"""Request content, else 413. Precedent: nginx client_max_body_size 1 MiB, aiohttp 1 MiB."""
+
+CHUNK_EXTENSION_BYTES_MAX = 16 * 1024
+"""All chunk extensions of one message, else 413. Precedent: Go after CVE-2023-39326 16 KiB."""
+
+REPLY_BYTES_JOINED = 64 * 1024
+"""Replies of one pipelined batch are joined into sends of about this size."""
+
+STREAM_BYTES = 64 * 1024
+"""One step of a streamed reply."""
+
+# -- what a route may be asked for ---------------------------------------------------------------
+
+WAIT_MS_MAX = 60_000
+CPU_ROUNDS_MAX = 10**8
+HASH_KIB_MAX = 2**20
+STREAM_BYTES_MAX = 10**10
+
+# -- time ----------------------------------------------------------------------------------------
+
+KEEP_ALIVE_TIMEOUT_S = 5.0
+"""Silence allowed before and between requests. Precedent: uvicorn 5 s, Apache 5 s."""
+
+ECHO_IDLE_TIMEOUT_S = 300.0
+"""Silence allowed on an echo connection."""
+
+GRACEFUL_SHUTDOWN_TIMEOUT_S = 30.0
+"""From SIGTERM to exit. Precedent: gunicorn 30 s, Kubernetes 30 s."""
+
+SWEEP_S_MAX = 1.0
+SWEEPS_PER_TIMEOUT = 10
+"""How often the models without a kernel deadline look for silent connections."""
+
+LINGER_S = 2.0
+LINGER_BYTES_MAX = 4 * 1024 * 1024
+"""A lingering close (RFC 9112 section 9.6) reads this long and this much, so that a peer still
+sending a body of the largest size allowed sees its reply and not a reset."""

@@ -1,0 +1,83 @@
+"""The listening sockets, and every socket option, set once and the same for every model.
+
+Linux hands a listener's options down to the sockets it accepts, so they are set here and
+nowhere else.
+"""
+
+import socket
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from servers import limits
+from servers.connection import Connection, Tally
+
+OPTIONS: dict[str, tuple[int, int, int]] = {
+    "TCP_NODELAY": (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+    "SO_KEEPALIVE": (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    "SO_SNDBUF": (socket.SOL_SOCKET, socket.SO_SNDBUF, limits.SEND_BUFFER_BYTES),
+    "SO_RCVBUF": (socket.SOL_SOCKET, socket.SO_RCVBUF, limits.RECEIVE_BUFFER_BYTES),
+}
+"""Name -> level, option, value; 0 leaves what the kernel gives."""
+
+
+@dataclass(frozen=True)
+class Listener:
+    """A listening socket and what is spoken on it.
+
+    Attributes:
+        protocol: "http" or "echo".
+        index: The protocol's place in the counters.
+        sock: Listens, and never blocks in accept().
+        connect: Returns the connection that a newly accepted client gets.
+        idle_timeout_s: Silence allowed on a connection, in seconds.
+        refusal: What a client is told when nobody can serve it; b"" where there are no words.
+    """
+
+    protocol: str
+    index: int
+    sock: socket.socket
+    connect: Callable[[Tally], Connection]
+    idle_timeout_s: float
+    refusal: bytes
+
+
+def listen(host: str, port: int, backlog: int) -> socket.socket:
+    """Return a socket that is listening, with every option of ``OPTIONS`` set.
+
+    Raises:
+        OSError: The address cannot be resolved, or cannot be bound.
+    """
+    family, kind, proto, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    sock = socket.socket(family, kind, proto)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        for level, option, value in OPTIONS.values():
+            if value:
+                sock.setsockopt(level, option, value)
+        sock.bind(address)
+        sock.listen(backlog)
+    except OSError:  # the caller says which address; the descriptor is ours to give back
+        sock.close()
+        raise
+    sock.setblocking(False)
+    return sock
+
+
+def read_back(sock: socket.socket) -> dict[str, int]:
+    """Return what the kernel says of a listener's options and of its backlog."""
+    values = {
+        name: sock.getsockopt(level, option) for name, (level, option, _) in OPTIONS.items()
+    }
+    # struct tcp_info of a listener: tcpi_sacked holds the length its queue may reach.
+    info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
+    values["backlog"] = struct.unpack_from("=I", info, 28)[0]
+    return values
+
+
+def address_of(sock: socket.socket) -> str:
+    """Return "host:port", with brackets around an IPv6 host."""
+    host, port = sock.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,143 @@
+"""GET /metrics: counts, use of the machine, and conditions, written by prometheus_client."""
+
+import platform
+import resource
+import socket
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from servers import __version__, counters, limits
+from servers.listeners import read_back
+from servers.process_tree import pss_bytes_of_tree, usage_of_tree
+
+_COUNTS = {
+    "accepted_connections": (counters.ACCEPTED, "Connections accepted"),
+    "refused_connections": (counters.REFUSED, "Connections sent away: no process or thread"),
+    "accept_errors": (counters.ACCEPT_ERRORS, "Calls of accept() that failed"),
+    "reset_connections": (counters.RESETS, "Connections reset by their peer"),
+    "requests": (counters.REQUESTS, "Requests answered"),
+    "request_errors": (counters.REQUEST_ERRORS, "Requests answered with 4xx or 5xx"),
+    "received_bytes": (counters.RECEIVED_BYTES, "Bytes received"),
+    "sent_bytes": (counters.SENT_BYTES, "Bytes sent"),
+}
+
+
+class Metrics:
+    """Collects everything anew for each scrape.
+
+    Args:
+        model: The model's name.
+        root: Pid of the process that accepts.
+        table: The counts of all processes.
+        socks: Protocol -> its listener, read back once, here: a forked child has closed it.
+        options: What the operator can set, by name, in seconds, bytes or a count.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        root: int,
+        table: counters.Counters,
+        socks: Mapping[str, socket.socket],
+        options: Mapping[str, float],
+    ) -> None:
+        self._model = model
+        self._root = root
+        self._table = table
+        self._sockets = {protocol: read_back(sock) for protocol, sock in socks.items()}
+        self._limits = {
+            name.lower(): value
+            for name, value in vars(limits).items()
+            if name.isupper() and isinstance(value, int | float)
+        }
+        self._limits |= options
+        self._limits["descriptors"] = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+    def text(self, with_pss: bool) -> bytes:
+        """Return the Prometheus text; with the proportional set size if asked for."""
+        registry = CollectorRegistry()
+        registry.register(_Collected([*self._counts(), *self._usage(with_pss), *self._state()]))
+        return generate_latest(registry)
+
+    def _counts(self) -> Iterator[Metric]:
+        sums = self._table.read()
+        open_now = GaugeMetricFamily(
+            "server_open_connections", "Connections open now", labels=["protocol"]
+        )
+        for protocol, by_column in sums.items():
+            open_now.add_metric([protocol], by_column[counters.OPEN])
+        yield open_now
+        for name, (column, text) in _COUNTS.items():
+            family = CounterMetricFamily(f"server_{name}", text, labels=["protocol"])
+            for protocol, by_column in sums.items():
+                family.add_metric([protocol], by_column[column])
+            yield family
+
+    def _usage(self, with_pss: bool) -> Iterator[Metric]:
+        used = usage_of_tree(self._root, self._table.dead_context_switches)
+        cpu = CounterMetricFamily(
+            "server_cpu_seconds", "CPU time of the process tree, dead ones included", labels=["mode"]
+        )
+        cpu.add_metric(["user"], used.user_s)
+        cpu.add_metric(["system"], used.system_s)
+        yield cpu
+        yield CounterMetricFamily(
+            "server_context_switches", "Context switches of the tree", used.context_switches
+        )
+        yield GaugeMetricFamily("server_processes", "Processes of the tree", used.processes)
+        yield GaugeMetricFamily("server_threads", "Threads of the tree", used.threads)
+        yield GaugeMetricFamily(
+            "server_resident_bytes",
+            "Resident memory added up over the tree: shared pages count once per process",
+            used.rss_bytes,
+        )
+        if with_pss:
+            yield GaugeMetricFamily(
+                "server_proportional_bytes",
+                "Proportional memory of the tree: shared pages are divided",
+                pss_bytes_of_tree(self._root),
+            )
+
+    def _state(self) -> Iterator[Metric]:
+        info = InfoMetricFamily("server", "What serves")
+        info.add_metric(
+            [],
+            {
+                "model": self._model,
+                "version": __version__,
+                "python": platform.python_version(),
+                "pid": str(self._root),
+            },
+        )
+        yield info
+        options = GaugeMetricFamily(
+            "server_socket_option",
+            "What the kernel says of the listener; accepted sockets inherit it",
+            labels=["protocol", "option"],
+        )
+        for protocol, values in self._sockets.items():
+            for name, value in values.items():
+                options.add_metric([protocol, name], value)
+        yield options
+        bounds = GaugeMetricFamily("server_limit", "Limits and time-outs", labels=["name"])
+        for name, value in sorted(self._limits.items()):
+            bounds.add_metric([name], value)
+        yield bounds
+
+
+class _Collected(Collector):
+    """Families that have been collected already, as prometheus_client wants them."""
+
+    def __init__(self, families: Sequence[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Metric]:
+        return self._families

@@ -1,0 +1,54 @@
+"""The models, by name. A model is one file and one line here.
+
+Each line holds strings only: importing gevent's model patches the process.
+"""
+
+import importlib
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from servers.counters import Counters
+from servers.listeners import Listener
+from servers.shutdown import Shutdown
+
+Serve = Callable[[Sequence[Listener], Counters, Shutdown], None]
+"""A model: serves the listeners until the shutdown is requested and drained."""
+
+
+class Model(NamedTuple):
+    """One way to serve many connections at once."""
+
+    function: str  # "module:function"
+    summary: str  # who waits; what an idle connection costs
+    in_process: bool = True  # each connection takes a descriptor of the serving process
+
+
+MODELS = {
+    "forking": Model(
+        "servers.forking:serve",
+        "a process waits per connection; an idle one costs a process (about 1 MB)",
+        in_process=False,
+    ),
+    "threaded": Model(
+        "servers.threaded:serve",
+        "a thread waits per connection; an idle one costs a thread (about 30 KB)",
+    ),
+    "gevent": Model(
+        "servers.greenlets:serve",
+        "a greenlet waits per connection; an idle one costs a greenlet (about 12 KB)",
+    ),
+    "asyncio": Model(
+        "servers.eventloop:serve_asyncio",
+        "one loop in Python waits for all; an idle one costs a few objects (about 5 KB)",
+    ),
+    "uvloop": Model(
+        "servers.eventloop:serve_uvloop",
+        "one loop in C waits for all; an idle one costs a few objects (about 4 KB)",
+    ),
+}
+
+
+def load(name: str) -> Serve:
+    """Import a model's module and return its function."""
+    module, _, function = MODELS[name].function.partition(":")
+    return getattr(importlib.import_module(module), function)  # type: ignore[no-any-return]
