@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> None:
     except ModuleNotFoundError as missing:
         _fail(f"model {arguments.model!r} needs {missing.name}; run: pip install .")
     model = registry.MODELS[arguments.model]
-    counters = Counters(("http", "echo"), _connections_max(model))
+    counters = Counters(("http", "echo"), _connections_max(model), shared=not model.in_process)
     shutdown = Shutdown(arguments.timeout_graceful_shutdown)
     listeners = _listen(arguments, counters)
     shutdown.on_signals()

@@ -42,7 +42,7 @@ class Response:
         allow: The Allow field's value, for 405 and for the answer to OPTIONS.
     """
 
-    __slots__ = ("body", "head", "status", "stream")
+    __slots__ = ("body", "head", "status", "stream", "tail")
 
     def __init__(
         self,
@@ -62,6 +62,7 @@ class Response:
         if status != 204:
             lines.append(f"Content-Type: {content_type}")
             lines.append(f"Content-Length: {len(body) if length is None else length}")
+        self.tail = b"\r\n" + body
         self.head = "\r\n".join([*lines, ""]).encode("ascii")
 
 

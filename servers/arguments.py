@@ -66,11 +66,17 @@ def parse(argv: Sequence[str] | None) -> Arguments:
     )
     parser.add_argument("model", choices=MODELS, metavar="MODEL", help=", ".join(MODELS))
     parser.add_argument(
-        "--list", action=_List, nargs=0, default=argparse.SUPPRESS, help="say of each model who waits, and at what cost"
+        "--list",
+        action=_List,
+        nargs=0,
+        default=argparse.SUPPRESS,
+        help="say of each model who waits, and at what cost",
     )
     parser.add_argument("--version", action="version", version=f"servers {__version__}")
 
-    def option(flag: str, metavar: str, default: object, type_: Callable[[str], object], help_: str) -> None:
+    def option(
+        flag: str, metavar: str, default: object, type_: Callable[[str], object], help_: str
+    ) -> None:
         name = "SERVERS_" + flag.strip("-").replace("-", "_").upper()
         parser.add_argument(
             flag,

@@ -6,7 +6,7 @@ Both kinds take the buffer and a position in it and return the position they hav
 import re
 
 from servers import limits
-from servers.head import NEVER_VALID, HeadParser, Refused
+from servers.head import HeadParser, Refused, malformed, valid_so_far
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _QUOTED = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*"'
@@ -80,13 +80,20 @@ class ChunkedBody:
                     break
                 position = reached
             else:
-                line = _CHUNK_SIZE.match(data, position)
-                if line is None:
+                if data.find(b"\r\n", position + self._scanned, position + self._line_max) < 0:
                     self._check_unfinished_size(data, position)
                     break
+                line = _CHUNK_SIZE.match(data, position)
+                if line is None:
+                    raise malformed()
                 self._begin_chunk(line)
                 position = line.end()
         return position
+
+    @property
+    def _line_max(self) -> int:
+        """The most bytes that the next chunk-size line may have."""
+        return _SIZE_DIGITS_MAX + 2 + limits.CHUNK_EXTENSION_BYTES_MAX - self._extension_bytes
 
     def _begin_chunk(self, line: re.Match[bytes]) -> None:
         self._scanned = 0
@@ -110,25 +117,18 @@ class ChunkedBody:
             # What comes after the data is CR, then LF, and nothing else.
             expected = b"\r\n"[2 - (self._data_missing - content) :]
             if not expected.startswith(end_of_chunk):
-                raise Refused(400, "expected CRLF after a chunk")
+                raise malformed()
         self._data_missing -= take
         return position + take
 
     def _check_unfinished_size(self, data: bytes, position: int) -> None:
         """Refuse a chunk-size line that is wrong or too long; else wait for the rest of it."""
-        allowed = (
-            _SIZE_DIGITS_MAX + 2 + limits.CHUNK_EXTENSION_BYTES_MAX - self._extension_bytes
-        )
-        start = data[position : position + allowed]
-        if (
-            b"\r\n" in start
-            or not _CHUNK_SIZE_BEGUN.fullmatch(start)
-            or NEVER_VALID.search(start, self._scanned)
-        ):
-            raise Refused(400, "malformed chunk size")
-        if len(start) == allowed:
+        start = data[position : position + self._line_max]
+        if not _CHUNK_SIZE_BEGUN.fullmatch(start) or not valid_so_far(start[self._scanned :]):
+            raise malformed()
+        if len(start) == self._line_max:
             raise _extensions_too_long()
-        self._scanned = max(len(start) - 1, 0)
+        self._scanned = len(start) - start.endswith(b"\r")
 
     def _feed_trailers(self, data: bytes, position: int) -> int:
         if data.startswith(b"\r\n", position):
@@ -140,11 +140,11 @@ class ChunkedBody:
             self._parser.trailers(data[position : end + 4])
             self.complete = True
             return end + 4
-        if NEVER_VALID.search(start, self._scanned):
-            raise Refused(400, "control character in the trailer section")
+        if not valid_so_far(start[self._scanned :]):
+            raise malformed()
         if len(start) == limits.HEAD_BYTES_MAX:
             raise Refused(431, f"expected no more than {limits.HEAD_BYTES_MAX} bytes of trailers")
-        self._scanned = max(len(start) - 1, 0)
+        self._scanned = len(start) - start.endswith(b"\r")
         return position
 
 

@@ -22,7 +22,7 @@ class Peer(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_counters", "_early", "_eof", "_linger_bytes", "_loop", "_peers", "_reading", "_steps",
+        "_counters", "_early", "_eof", "_held", "_linger_bytes", "_loop", "_peers", "_steps",
         "_timer", "_writable", "connection", "idle_timeout_s", "seen_bytes", "seen_s", "tally", "transport",
     )  # fmt: skip
 
@@ -45,38 +45,38 @@ class Peer(asyncio.Protocol):
         self._peers = peers
         self._steps: Iterator[Step] | None = None  # those still to be carried out
         self._timer: asyncio.TimerHandle | None = None  # a Wait, or the end of the lingering
-        self._reading = True
         self._writable = True
+        self._held = False  # reading is paused, or there is more to hand on than has been
         self._early = b""  # what a loop hands over although reading is paused
         self._eof = False
         self._linger_bytes: int | None = None  # how much more is read once all has been said
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The client is there (called by the loop)."""
-        self.transport = cast(asyncio.Transport, transport)
+        self.transport = cast("asyncio.Transport", transport)
         self._peers.add(self)
 
     def data_received(self, data: bytes) -> None:
         """Bytes are there (called by the loop)."""
         self.tally[RECEIVED_BYTES] += len(data)
-        if self._linger_bytes is not None:
+        if self._steps is None:
+            self._steps = self.connection.receive_data(data)
+            self._advance(self._steps)
+        elif self._linger_bytes is None:
+            self._early += data
+            self._held = True
+        else:
             self._linger_bytes -= len(data)
             if self._linger_bytes < 0:
                 self.transport.abort()
-        elif self._steps is not None:
-            self._early += data
-        else:
-            self._steps = self.connection.receive_data(data)
-            self._advance()
 
     def eof_received(self) -> bool:
         """The client has stopped sending (called by the loop); it may well go on reading."""
-        self._eof = True
+        self._eof = self._held = True
         if self._linger_bytes is not None:
             return False  # both sides have said all: the loop closes
         if self._steps is None:
-            self._steps = self.connection.receive_data(b"")
-            self._advance()
+            self._go_on()
         return True
 
     def pause_writing(self) -> None:
@@ -86,8 +86,8 @@ class Peer(asyncio.Protocol):
     def resume_writing(self) -> None:
         """The client has caught up (called by the loop)."""
         self._writable = True
-        if self._timer is None:
-            self._advance()
+        if self._steps is not None and self._timer is None:
+            self._advance(self._steps)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone (called by the loop)."""
@@ -102,49 +102,53 @@ class Peer(asyncio.Protocol):
 
     def time_out(self) -> None:
         """End a client that has been silent for too long."""
-        self._steps = self.connection.timed_out()
-        self._advance()
+        if self._steps is None:
+            self._steps = self.connection.timed_out()
+            self._advance(self._steps)
 
     def drain(self) -> None:
         """Let what is in flight finish; end an idle client."""
         self.connection.drain()
-        if self._steps is None and self.connection.closed and self._linger_bytes is None:
+        if self._steps is None and self.connection.closed:
             self.transport.close()
 
-    def _advance(self) -> None:
+    def _advance(self, steps: Iterator[Step]) -> None:
         """Carry out steps until one has to be waited for."""
-        if self._steps is None:
-            return
-        for step in self._steps:
+        for step in steps:
             if type(step) is Wait:
-                self._pause_reading()
+                self._hold()
                 self._timer = self._loop.call_later(step.seconds, self._waited)
                 return
             self.transport.write(step)
             self.tally[SENT_BYTES] += len(step)
             if not self._writable:
-                self._pause_reading()
+                self._hold()
                 return
-        self._steps = None
         if self.connection.closed:
             self._finish()
-        elif self._early or self._eof:
+        else:
+            self._steps = None
+            if self._held:
+                self._go_on()
+
+    def _go_on(self) -> None:
+        """Hand on what came while steps were being carried out, or read again."""
+        if self._early or self._eof:
             data, self._early = self._early, b""
             self._steps = self.connection.receive_data(data)
-            self._advance()
-        elif not self._reading:
-            self._reading = True
+            self._advance(self._steps)
+        else:
+            self._held = False
             self.transport.resume_reading()
 
-    def _pause_reading(self) -> None:
-        if self._reading:
-            self._reading = False
-            self.transport.pause_reading()
+    def _hold(self) -> None:
+        self._held = True
+        self.transport.pause_reading()
 
     def _waited(self) -> None:
         self._timer = None
-        if self._writable:
-            self._advance()
+        if self._steps is not None and self._writable:
+            self._advance(self._steps)
 
     def _finish(self) -> None:
         """Close in a way that lets the client read our last words (RFC 9112 section 9.6).
@@ -157,9 +161,7 @@ class Peer(asyncio.Protocol):
         self._linger_bytes = limits.LINGER_BYTES_MAX
         self.transport.write_eof()
         self._timer = self._loop.call_later(limits.LINGER_S, self._lingered)
-        if not self._reading:
-            self._reading = True
-            self.transport.resume_reading()
+        self.transport.resume_reading()
 
     def _lingered(self) -> None:
         if self.transport.get_write_buffer_size():  # it has not been told everything yet
@@ -168,9 +170,7 @@ class Peer(asyncio.Protocol):
             self.transport.abort()
 
 
-async def serve(
-    listeners: Sequence[Listener], counters: Counters, shutdown: Shutdown
-) -> None:
+async def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shutdown) -> None:
     """Serve until the shutdown is requested and drained."""
     loop = asyncio.get_running_loop()
     peers: set[Peer] = set()

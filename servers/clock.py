@@ -2,15 +2,16 @@
 
 import time
 
-_cached = (0, b"")
+_cached = (0.0, 0.0, b"")
 
 
 def date_line() -> bytes:
     """Return "Date: Tue, 15 Nov 1994 08:12:31 GMT" and CRLF."""
     global _cached
-    now_s = int(time.time())
-    second, line = _cached  # one tuple, so that no thread sees a second with another's line
-    if second != now_s:
-        line = time.strftime("Date: %a, %d %b %Y %H:%M:%S GMT\r\n", time.gmtime(now_s)).encode()
-        _cached = (now_s, line)
+    now_s = time.time()
+    from_s, to_s, line = _cached  # one tuple, so that no thread sees a time with another's line
+    if not from_s <= now_s < to_s:
+        second = int(now_s)
+        line = time.strftime("Date: %a, %d %b %Y %H:%M:%S GMT\r\n", time.gmtime(second)).encode()
+        _cached = (float(second), second + 1.0, line)
     return line

@@ -1,8 +1,9 @@
-"""What every model counts, in memory that all its processes share.
+"""What every model counts.
 
-A row per open connection, written by whoever serves it and nobody else, so no count needs a
-lock; and a row of totals per protocol, into which a row is folded when its connection ends. A
-child process that dies, however it dies, leaves its counts behind in its row.
+A row per open connection, written by whoever serves it and nobody else, so that no count needs a
+lock; and a row of totals per protocol, into which a row is folded when its connection ends. Where
+processes serve, the rows lie in memory they share: a child that dies, however it dies, leaves its
+counts behind.
 """
 
 import mmap
@@ -14,43 +15,43 @@ from servers.connection import Tally
 REQUESTS, REQUEST_ERRORS, RECEIVED_BYTES, SENT_BYTES, RESETS = range(5)
 """Columns of a connection's row: requests answered, answers of 4xx and 5xx, bytes, resets."""
 
-_PROTOCOL = 7
-"""Column of a connection's row: 1 + the index of its protocol; 0 in a row nobody uses."""
-
-ACCEPTED, REFUSED, ACCEPT_ERRORS = range(8, 11)
+ACCEPTED, REFUSED, ACCEPT_ERRORS = range(5, 8)
 """Further columns of a row of totals, written by the accepting process only."""
 
 OPEN = -1
-"""The key under which ``Counters.read`` gives the connections that are open now."""
+"""The key under which ``Counters.read`` gives the open connections."""
 
-_ROW = 8
-_TOTALS = 16
-_GENERATION, _ROWS_USED, _DEAD_CONTEXT_SWITCHES = range(3)
-_HEADER = 8
+_PROTOCOL = 7
+"""Column of a connection's row: 1 + the index of its protocol; 0 in a row nobody uses."""
+
+_FOLDED = range(5)
+_ROW = 8  # columns; 64 bytes are a cache line, so that two processes never write to the same one
+_GENERATION, _ROWS_USED, _DEAD_CONTEXT_SWITCHES = range(3)  # columns of the very first row
 
 
 class Counters:
-    """The shared table.
+    """All the counts of a server.
 
     Args:
         protocols: Names, in the order of ``open``'s argument.
         rows_max: The most connections that can be open at once.
+        shared: Whether other processes write and read here too. Lists are faster to count in.
     """
 
-    def __init__(self, protocols: Sequence[str], rows_max: int) -> None:
+    def __init__(self, protocols: Sequence[str], rows_max: int, shared: bool) -> None:
         self.protocols = tuple(protocols)
-        self._rows_start = _HEADER + _TOTALS * len(self.protocols)
-        size = self._rows_start + _ROW * rows_max
-        # Anonymous memory is shared with every child; the kernel gives pages as they are used.
-        self._table = memoryview(mmap.mmap(-1, size * 8)).cast("Q")
-        self.totals = [
-            self._table[start : start + _TOTALS]
-            for start in range(_HEADER, self._rows_start, _TOTALS)
-        ]
-        self._free: list[memoryview] = []
-        self._rows_max = rows_max
-        self._lock = threading.Lock()
         self.open_count = 0
+        self._rows_max = rows_max
+        self._table: memoryview | None = None
+        if shared:
+            # Anonymous memory is shared with every child; the kernel gives pages as they are used.
+            size = _ROW * (1 + len(self.protocols) + rows_max)
+            self._table = memoryview(mmap.mmap(-1, size * 8)).cast("Q")
+        self._rows: list[Tally] = []
+        self._header = self._new_row()
+        self.totals = [self._new_row() for _ in self.protocols]
+        self._free: list[Tally] = []
+        self._lock = threading.Lock()
 
     @property
     def full(self) -> bool:
@@ -60,57 +61,65 @@ class Counters:
     @property
     def dead_context_switches(self) -> int:
         """Context switches of the children that are dead: a sum only their parent can read."""
-        return self._table[_DEAD_CONTEXT_SWITCHES]
+        return self._header[_DEAD_CONTEXT_SWITCHES]
 
     @dead_context_switches.setter
     def dead_context_switches(self, count: int) -> None:
-        self._table[_DEAD_CONTEXT_SWITCHES] = count
+        self._header[_DEAD_CONTEXT_SWITCHES] = count
 
     def open(self, protocol: int) -> Tally:
         """Count a connection as accepted and return its row of zeros."""
         with self._lock:
-            self.open_count += 1
-            self.totals[protocol][ACCEPTED] += 1
-            if self._free:
-                row = self._free.pop()
-            else:
-                start = self._rows_start + self._table[_ROWS_USED] * _ROW
-                row = self._table[start : start + _ROW]
-                self._table[_ROWS_USED] += 1
+            row = self._free.pop() if self._free else self._new_row()
             row[_PROTOCOL] = protocol + 1
+            self.totals[protocol][ACCEPTED] += 1
+            self.open_count += 1
             return row
 
     def close(self, row: Tally) -> None:
         """Fold the row of a connection that has ended into the totals."""
-        assert isinstance(row, memoryview)
         with self._lock:
             totals = self.totals[row[_PROTOCOL] - 1]
-            self._table[_GENERATION] += 1  # odd: a reader in another process waits
-            for column in range(5):
+            self._header[_GENERATION] += 1  # odd: whoever reads meanwhile reads again
+            for column in _FOLDED:
                 totals[column] += row[column]
                 row[column] = 0
             row[_PROTOCOL] = 0
-            self._table[_GENERATION] += 1
+            self._header[_GENERATION] += 1
             self._free.append(row)
             self.open_count -= 1
 
     def read(self) -> dict[str, dict[int, int]]:
-        """Return each protocol's sums by column, and its open connections."""
+        """Return each protocol's sums by column, and its open connections under ``OPEN``."""
         while True:
-            before = self._table[_GENERATION]
-            used = self._rows_start + self._table[_ROWS_USED] * _ROW
-            table = memoryview(bytes(self._table[:used])).cast("Q")
-            if before % 2 == 0 and before == self._table[_GENERATION]:
+            before = self._header[_GENERATION]
+            columns = self._snapshot()
+            if before % 2 == 0 and before == self._header[_GENERATION]:
                 break
+        first = 1 + len(self.protocols)
+        in_use = columns[_PROTOCOL][first:]
         sums = {}
-        markers = table[self._rows_start + _PROTOCOL :: _ROW].tolist() if used else []
         for index, name in enumerate(self.protocols):
-            start = _HEADER + index * _TOTALS
-            totals = dict(enumerate(table[start : start + _TOTALS]))
-            sums[name] = totals | {OPEN: markers.count(index + 1)}
-        for column in range(5):
-            values = table[self._rows_start + column :: _ROW].tolist()
-            for marker, value in zip(markers, values, strict=True):
-                if marker:
-                    sums[self.protocols[marker - 1]][column] += value
+            sums[name] = {column: values[1 + index] for column, values in enumerate(columns)}
+            sums[name][OPEN] = in_use.count(index + 1)
+        for column in _FOLDED:
+            for protocol, value in zip(in_use, columns[column][first:], strict=True):
+                if protocol:
+                    sums[self.protocols[protocol - 1]][column] += value
         return sums
+
+    def _new_row(self) -> Tally:
+        if self._table is None:
+            row: Tally = [0] * _ROW
+        else:
+            start = self._table[_ROWS_USED] * _ROW
+            row = self._table[start : start + _ROW]
+            self._table[_ROWS_USED] += 1
+        self._rows.append(row)
+        return row
+
+    def _snapshot(self) -> Sequence[Sequence[int]]:
+        if self._table is None:
+            return list(zip(*list(self._rows), strict=True))
+        used = memoryview(bytes(self._table[: self._table[_ROWS_USED] * _ROW])).cast("Q")
+        return [used[column::_ROW].tolist() for column in range(_ROW)]

@@ -17,18 +17,14 @@ from servers.listeners import Listener
 from servers.shutdown import Shutdown
 
 
-def serve_asyncio(
-    listeners: Sequence[Listener], counters: Counters, shutdown: Shutdown
-) -> None:
+def serve_asyncio(listeners: Sequence[Listener], counters: Counters, shutdown: Shutdown) -> None:
     """Serve with asyncio's own loop until the shutdown is requested and drained."""
     gc.freeze()
     with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
         runner.run(serve(listeners, counters, shutdown))
 
 
-def serve_uvloop(
-    listeners: Sequence[Listener], counters: Counters, shutdown: Shutdown
-) -> None:
+def serve_uvloop(listeners: Sequence[Listener], counters: Counters, shutdown: Shutdown) -> None:
     """Serve with uvloop until the shutdown is requested and drained."""
     import uvloop  # here, so that asyncio's model neither needs nor loads it
 

@@ -10,18 +10,18 @@ from gevent import monkey
 
 monkey.patch_all()  # before anything else is imported: what waits from here on waits in the hub
 
-import socket  # noqa: E402
-import time  # noqa: E402
-from collections.abc import Sequence  # noqa: E402
+import socket
+import time
+from collections.abc import Sequence
 
-import gevent  # noqa: E402
+import gevent
 
-from servers.blocking import Peer, accept_until_shutdown, drain, serve_peer  # noqa: E402
-from servers.connection import Awaiting  # noqa: E402
-from servers.counters import RECEIVED_BYTES, Counters  # noqa: E402
-from servers.listeners import Listener  # noqa: E402
-from servers.shutdown import Shutdown  # noqa: E402
-from servers.silence import overdue, sweep_interval_s  # noqa: E402
+from servers.blocking import Peer, accept_until_shutdown, drain, serve_peer
+from servers.connection import Awaiting
+from servers.counters import RECEIVED_BYTES, Counters
+from servers.listeners import Listener
+from servers.shutdown import Shutdown
+from servers.silence import overdue, sweep_interval_s
 
 
 def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shutdown) -> None:

@@ -27,6 +27,11 @@ class Refused(Exception):
         self.detail = detail
 
 
+def malformed() -> Refused:
+    """Return the refusal of whatever breaks the grammar: one sentence, wherever it is noticed."""
+    return Refused(400, "malformed request")
+
+
 class Request:
     """A request as the application sees it; ``content`` is filled in when the body is whole."""
 
@@ -45,20 +50,17 @@ class Request:
 
 # RFC 9112 section 3: exactly one space between the parts. A target is visible ASCII without
 # a fragment; which of its four forms it has is looked at when all else is right.
-_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-REQUEST_LINE = re.compile(rb"(%b) ([!-\"$-~]+) HTTP/([0-9])\.([0-9])\r\n" % _TOKEN)
-_REQUEST_LINE_BEGUN = re.compile(rb"(?:%b(?: (?:[!-\"$-~]+(?: [HTP/0-9.]*\r?)?)?)?)?" % _TOKEN)
+_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
+REQUEST_LINE = re.compile(rb"(%b) ([!-\"$-~]++) HTTP/([0-9])\.([0-9])\r\n" % _TOKEN)
+_REQUEST_LINE_BEGUN = re.compile(rb"(?:%b(?: (?:[!-\"$-~]++(?: [HTP/0-9.]*\r?)?)?)?)?" % _TOKEN)
 
-# The usual request line: known to be right in all that is asked of one, with path and query
-# already apart. Whatever else is right as well takes the long way.
-_USUAL_LINE = re.compile(
-    rb"(GET|HEAD|POST|OPTIONS) (/[A-Za-z0-9\-._~/]*)(?:\?([A-Za-z0-9\-._~/=&]*))? HTTP/1\.1\r\n"
+# The usual head: a request line known to be right in all that is asked of one, path and query
+# already apart; then lines, and the empty line at the very end. The rest takes the long way.
+_USUAL_HEAD = re.compile(
+    rb"GET (/[A-Za-z0-9\-._~/]*)(?:\?([A-Za-z0-9\-._~/=&]*))? HTTP/1\.1\r\n(?:[^\r\n]+\r\n)+\r\n"
 )
 
-NEVER_VALID = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|(?<!\r)\n|\r(?=[^\n])")
-"""What no head, chunk-size line or trailer may hold: controls, a bare CR, a bare LF."""
-
-_ANY_LINE = b"GET / HTTP/1.1\r\n"
+_NOT_CONTROLS = bytes(byte for byte in range(256) if byte == 9 or (byte >= 32 and byte != 127))
 
 # RFC 3986 section 3.2.2 without the comma, which joins two Hosts into one.
 _HOST = re.compile(
@@ -68,14 +70,16 @@ _ABSOLUTE_FORM = re.compile(rb"([A-Za-z][A-Za-z0-9+.\-]*)://([^/?]*)([^?]*)(?:\?
 _PERCENT = re.compile(rb"%([0-9A-Fa-f]{2})?")
 _SEPARATOR = re.compile(rb"[ \t]*,[ \t]*")
 
-_METHODS = frozenset(
-    (b"GET", b"HEAD", b"POST", b"OPTIONS", b"PUT", b"DELETE", b"PATCH", b"TRACE")
+_METHODS = frozenset((b"GET", b"HEAD", b"POST", b"OPTIONS", b"PUT", b"DELETE", b"PATCH", b"TRACE"))
+_LOOKED_AT = frozenset(
+    (
+        b"host", b"connection", b"proxy-connection", b"content-length", b"transfer-encoding",
+        b"expect", b"upgrade",
+    )
+)  # fmt: skip
+_USUAL_FIELDS = frozenset(
+    (b"Host", b"User-Agent", b"Accept", b"Accept-Encoding", b"Accept-Language")
 )
-# llhttp remembers these from one message to the next, so a parser that met one is not used again.
-_SPOILS_PARSER = frozenset(
-    (b"connection", b"proxy-connection", b"content-length", b"transfer-encoding", b"upgrade")
-)
-_LOOKED_AT = _SPOILS_PARSER | {b"host", b"expect"}
 # RFC 9110 section 6.5.1: what frames, routes, modifies or authenticates comes too late here.
 _NEVER_A_TRAILER = _LOOKED_AT | {
     b"authorization", b"cache-control", b"content-encoding", b"content-range", b"content-type",
@@ -87,10 +91,14 @@ _NEVER_A_TRAILER = _LOOKED_AT | {
 class _Fields(list[tuple[bytes, bytes]]):
     """What httptools calls: names in lower case, values, in the order they came."""
 
-    __slots__ = ()
-
     def on_header(self, name: bytes, value: bytes) -> None:
         self.append((name.lower(), value))
+
+
+class _UsualFields(dict[bytes, bytes]):
+    """What httptools calls for the usual head: faster, but the last of two namesakes wins."""
+
+    on_header = dict.__setitem__
 
 
 class HeadParser:
@@ -100,13 +108,44 @@ class HeadParser:
         body_bytes_max: A longer announced body is refused with 413.
     """
 
-    __slots__ = ("_body_bytes_max", "_fields", "_host", "_parser")
+    __slots__ = ("_body_bytes_max", "_host", "_usual_fields", "_usual_parser")
 
     def __init__(self, body_bytes_max: int) -> None:
         self._body_bytes_max = body_bytes_max
-        self._fields = _Fields()
-        self._parser: httptools.HttpRequestParser | None = None
-        self._host = b""
+        self._host: bytes | None = None  # one that was right: a connection's seldom changes
+        self._usual_fields = _UsualFields()
+        self._usual_parser: httptools.HttpRequestParser | None = None
+
+    def parse_usual(self, data: bytes) -> Request | None:
+        """Return the request if ``data`` is one whole head of the usual kind and nothing else.
+
+        None means only that it takes ``parse`` to tell; nothing has been decided then.
+        """
+        head = _USUAL_HEAD.fullmatch(data)
+        if head is None or len(data) > limits.FIELD_BYTES_MAX:
+            return None
+        fields = self._usual_fields
+        fields.clear()
+        parser = self._usual_parser
+        if parser is None:
+            parser = self._usual_parser = httptools.HttpRequestParser(fields)
+        try:
+            parser.feed_data(data)
+            host = fields[b"Host"]
+            if host != self._host:
+                _check_host(host)
+                self._host = host
+            if data.count(b"\r") == len(fields) + 2 and (
+                _USUAL_FIELDS.issuperset(fields) or _none_matters(fields)
+            ):
+                path, query = head.groups()
+                return Request(b"GET", path, query or b"")
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade, KeyError, Refused):
+            pass
+        # A parser remembers what it has read, so it is used again only after a usual head. It is
+        # for parse() to say what is wrong, if anything is, and to find the first complaint of all.
+        self._usual_parser = None
+        return None
 
     def parse(self, head: bytes) -> Request:
         """Return the request that ``head``, its closing empty line included, stands for.
@@ -114,62 +153,28 @@ class HeadParser:
         Raises:
             Refused: With the first complaint in the order this module's text gives.
         """
-        fields = None
-        line = _USUAL_LINE.match(head)
-        if line is not None:
-            fields = self._parse_fields(head)
-            if len(fields) <= limits.FIELDS_MAX and len(head) <= limits.FIELD_BYTES_MAX:
-                hosts = 0
-                for name, value in fields:
-                    if name in _LOOKED_AT:
-                        if name != b"host" or value != self._host:
-                            break
-                        hosts += 1
-                else:
-                    if hosts == 1:
-                        return Request(*line.groups(b""))
         line = REQUEST_LINE.match(head)
         if line is None:
-            raise Refused(400, "malformed request line")
+            raise malformed()
         section = head[line.end() :]
-        if fields is None:
-            # llhttp gets a line without surprises: what is wrong with this one we say ourselves.
-            fields = self._parse_fields(_ANY_LINE + section)
-        return self._check(line, section, fields)
-
-    def _parse_fields(self, head: bytes) -> _Fields:
-        fields = self._fields
-        fields.clear()
-        parser = self._parser
-        if parser is None:
-            parser = self._parser = httptools.HttpRequestParser(fields)
-        try:
-            parser.feed_data(head)
-        except httptools.HttpParserUpgrade:
-            self._parser = None  # it would pass over what follows; to us an upgrade is a field
-        except httptools.HttpParserError:
-            self._parser = None
-            raise Refused(400, "malformed header field") from None
-        return fields
+        return self._check(line, section, _parse_fields(section))
 
     def _check(self, line: re.Match[bytes], section: bytes, fields: _Fields) -> Request:
         """Look at everything, in the order of complaints."""
         method, target, major, minor = line.groups()
         path, _, query = target.partition(b"?")
         request = Request(method, path, query)
-        hosts: list[bytes] = []
+        hosts = 0
         codings: list[bytes] | None = None
         lengths: list[bytes] = []
         connection: list[bytes] = []
         for name, value in fields:
             if name not in _LOOKED_AT:
                 continue
-            if name in _SPOILS_PARSER:
-                self._parser = None
             stripped = value.strip(b" \t")
             if name == b"host":
                 _check_host(stripped)
-                hosts.append(value)
+                hosts += 1
             elif name == b"connection":
                 connection += _SEPARATOR.split(stripped.lower())
             elif name == b"transfer-encoding":
@@ -182,9 +187,8 @@ class HeadParser:
         # Framing (RFC 9112 section 6). llhttp has refused TE beside CL and a repeated CL.
         request.http_1_0 = minor == b"0"
         http_1 = major == b"1" and minor in b"01"
-        if len(hosts) != 1 and (hosts or (http_1 and not request.http_1_0)):
+        if hosts != 1 and (hosts or (http_1 and not request.http_1_0)):
             raise Refused(400, "expected exactly one Host field")
-        self._host = hosts[0] if hosts else b""  # one connection's Host seldom changes
         if lengths:
             if len(lengths) > 1 or not lengths[0].isdigit() or len(lengths[0]) > 19:
                 raise Refused(400, "malformed Content-Length")
@@ -223,9 +227,7 @@ class HeadParser:
         Raises:
             Refused: 400 for bad syntax and for fields that must not come this late; 431.
         """
-        self._parser = None
-        fields = self._parse_fields(_ANY_LINE + section)
-        self._parser = None
+        fields = _parse_fields(section)
         for name, _ in fields:
             if name in _NEVER_A_TRAILER:
                 raise Refused(400, "field not allowed in a trailer section")
@@ -233,16 +235,16 @@ class HeadParser:
 
     def refuse_incomplete(self, start: bytes) -> Refused:
         """Return why a head whose first HEAD_BYTES_MAX bytes are ``start`` is refused."""
-        if NEVER_VALID.search(start):
-            return Refused(400, "control character in the head")
+        if not valid_so_far(start):
+            return malformed()
         line = REQUEST_LINE.match(start)
         if line is None:
             if b"\r\n" in start or not _REQUEST_LINE_BEGUN.fullmatch(start):
-                return Refused(400, "malformed request line")
+                return malformed()
             return Refused(414, f"expected no more than {limits.TARGET_BYTES_MAX} bytes of target")
         try:
             section = start[line.end() : start.rfind(b"\r\n") + 2] + b"\r\n"
-            self._check_sizes(line[2], b"", self._parse_fields(_ANY_LINE + section))
+            self._check_sizes(line[2], b"", _parse_fields(section))
         except Refused as refusal:
             return refusal
         return Refused(431, f"expected no more than {limits.HEAD_BYTES_MAX} bytes of head")
@@ -258,6 +260,43 @@ class HeadParser:
                     raise Refused(
                         431, f"expected no more than {limits.FIELD_BYTES_MAX} bytes in a field"
                     )
+
+
+def _none_matters(fields: dict[bytes, bytes]) -> bool:
+    """Say whether none of the fields but Host has a meaning to us, whatever its spelling."""
+    if len(fields) > limits.FIELDS_MAX:
+        return False
+    if fields.get(b"Connection", b"keep-alive") != b"keep-alive":
+        return False
+    others = fields.keys() - _USUAL_FIELDS - {b"Connection"}
+    return _LOOKED_AT.isdisjoint(map(bytes.lower, others))
+
+
+def _parse_fields(section: bytes) -> _Fields:
+    """Parse a field section, its closing empty line included.
+
+    Raises:
+        Refused: 400, for what RFC 9112 sections 5 and 6 and RFC 9110 section 5 forbid.
+    """
+    fields = _Fields()
+    try:
+        # llhttp gets a request line without surprises: ours has been, or will be, read by us.
+        httptools.HttpRequestParser(fields).feed_data(b"GET / HTTP/1.1\r\n" + section)
+    except httptools.HttpParserUpgrade:  # to us an upgrade is a field like any other
+        return fields
+    except httptools.HttpParserError:  # strict llhttp has the final say on fields
+        raise malformed() from None
+    return fields
+
+
+def valid_so_far(start: bytes) -> bool:
+    """Say whether there is no control character in ``start``, no bare CR and no bare LF.
+
+    None of these has a place in a head, a chunk-size line or a trailer section. A CR at the very
+    end may yet get its LF.
+    """
+    controls = len(start.translate(None, _NOT_CONTROLS))
+    return controls == 2 * start.count(b"\r\n") + start.endswith(b"\r")
 
 
 def request_line_may_follow(start: bytes) -> bool:

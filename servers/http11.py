@@ -6,20 +6,21 @@ Every verdict depends on the bytes alone, never on where the stream was cut.
 """
 
 import logging
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 
 from servers import limits
 from servers.app import App, BadParameter, Handler, Response, error
 from servers.body import ChunkedBody, SizedBody
-from servers.connection import Awaiting, Step, Tally, Wait
+from servers.connection import Awaiting, Step, Tally
 from servers.counters import REQUEST_ERRORS, REQUESTS
 from servers.head import (
-    NEVER_VALID,
     REQUEST_LINE,
     HeadParser,
     Refused,
     Request,
+    malformed,
     request_line_may_follow,
+    valid_so_far,
 )
 
 _IDLE, _HEAD, _BODY, _NOTHING = Awaiting
@@ -80,17 +81,47 @@ class HTTPConnection:
 
     def receive_data(self, data: bytes) -> Iterator[Step]:
         """Take the peer's next bytes; return the replies they complete, joined into few steps."""
-        if self.awaiting is _NOTHING:
-            return  # all is over, and what comes now is not interpreted
+        if self.awaiting is _IDLE:
+            request = self._parser.parse_usual(data)
+            if request is not None:
+                self.awaiting = _NOTHING
+                return self._answer_one(request)
+        elif self.awaiting is _NOTHING:
+            return iter(())  # all is over, and what comes now is not interpreted
         if not data:
-            yield from self._end_of_stream()
-            return
+            return self._end_of_stream()
         self._data = self._data + data if self._data else data
         self._position = 0
         self.awaiting = _NOTHING
+        return self._answer_all()
+
+    def _answer_one(self, request: Request) -> Iterator[Step]:
+        """Answer the one request there is: what all the rest of this class comes down to."""
+        try:
+            handler = self._app.find(request.method, request.path)
+            answer = handler if type(handler) is Response else handler(request)
+            response = answer if type(answer) is Response else (yield from answer)
+        except Exception as failure:
+            response = self._failure(request, failure)
+        if response.status < 400 and not self._draining:  # and nothing else is to be said
+            self._tally[REQUESTS] += 1
+            yield response.head + self._date_line() + response.tail
+        else:
+            yield self._render(request, response)
+        if response.stream is not None:
+            yield from response.stream
+        if self.closed:
+            self._end()
+        else:
+            self.awaiting = _IDLE
+            if self._draining:
+                self.closed = True
+
+    def _answer_all(self) -> Iterator[Step]:
+        """Answer the requests that are there whole, one after the other, few replies a step."""
         replies: list[bytes] = []
         size = 0
-        while self._position < len(self._data):
+        while self._position < len(self._data) and not self.closed:
             request = None
             try:
                 request = self._next_request(replies)
@@ -105,11 +136,8 @@ class HTTPConnection:
                         yield b"".join(replies)
                         replies.clear()
                     response = yield from answer
-            except Refused as refusal:
-                response = self._refuse(request, refusal)
-            except Exception:  # a handler's mistake costs one connection, not the server
-                _log.exception("handler failed")
-                response = self._refuse(request, Refused(500, "internal server error"))
+            except Exception as failure:
+                response = self._failure(request, failure)
             reply = self._render(request, response)
             replies.append(reply)
             size += len(reply)
@@ -119,8 +147,6 @@ class HTTPConnection:
                 size = 0
                 if response.stream is not None and request.method != b"HEAD":
                     yield from response.stream
-            if self.closed:
-                break
         if replies:
             yield b"".join(replies)
         self._settle()
@@ -144,7 +170,7 @@ class HTTPConnection:
 
     def _last_words(self, refusal: Refused) -> bytes:
         self.awaiting = _NOTHING
-        return self._render(None, self._refuse(None, refusal))
+        return self._render(None, self._failure(None, refusal))
 
     def _settle(self) -> None:
         """Forget what is used up and say what is awaited now."""
@@ -207,7 +233,7 @@ class HTTPConnection:
             while data.startswith(b"\r\n", start):
                 self._empty_lines += 1
                 if self._empty_lines > limits.EMPTY_LINES_MAX:
-                    raise Refused(400, "expected a request line")
+                    raise malformed()
                 start = self._position = start + 2
             self._scanned = 0
         end = data.find(b"\r\n\r\n", start, start + limits.HEAD_BYTES_MAX)
@@ -225,17 +251,21 @@ class HTTPConnection:
             raise self._parser.refuse_incomplete(begun)
         line_end = begun.find(b"\r\n")
         if (
-            NEVER_VALID.search(begun, self._scanned)
+            not valid_so_far(begun[self._scanned :])
             or (line_end >= 0 and not REQUEST_LINE.match(begun))
             or (line_end < 0 and not request_line_may_follow(begun.removesuffix(b"\r")))
         ):
-            raise Refused(400, "malformed request")
-        self._scanned = max(len(begun) - 1, 0)
+            raise malformed()
+        self._scanned = len(begun) - begun.endswith(b"\r")
 
-    def _refuse(self, request: Request | None, refusal: Refused) -> Response:
-        if request is None or not isinstance(refusal, BadParameter):
+    def _failure(self, request: Request | None, failure: Exception) -> Response:
+        """Return the answer to a request that could not be read or that its handler failed at."""
+        if not isinstance(failure, Refused):  # a handler's mistake costs one connection only
+            _log.error("handler failed", exc_info=failure)
+            failure = Refused(500, "internal server error")
+        if request is None or not isinstance(failure, BadParameter):
             self.closed = True
-        return error(refusal.status, refusal.detail)
+        return error(failure.status, failure.detail)
 
     def _render(self, request: Request | None, response: Response) -> bytes:
         """Return the bytes of a reply; None for the request: it could not be read."""
@@ -247,9 +277,7 @@ class HTTPConnection:
         if request is None or self.closed:
             connection = _CLOSE
         else:
-            if not request.keep_alive or (
-                self._draining and self._position == len(self._data)
-            ):
+            if not request.keep_alive or (self._draining and self._position == len(self._data)):
                 self.closed = True
                 connection = _CLOSE
             elif request.http_1_0:

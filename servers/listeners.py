@@ -68,9 +68,7 @@ def listen(host: str, port: int, backlog: int) -> socket.socket:
 
 def read_back(sock: socket.socket) -> dict[str, int]:
     """Return what the kernel says of a listener's options and of its backlog."""
-    values = {
-        name: sock.getsockopt(level, option) for name, (level, option, _) in OPTIONS.items()
-    }
+    values = {name: sock.getsockopt(level, option) for name, (level, option, _) in OPTIONS.items()}
     # struct tcp_info of a listener: tcpi_sacked holds the length its queue may reach.
     info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
     values["backlog"] = struct.unpack_from("=I", info, 28)[0]

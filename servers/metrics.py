@@ -84,7 +84,9 @@ class Metrics:
     def _usage(self, with_pss: bool) -> Iterator[Metric]:
         used = usage_of_tree(self._root, self._table.dead_context_switches)
         cpu = CounterMetricFamily(
-            "server_cpu_seconds", "CPU time of the process tree, dead ones included", labels=["mode"]
+            "server_cpu_seconds",
+            "CPU time of the process tree, dead ones included",
+            labels=["mode"],
         )
         cpu.add_metric(["user"], used.user_s)
         cpu.add_metric(["system"], used.system_s)
