@@ -1,125 +1,34 @@
 """The launcher: arguments -> model -> listeners -> ready line -> serve -> drain."""
 
-import logging
-import os
-import resource
 import sys
 from typing import NoReturn
 
-from servers import limits, registry
-from servers.app import App, error
-from servers.arguments import Arguments, parse
-from servers.clock import date_line
-from servers.connection import Connection, Tally
-from servers.counters import Counters
-from servers.echo import EchoConnection
-from servers.http11 import HTTPConnection
-from servers.listeners import Listener, address_of, listen, read_back
-from servers.metrics import Metrics
-from servers.shutdown import Shutdown
-
-_START_UP_FAILURE = 3
-_REPORTED = (
-    "backlog",
-    "max_body_size",
-    "timeout_keep_alive",
-    "timeout_echo_idle",
-    "timeout_graceful_shutdown",
-)
-
-_log = logging.getLogger("servers")
+from servers import registry
+from servers.arguments import parse
 
 
 def main(argv: list[str] | None = None) -> None:
     """Run the server that the command line asks for; does not return."""
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     arguments = parse(argv)
     if sys.platform != "linux":
         _fail(f"expected Linux, got {sys.platform}; run: docker compose up {arguments.model}")
     try:
-        # First of all: a model may have to patch what the lines below it use.
+        # Before anything else is imported: a model may have to change what the rest will use.
         serve = registry.load(arguments.model)
     except ModuleNotFoundError as missing:
         _fail(f"model {arguments.model!r} needs {missing.name}; run: pip install .")
-    model = registry.MODELS[arguments.model]
-    counters = Counters(("http", "echo"), _connections_max(model), shared=not model.in_process)
-    shutdown = Shutdown(arguments.timeout_graceful_shutdown)
-    listeners = _listen(arguments, counters)
-    shutdown.on_signals()
-    addresses = {listener.protocol: address_of(listener.sock) for listener in listeners}
-    print(
-        f"listening model={arguments.model} http={addresses.get('http', 'off')}"
-        f" echo={addresses.get('echo', 'off')} pid={os.getpid()}",
-        flush=True,
-    )
-    serve(listeners, counters, shutdown)
-    logging.shutdown()
-    os._exit(0)  # threads that were cut off have nothing left to clean up
 
+    from servers.service import StartUpError, run
 
-def _connections_max(model: registry.Model) -> int:
-    """Return how many connections the machine allows, its descriptor limit raised first."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    if not model.in_process:
-        with open("/proc/sys/kernel/pid_max", encoding="ascii") as file:
-            return int(file.read())
-    connections = max(hard - limits.DESCRIPTORS_RESERVED, 1)
-    if connections < limits.DESCRIPTORS_WARN:
-        _log.warning(
-            "%d descriptors leave room for %d connections; run: ulimit -n 65536", hard, connections
-        )
-    return connections
-
-
-def _listen(arguments: Arguments, counters: Counters) -> list[Listener]:
-    """Return the listeners, listening; exits with 3 where one cannot."""
-    ports = {"http": arguments.http_port, "echo": arguments.echo_port}
-    socks = {}
-    for protocol, port in ports.items():
-        if port is None:
-            continue
-        try:
-            socks[protocol] = listen(arguments.bind, port, arguments.backlog)
-        except OSError as failure:
-            _fail(
-                f"cannot listen on {arguments.bind} port {port}: {failure.strerror};"
-                f" run with another --bind or --{protocol}-port (0 picks a free one)"
-            )
-        if (backlog := read_back(socks[protocol])["backlog"]) < arguments.backlog:
-            _log.warning(
-                "the kernel caps the backlog at %d, expected %d; run: sysctl net.core.somaxconn=%d",
-                backlog, arguments.backlog, arguments.backlog,
-            )  # fmt: skip
-
-    options = {name: value for name, value in vars(arguments).items() if name in _REPORTED}
-    app = App(Metrics(arguments.model, os.getpid(), counters, socks, options).text)
-
-    def connect_http(tally: Tally) -> Connection:
-        return HTTPConnection(app, date_line, tally, arguments.max_body_size)
-
-    def connect_echo(tally: Tally) -> Connection:
-        return EchoConnection()
-
-    too_busy = error(503, "no process or thread left for this connection")
-    kinds = {
-        "http": (
-            connect_http,
-            arguments.timeout_keep_alive,
-            too_busy.head + b"Connection: close\r\nRetry-After: 1\r\n\r\n" + too_busy.body,
-        ),
-        "echo": (connect_echo, arguments.timeout_echo_idle, b""),
-    }
-    return [
-        Listener(protocol, counters.protocols.index(protocol), sock, *kinds[protocol])
-        for protocol, sock in socks.items()
-    ]
+    try:
+        run(arguments, serve)
+    except StartUpError as failure:
+        _fail(str(failure))
 
 
 def _fail(message: str) -> NoReturn:
     print(f"python -m servers: {message}", file=sys.stderr)
-    sys.exit(_START_UP_FAILURE)
+    sys.exit(3)
 
 
 if __name__ == "__main__":

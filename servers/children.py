@@ -5,13 +5,18 @@ import os
 import resource
 import select
 import signal
+import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from typing import NoReturn
 
+from servers.blocking import Peer, serve_peer
 from servers.connection import Tally
 from servers.counters import Counters
+from servers.listeners import Listener
 from servers.shutdown import Shutdown
+
+_REHEARSALS = 20  # more than the runs after which CPython 3.11 to 3.13 have specialised code
 
 _log = logging.getLogger("servers")
 
@@ -61,17 +66,30 @@ class Children:
             os.waitpid(pid, 0)
 
 
-@contextmanager
-def exit_status() -> Iterator[None]:
-    """Exit when the block ends: 0, or 1 after an error; never return to the caller's code.
+def exit_after(run: Callable[[Peer], None], peer: Peer) -> NoReturn:
+    """Run the child's part and exit: 0, or 1 after an error; never return to the parent's code.
 
     os._exit() and not sys.exit(): the parent's cleanup is not the child's to run.
     """
     status = 1
     try:
-        yield
+        run(peer)
         status = 0
     except Exception:  # a bug: say so, and take nobody else along
         _log.exception("child failed")
     finally:
         os._exit(status)
+
+
+def rehearse(listener: Listener) -> None:
+    """Serve a few clients within the parent, before there are any.
+
+    What Python specialises and caches at first use is then shared by all children; else each of
+    them would do it anew, in pages of its own.
+    """
+    for _ in range(_REHEARSALS):
+        ours, theirs = socket.socketpair()
+        with theirs:
+            theirs.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            theirs.shutdown(socket.SHUT_WR)
+            serve_peer(Peer(ours, listener, [0] * 8))

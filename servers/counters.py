@@ -6,8 +6,8 @@ processes serve, the rows lie in memory they share: a child that dies, however i
 counts behind.
 """
 
+import _thread
 import mmap
-import threading
 from collections.abc import Sequence
 
 from servers.connection import Tally
@@ -51,7 +51,7 @@ class Counters:
         self._header = self._new_row()
         self.totals = [self._new_row() for _ in self.protocols]
         self._free: list[Tally] = []
-        self._lock = threading.Lock()
+        self._lock = _thread.allocate_lock()
 
     @property
     def full(self) -> bool:

@@ -7,19 +7,24 @@ Cost of an idle connection: a process (about 1 MB of its own). Nothing is shared
 computes holds no lock of the others, and one that dies takes only its own client with it.
 """
 
-import gc
 import os
-import signal
-import socket
-from collections.abc import Sequence
 
-from servers.accepting import NobodyToServe
-from servers.blocking import Peer, accept_until_shutdown, close_if_idle, serve_peer
-from servers.children import Children, exit_status
-from servers.counters import Counters
-from servers.kernel import die_with_parent, set_receive_timeout
-from servers.listeners import Listener
-from servers.shutdown import STOP_SIGNALS, Shutdown
+# Before anything else is imported. What threading, logging and random register here makes locks
+# anew in each child, for threads that the parent never has; it would copy 0.35 MB a child.
+os.register_at_fork = lambda **hooks: None
+
+import gc  # noqa: E402
+import signal  # noqa: E402
+import socket  # noqa: E402
+from collections.abc import Sequence  # noqa: E402
+
+from servers.accepting import NobodyToServe  # noqa: E402
+from servers.blocking import Peer, accept_until_shutdown, close_if_idle, serve_peer  # noqa: E402
+from servers.children import Children, exit_after, rehearse  # noqa: E402
+from servers.counters import Counters  # noqa: E402
+from servers.kernel import die_with_parent, set_receive_timeout  # noqa: E402
+from servers.listeners import Listener  # noqa: E402
+from servers.shutdown import Shutdown  # noqa: E402
 
 
 def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shutdown) -> None:
@@ -29,19 +34,15 @@ def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shutdown)
 
     def start(sock: socket.socket, listener: Listener) -> None:
         tally = counters.open(listener.index)
-        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)  # until the child has its handler
         try:
             pid = os.fork()
-            if pid == 0:
-                with exit_status():  # whatever happens, the child never gets past this line
-                    run(Peer(sock, listener, tally))
-            children.add(pid, tally)
-            sock.close()
         except OSError as error:  # RLIMIT_NPROC, pid_max, the cgroup's pids.max, or memory
             counters.close(tally)
             raise NobodyToServe(f"no process left at {len(children)} connections") from error
-        finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+        if pid == 0:
+            exit_after(run, Peer(sock, listener, tally))
+        children.add(pid, tally)
+        sock.close()
 
     def run(peer: Peer) -> None:
         die_with_parent()
@@ -55,6 +56,7 @@ def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shutdown)
     for listener in listeners:
         # One system call for a read and its deadline; settimeout() would make it two.
         set_receive_timeout(listener.sock, listener.idle_timeout_s)
+        rehearse(listener)
     gc.collect()
     gc.freeze()  # a collection would touch, and so copy, every page that a child shares
     shutdown.wake_on(signal.SIGCHLD)

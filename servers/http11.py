@@ -91,12 +91,12 @@ class HTTPConnection:
         if not data:
             return self._end_of_stream()
         self._data = self._data + data if self._data else data
-        self._position = 0
         self.awaiting = _NOTHING
         return self._answer_all()
 
     def _answer_one(self, request: Request) -> Iterator[Step]:
         """Answer the one request there is: what all the rest of this class comes down to."""
+        self._empty_lines = 0
         try:
             handler = self._app.find(request.method, request.path)
             answer = handler if type(handler) is Response else handler(request)
@@ -135,6 +135,7 @@ class HTTPConnection:
                     if replies:  # the peer need not wait for these
                         yield b"".join(replies)
                         replies.clear()
+                        size = 0
                     response = yield from answer
             except Exception as failure:
                 response = self._failure(request, failure)
@@ -174,18 +175,17 @@ class HTTPConnection:
 
     def _settle(self) -> None:
         """Forget what is used up and say what is awaited now."""
+        self._data = self._data[self._position :]
+        self._position = 0
         if self.closed:
             self._end()
-        elif self._position < len(self._data):
-            self._data = self._data[self._position :]
+        elif self._data:
             self.awaiting = _HEAD if self._body is None else _BODY
+        elif self._body is not None:
+            self.awaiting = _BODY
         else:
-            self._data = b""
-            if self._body is not None:
-                self.awaiting = _BODY
-            else:
-                self.awaiting = _IDLE
-                self.closed = self._draining
+            self.awaiting = _IDLE
+            self.closed = self._draining
 
     def _end(self) -> None:
         self.awaiting = _NOTHING

@@ -6,7 +6,9 @@ import socket
 import struct
 
 _PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None, use_errno=True)
+_SIGKILL = int(signal.SIGKILL)
+_prctl = ctypes.CDLL(None).prctl
+_prctl.argtypes = (ctypes.c_int, ctypes.c_ulong)
 
 
 def set_receive_timeout(sock: socket.socket, seconds: float) -> None:
@@ -18,4 +20,4 @@ def set_receive_timeout(sock: socket.socket, seconds: float) -> None:
 
 def die_with_parent() -> None:
     """Have the kernel kill this process when its parent's thread ends (prctl(2))."""
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    _prctl(_PR_SET_PDEATHSIG, _SIGKILL)

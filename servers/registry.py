@@ -5,13 +5,14 @@ Each line holds strings only: importing gevent's model patches the process.
 
 import importlib
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from servers.counters import Counters
-from servers.listeners import Listener
-from servers.shutdown import Shutdown
+if TYPE_CHECKING:  # nothing must be imported before a model that changes what is imported
+    from servers.counters import Counters
+    from servers.listeners import Listener
+    from servers.shutdown import Shutdown
 
-Serve = Callable[[Sequence[Listener], Counters, Shutdown], None]
+Serve = Callable[["Sequence[Listener]", "Counters", "Shutdown"], None]
 """A model: serves the listeners until the shutdown is requested and drained."""
 
 

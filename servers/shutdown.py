@@ -5,8 +5,6 @@ import signal
 from collections.abc import Callable
 from types import FrameType
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
-
 
 class Shutdown:
     """Whether the server is to stop, and a descriptor that becomes readable when it is.
@@ -18,32 +16,39 @@ class Shutdown:
     def __init__(self, grace_s: float) -> None:
         self.grace_s = grace_s
         self.requested = False
-        self.fd, self._write_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._drain_child: Callable[[], None] | None = None
 
     def on_signals(self) -> None:
         """Listen to SIGTERM and SIGINT from now on."""
-        for signum in STOP_SIGNALS:
-            signal.signal(signum, self._request)
+        signal.signal(signal.SIGTERM, self._request)
+        signal.signal(signal.SIGINT, self._request)
 
     def wake_on(self, signum: int) -> None:
         """Let another signal make ``fd`` readable too."""
-        signal.set_wakeup_fd(self._write_fd, warn_on_full_buffer=False)
-        signal.signal(signum, lambda signum, frame: None)
+        signal.signal(signum, self._wake)
 
     def clear_wake(self) -> None:
         """Make ``fd`` unreadable until the next signal."""
-        os.read(self.fd, 4096)
+        os.eventfd_read(self.fd)
 
     def in_child(self, drain: Callable[[], None]) -> None:
-        """Let a forked child answer its parent's SIGTERM, or a Ctrl-C to all, with ``drain``."""
-        signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        for signum in STOP_SIGNALS:
-            signal.signal(signum, lambda signum, frame: drain())
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+        """Let a forked child answer its parent's SIGTERM, or a Ctrl-C to all, with ``drain``.
+
+        The handlers stay the parent's: to set new ones would cost each child 60 pages.
+        """
+        self._drain_child = drain
+        if self.requested:  # a signal came between fork() and here
+            drain()
 
     def _request(self, signum: int, frame: FrameType | None) -> None:
-        if self.requested:
+        if self._drain_child is not None:
+            self._drain_child()
+        elif self.requested:
             os._exit(1)  # not sys.exit(): what hangs in the drain must not hang the exit
-        self.requested = True
-        os.write(self._write_fd, b"\0")
+        else:
+            self.requested = True
+            self._wake(signum, frame)
+
+    def _wake(self, signum: int, frame: FrameType | None) -> None:
+        os.eventfd_write(self.fd, 1)
