@@ -7,10 +7,11 @@ generator that yields Wait first: it says that it waits, and the model decides w
 import hashlib
 import json
 from collections.abc import Callable, Generator, Iterator
+from typing import final
 
 from servers import limits
 from servers.connection import Wait
-from servers.head import Refused, Request
+from servers.request import Refused, Request
 
 REASONS = {
     200: "OK",
@@ -31,6 +32,7 @@ REASONS = {
 }
 
 
+@final
 class Response:
     """An answer: its head, rendered once but for Date and Connection, and its body.
 

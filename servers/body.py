@@ -6,7 +6,8 @@ Both kinds take the buffer and a position in it and return the position they hav
 import re
 
 from servers import limits
-from servers.head import HeadParser, Refused, malformed, valid_so_far
+from servers.head import HeadParser, valid_so_far
+from servers.request import Refused, malformed
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _QUOTED = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*"'

@@ -23,7 +23,8 @@ class Peer(asyncio.Protocol):
 
     __slots__ = (
         "_counters", "_early", "_eof", "_held", "_linger_bytes", "_loop", "_peers", "_steps",
-        "_timer", "_writable", "connection", "idle_timeout_s", "seen_bytes", "seen_s", "tally", "transport",
+        "_timer", "_writable", "connection", "idle_timeout_s", "seen_bytes", "seen_s", "tally",
+        "transport",
     )  # fmt: skip
 
     transport: asyncio.Transport
@@ -123,6 +124,8 @@ class Peer(asyncio.Protocol):
             self.tally[SENT_BYTES] += len(step)
             if not self._writable:
                 self._hold()
+                return
+            if self.transport.is_closing():  # the client has gone: connection_lost() comes next
                 return
         if self.connection.closed:
             self._finish()

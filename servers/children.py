@@ -2,7 +2,6 @@
 
 import logging
 import os
-import resource
 import select
 import signal
 import socket
@@ -45,9 +44,7 @@ class Children:
             tally = self._tallies.pop(pid, None)
             if tally is not None:
                 self._counters.close(tally)
-        # The children that answer /metrics cannot ask the kernel for this: only the parent can.
-        dead = resource.getrusage(resource.RUSAGE_CHILDREN)
-        self._counters.dead_context_switches = dead.ru_nvcsw + dead.ru_nivcsw
+        self._counters.bury()
 
     def drain(self, shutdown: Shutdown) -> None:
         """Ask every child to finish; end those that have not after the grace period."""

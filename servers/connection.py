@@ -4,10 +4,10 @@ A connection owns no socket, no clock and no timer. A model feeds it what the pe
 carries out the steps it answers with; how the model waits meanwhile is the model's whole point.
 """
 
-from collections.abc import Iterator, MutableSequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, final
 
 
 class Awaiting(Enum):
@@ -19,6 +19,7 @@ class Awaiting(Enum):
     NOTHING = "it is our turn, or all is over"
 
 
+@final
 @dataclass(frozen=True, slots=True)
 class Wait:
     """Let this many seconds pass, then go on with the next step."""
@@ -28,8 +29,12 @@ class Wait:
 
 Step = bytes | Wait
 
-Tally = MutableSequence[int]
-"""One connection's counts, indexed by the names in ``servers.counters``; it alone writes there."""
+
+class Tally(Protocol):
+    """One connection's counts, indexed by the names in ``servers.counters``; it alone writes."""
+
+    def __getitem__(self, column: int, /) -> int: ...
+    def __setitem__(self, column: int, count: int, /) -> None: ...
 
 
 class Connection(Protocol):

@@ -8,7 +8,9 @@ counts behind.
 
 import _thread
 import mmap
+import resource
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from servers.connection import Tally
 
@@ -26,7 +28,18 @@ _PROTOCOL = 7
 
 _FOLDED = range(5)
 _ROW = 8  # columns; 64 bytes are a cache line, so that two processes never write to the same one
-_GENERATION, _ROWS_USED, _DEAD_CONTEXT_SWITCHES = range(3)  # columns of the very first row
+
+# Columns of the very first row.
+_GENERATION, _ROWS_USED, _DEAD_USER_US, _DEAD_SYSTEM_US, _DEAD_SWITCHES = range(5)
+_SHOWN_USER_US, _SHOWN_SYSTEM_US = range(5, 7)
+
+
+class Dead(NamedTuple):
+    """What the children have used that are dead: sums that only their parent can read."""
+
+    user_s: float
+    system_s: float
+    context_switches: int
 
 
 class Counters:
@@ -59,13 +72,30 @@ class Counters:
         return self.open_count >= self._rows_max
 
     @property
-    def dead_context_switches(self) -> int:
-        """Context switches of the children that are dead: a sum only their parent can read."""
-        return self._header[_DEAD_CONTEXT_SWITCHES]
+    def dead(self) -> Dead:
+        """What the children have used that have been waited for."""
+        user_us, system_us = self._header[_DEAD_USER_US], self._header[_DEAD_SYSTEM_US]
+        return Dead(user_us / 1e6, system_us / 1e6, self._header[_DEAD_SWITCHES])
 
-    @dead_context_switches.setter
-    def dead_context_switches(self, count: int) -> None:
-        self._header[_DEAD_CONTEXT_SWITCHES] = count
+    def bury(self) -> None:
+        """Take down what the children have used that have been waited for; for their parent."""
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        self._header[_DEAD_USER_US] = round(used.ru_utime * 1e6)
+        self._header[_DEAD_SYSTEM_US] = round(used.ru_stime * 1e6)
+        self._header[_DEAD_SWITCHES] = used.ru_nvcsw + used.ru_nivcsw
+
+    def never_less(self, user_s: float, system_s: float) -> tuple[float, float]:
+        """Return CPU times with the same sum, neither of them less than at the last call.
+
+        Of other processes the sum is exact and its parts are estimates, which may fall; what a
+        counter shows must not.
+        """
+        header = self._header
+        user_us, total_us = round(user_s * 1e6), round((user_s + system_s) * 1e6)
+        user_us = max(min(user_us, total_us - header[_SHOWN_SYSTEM_US]), header[_SHOWN_USER_US])
+        system_us = max(total_us - user_us, header[_SHOWN_SYSTEM_US])
+        header[_SHOWN_USER_US], header[_SHOWN_SYSTEM_US] = user_us, system_us
+        return user_us / 1e6, system_us / 1e6
 
     def open(self, protocol: int) -> Tally:
         """Count a connection as accepted and return its row of zeros."""

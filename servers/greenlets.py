@@ -52,9 +52,9 @@ def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shutdown)
 
     def interrupt(peer: Peer) -> None:
         # In the hub, so nobody else runs: a peer that still awaits bytes is inside recv().
-        if peer in peers and peer.tally[RECEIVED_BYTES] == peer.seen_bytes:
-            if peer.connection.awaiting is not Awaiting.NOTHING:
-                greenlets[peer].throw(TimeoutError())
+        silent = peer in peers and peer.tally[RECEIVED_BYTES] == peer.seen_bytes
+        if silent and peer.connection.awaiting is not Awaiting.NOTHING:
+            greenlets[peer].throw(TimeoutError())
 
     gevent.spawn_raw(end_silent)
     accept_until_shutdown(listeners, counters, shutdown, start)

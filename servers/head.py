@@ -5,48 +5,13 @@ open: the request line, Host, transfer codings, sizes and versions. Complaints c
 order: broken syntax or framing 400; sizes 413, 414, 431; version 505; coding or method 501.
 """
 
-import ipaddress
 import re
 
 import httptools
 
 from servers import limits
-
-
-class Refused(Exception):
-    """A request that gets an error for an answer, and its connection closed.
-
-    Attributes:
-        status: The status code of the answer.
-        detail: One fixed sentence for its body; never a byte of the request.
-    """
-
-    def __init__(self, status: int, detail: str) -> None:
-        super().__init__(status, detail)
-        self.status = status
-        self.detail = detail
-
-
-def malformed() -> Refused:
-    """Return the refusal of whatever breaks the grammar: one sentence, wherever it is noticed."""
-    return Refused(400, "malformed request")
-
-
-class Request:
-    """A request as the application sees it; ``content`` is filled in when the body is whole."""
-
-    http_1_0 = False
-    keep_alive = True
-    content_length = 0
-    chunked = False
-    expectation = b""
-    content = b""
-
-    def __init__(self, method: bytes, path: bytes, query: bytes) -> None:
-        self.method = method
-        self.path = path
-        self.query = query
-
+from servers.request import Refused, Request, malformed
+from servers.target import HOST, check_host, set_target
 
 # RFC 9112 section 3: exactly one space between the parts. A target is visible ASCII without
 # a fragment; which of its four forms it has is looked at when all else is right.
@@ -62,12 +27,6 @@ _USUAL_HEAD = re.compile(
 
 _NOT_CONTROLS = bytes(byte for byte in range(256) if byte == 9 or (byte >= 32 and byte != 127))
 
-# RFC 3986 section 3.2.2 without the comma, which joins two Hosts into one.
-_HOST = re.compile(
-    rb"(?:\[([0-9A-Fa-f:.]+)\]|(?:[A-Za-z0-9\-._~!$&'()*+;=]|%[0-9A-Fa-f]{2})+)(?::([0-9]*))?"
-)
-_ABSOLUTE_FORM = re.compile(rb"([A-Za-z][A-Za-z0-9+.\-]*)://([^/?]*)([^?]*)(?:\?(.*))?")
-_PERCENT = re.compile(rb"%([0-9A-Fa-f]{2})?")
 _SEPARATOR = re.compile(rb"[ \t]*,[ \t]*")
 
 _METHODS = frozenset((b"GET", b"HEAD", b"POST", b"OPTIONS", b"PUT", b"DELETE", b"PATCH", b"TRACE"))
@@ -133,7 +92,7 @@ class HeadParser:
             parser.feed_data(data)
             host = fields[b"Host"]
             if host != self._host:
-                _check_host(host)
+                check_host(host)
                 self._host = host
             if data.count(b"\r") == len(fields) + 2 and (
                 _USUAL_FIELDS.issuperset(fields) or _none_matters(fields)
@@ -173,7 +132,7 @@ class HeadParser:
                 continue
             stripped = value.strip(b" \t")
             if name == b"host":
-                _check_host(stripped)
+                check_host(stripped)
                 hosts += 1
             elif name == b"connection":
                 connection += _SEPARATOR.split(stripped.lower())
@@ -210,7 +169,7 @@ class HeadParser:
         if method not in _METHODS:
             _refuse_method(method, target)
         if target[0] != 47 or b"%" in path:  # 47: a slash, the usual origin-form
-            _set_target(request, target)
+            set_target(request, target)
         if connection:
             request.keep_alive = b"close" not in connection and (
                 not request.http_1_0 or b"keep-alive" in connection
@@ -304,55 +263,9 @@ def request_line_may_follow(start: bytes) -> bool:
     return _REQUEST_LINE_BEGUN.fullmatch(start) is not None
 
 
-def _check_host(value: bytes) -> None:
-    match = _HOST.fullmatch(value)
-    if match is None or (match[2] and int(match[2]) > 65535):
-        raise Refused(400, "malformed Host")
-    if match[1] is not None:
-        try:
-            ipaddress.IPv6Address(match[1].decode("ascii"))
-        except ValueError:  # brackets hold an IPv6 address and nothing else
-            raise Refused(400, "malformed Host") from None
-
-
 def _refuse_method(method: bytes, target: bytes) -> None:
     if method.upper() != method:
         raise Refused(400, "methods are case-sensitive")
-    if method == b"CONNECT" and not _HOST.fullmatch(target):
+    if method == b"CONNECT" and not HOST.fullmatch(target):
         raise Refused(400, "CONNECT takes an authority for its target")
     raise Refused(501, "method not implemented")
-
-
-def _set_target(request: Request, target: bytes) -> None:
-    """Work out path and query of a target that is not a plain path (RFC 9112 section 3.2)."""
-    path, query = request.path, request.query
-    if target == b"*":
-        if request.method != b"OPTIONS":
-            raise Refused(400, "the asterisk target is for OPTIONS")
-    elif target[0] != 47:
-        match = _ABSOLUTE_FORM.fullmatch(target)
-        if match is None:
-            raise Refused(400, "malformed request target")
-        scheme, authority, path, query = match.groups(b"")
-        _check_host(authority)
-        if scheme.lower() != b"http":
-            raise Refused(421, "this server answers for http only")
-        path = path or (b"*" if request.method == b"OPTIONS" and not query else b"/")
-    request.path = _decode(path)
-    request.query = query
-
-
-def _decode(path: bytes) -> bytes:
-    """Undo percent-encoding once; an encoded slash stays what it is, a part of a segment."""
-
-    def byte(match: re.Match[bytes]) -> bytes:
-        if match[1] is None or match[1] == b"00":
-            raise Refused(400, "malformed percent-encoding")
-        return match[0] if match[1].upper() == b"2F" else bytes((int(match[1], 16),))
-
-    path = _PERCENT.sub(byte, path)
-    try:
-        path.decode("utf-8")
-    except UnicodeDecodeError:
-        raise Refused(400, "the path is not UTF-8") from None
-    return path

@@ -13,15 +13,8 @@ from servers.app import App, BadParameter, Handler, Response, error
 from servers.body import ChunkedBody, SizedBody
 from servers.connection import Awaiting, Step, Tally
 from servers.counters import REQUEST_ERRORS, REQUESTS
-from servers.head import (
-    REQUEST_LINE,
-    HeadParser,
-    Refused,
-    Request,
-    malformed,
-    request_line_may_follow,
-    valid_so_far,
-)
+from servers.head import REQUEST_LINE, HeadParser, request_line_may_follow, valid_so_far
+from servers.request import Refused, Request, malformed
 
 _IDLE, _HEAD, _BODY, _NOTHING = Awaiting
 
@@ -128,6 +121,7 @@ class HTTPConnection:
                 if request is None:
                     break
                 handler = self._handler
+                assert handler is not None
                 answer = handler if type(handler) is Response else handler(request)
                 if type(answer) is Response:
                     response = answer
@@ -146,7 +140,7 @@ class HTTPConnection:
                 yield b"".join(replies)
                 replies.clear()
                 size = 0
-                if response.stream is not None and request.method != b"HEAD":
+                if response.stream is not None and request and request.method != b"HEAD":
                     yield from response.stream
         if replies:
             yield b"".join(replies)
@@ -200,9 +194,9 @@ class HTTPConnection:
             if request is None:
                 return None
             self._handler = self._app.find(request.method, request.path)
-            if request.expectation and type(self._handler) is not Response:
-                if request.expectation != b"100-continue":
-                    self._handler = error(417, "the only expectation met is 100-continue")
+            wanted = type(self._handler) is not Response
+            if wanted and request.expectation not in (b"", b"100-continue"):
+                self._handler = error(417, "the only expectation met is 100-continue")
             if not request.content_length and not request.chunked:
                 return request
             if request.expectation:

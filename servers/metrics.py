@@ -82,14 +82,15 @@ class Metrics:
             yield family
 
     def _usage(self, with_pss: bool) -> Iterator[Metric]:
-        used = usage_of_tree(self._root, self._table.dead_context_switches)
+        used = usage_of_tree(self._root, self._table.dead)
+        user_s, system_s = self._table.never_less(used.user_s, used.system_s)
         cpu = CounterMetricFamily(
             "server_cpu_seconds",
             "CPU time of the process tree, dead ones included",
             labels=["mode"],
         )
-        cpu.add_metric(["user"], used.user_s)
-        cpu.add_metric(["system"], used.system_s)
+        cpu.add_metric(["user"], user_s)
+        cpu.add_metric(["system"], system_s)
         yield cpu
         yield CounterMetricFamily(
             "server_context_switches", "Context switches of the tree", used.context_switches
@@ -130,8 +131,8 @@ class Metrics:
                 options.add_metric([protocol, name], value)
         yield options
         bounds = GaugeMetricFamily("server_limit", "Limits and time-outs", labels=["name"])
-        for name, value in sorted(self._limits.items()):
-            bounds.add_metric([name], value)
+        for name, limit in sorted(self._limits.items()):
+            bounds.add_metric([name], limit)
         yield bounds
 
 

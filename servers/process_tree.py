@@ -9,12 +9,13 @@ import os
 import resource
 from typing import NamedTuple
 
-_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+from servers.counters import Dead
+
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 class Usage(NamedTuple):
-    """Sums over a process and its children, the dead ones included where they leave something."""
+    """Sums over a process and its children; the dead ones' CPU time and switches included."""
 
     user_s: float
     system_s: float
@@ -24,17 +25,16 @@ class Usage(NamedTuple):
     context_switches: int
 
 
-def usage_of_tree(root: int, dead_context_switches: int) -> Usage:
+def usage_of_tree(root: int, dead: Dead) -> Usage:
     """Return what process ``root`` and its children have used.
 
     Args:
         root: The pid that accepts; this process or its parent.
-        dead_context_switches: Of children waited for, which only ``root`` itself can ask for.
+        dead: Of children waited for, which only ``root`` itself can ask for.
     """
-    user_s = system_s = 0.0
+    user_s, system_s, switches = dead
     user_ticks = system_ticks = cpu_ns = 0
     rss_pages = processes = threads = 0
-    switches = dead_context_switches
     for pid in [root, *children_of(root)]:
         try:
             stat = _read(f"/proc/{pid}/stat")
@@ -45,9 +45,6 @@ def usage_of_tree(root: int, dead_context_switches: int) -> Usage:
         processes += 1
         threads += int(fields[17])
         rss_pages += int(fields[21])
-        if pid == root:  # and with it the children it has waited for
-            user_s += int(fields[13]) / _TICKS_PER_S
-            system_s += int(fields[14]) / _TICKS_PER_S
         if pid == os.getpid():  # exact, with all its threads, those that have ended included
             own = resource.getrusage(resource.RUSAGE_SELF)
             user_s += own.ru_utime

@@ -1,5 +1,6 @@
 """A server in a process of its own, started by its launcher and ended without a trace."""
 
+import ctypes
 import os
 import re
 import select
@@ -16,8 +17,13 @@ from typing import IO
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from servers.process_tree import children_of
+
 DEADLINE_S = 30.0
 """Nothing a test waits for takes this long unless it is broken."""
+
+_SYS_PIDFD_GETFD = 438
+_libc = ctypes.CDLL(None)
 
 READY = re.compile(r"listening model=(\w+) http=(\S+) echo=(\S+) pid=(\d+)\n")
 
@@ -62,6 +68,26 @@ class Server:
                 labels = ",".join(sample.labels.values())
                 values[f"{sample.name}{{{labels}}}" if labels else sample.name] = sample.value
         return values
+
+    def accepted_sockets(self, client: socket.socket) -> Iterator[socket.socket]:
+        """Yield the server's end of a connection, taken from the process that holds it."""
+        pids = [self.pid, *children_of(self.pid)]
+        for pid in pids:
+            pidfd = os.pidfd_open(pid)
+            for fd in Path(f"/proc/{pid}/fd").iterdir():
+                if not str(fd.readlink()).startswith("socket:"):
+                    continue
+                copy = _libc.syscall(_SYS_PIDFD_GETFD, pidfd, int(fd.name), 0)
+                with socket.socket(fileno=copy) as sock:
+                    if sock.family != socket.AF_INET:
+                        continue
+                    try:
+                        peer = sock.getpeername()
+                    except OSError:  # a listener has none
+                        continue
+                    if peer == client.getsockname():
+                        yield sock
+            os.close(pidfd)
 
     def log(self) -> str:
         """Return what it has written on standard error so far."""
