@@ -13,7 +13,7 @@ from loadtest.cell import Cell, CellError, Cores, run
 from loadtest.result import Result, result_of
 from loadtest.table import table_of
 
-TABLE_COLUMNS = 110
+TABLE_COLUMNS = 120
 """Width where the output is no terminal: enough for the table."""
 
 
@@ -57,6 +57,9 @@ def demo(options: Options, folder: Path) -> int:
     if not console.is_terminal:
         console.width = TABLE_COLUMNS
     console.print(table_of(outcomes, options.duration_s))
+    for cell, outcome in outcomes:
+        if isinstance(outcome, str):
+            console.print(f"{cell.name} not run: {outcome}", soft_wrap=True, highlight=False)
     console.print(f"raw results: {folder}", soft_wrap=True, highlight=False)
     return status
 

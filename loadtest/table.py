@@ -20,17 +20,17 @@ def table_of(outcomes: Sequence[tuple[Cell, Result | str]], duration_s: float) -
     """Return the results as a table, in the order of the cells.
 
     Args:
-        outcomes: Of each cell that has been run its result, or why it could not be run.
+        outcomes: Of each cell that has been run its result, or why it could not be run (not shown).
         duration_s: The window's length asked for.
     """
     table = Table(caption=_CAPTION.format(duration_s=duration_s), caption_justify="left")
     for name in ("scenario", "connections", "model"):
-        table.add_column(name)
+        table.add_column(name, no_wrap=True)
     for name in (
         "requests/s\nheld/wanted", "p50\nms", "p99\nms", "errors", "CPU µs\n/request",
         "memory KiB\n/connection",
     ):  # fmt: skip
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     table.add_column("note")
     for (scenario, connections), rows in groupby(
         outcomes, key=lambda outcome: (outcome[0].scenario, outcome[0].connections)
@@ -45,10 +45,10 @@ def table_of(outcomes: Sequence[tuple[Cell, Result | str]], duration_s: float) -
 
 def _row(outcome: Result | str) -> list[str]:
     if isinstance(outcome, str):
-        return [""] * 6 + [f"not run: {outcome}"]
+        return [""] * 6 + ["not run"]
     memory = outcome.memory_bytes_per_connection
     return [
-        f"{outcome.rate_held_hz:,.0f} / {outcome.rate_wanted_hz:,.0f}",
+        f"{outcome.rate_held_hz:,.0f}/{outcome.rate_wanted_hz:,.0f}",
         _number(outcome.service_time_p50_ms, ".2f"),
         _number(outcome.service_time_p99_ms, ".2f"),
         f"{sum(outcome.errors.values()):,}",

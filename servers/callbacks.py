@@ -162,7 +162,12 @@ class Peer(asyncio.Protocol):
             self.transport.close()
             return
         self._linger_bytes = limits.LINGER_BYTES_MAX
-        self.transport.write_eof()
+        try:
+            self.transport.write_eof()
+        except OSError:  # asyncio lets it through: our last words have met a reset
+            self.tally[RESETS] += 1
+            self.transport.abort()
+            return
         self._timer = self._loop.call_later(limits.LINGER_S, self._lingered)
         self.transport.resume_reading()
 

@@ -267,3 +267,16 @@ def test_a_client_that_resets_is_counted_and_nobody_else_notices(model: str) -> 
         wait_until(lambda: server.metrics()["server_open_connections{http}"] == 1, "their end")
         assert server.stop() == 0
         assert server.log() == ""
+
+
+def test_a_client_that_leaves_before_the_last_reply_leaves_nothing_behind(model: str) -> None:
+    with running(model) as server:
+        for _ in range(10):
+            with server.connect() as sock:
+                sock.sendall(b"GET /wait?ms=100 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        # Closed, so the kernel resets the connection as soon as the server replies.
+        wait_until(
+            lambda: server.metrics()["server_open_connections{http}"] == 1, "nobody but this one"
+        )
+        assert server.stop() == 0
+        assert server.log() == ""
