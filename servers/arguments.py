@@ -74,17 +74,20 @@ def parse(argv: Sequence[str] | None) -> Arguments:
     )
     parser.add_argument("--version", action="version", version=f"servers {__version__}")
 
+    otherwise: dict[str, tuple[str, object, Callable[[str], object]]] = {}
+
     def option(
         flag: str, metavar: str, default: object, type_: Callable[[str], object], help_: str
     ) -> None:
-        name = "SERVERS_" + flag.strip("-").replace("-", "_").upper()
-        parser.add_argument(
+        action = parser.add_argument(
             flag,
             metavar=metavar,
-            default=os.environ.get(name, str(default)),  # a string, so that type_ checks it too
+            default=argparse.SUPPRESS,
             type=type_,
             help=f"{help_} (default: {default})",
         )
+        variable = f"SERVERS_{action.dest.upper()}"
+        otherwise[action.dest] = (variable, default, type_)
 
     option("--bind", "ADDRESS", "127.0.0.1", str, "address to listen on")
     option("--http-port", "PORT", 8000, _port, "0 picks a free port, 'off' leaves HTTP out")
@@ -108,7 +111,15 @@ def parse(argv: Sequence[str] | None) -> Arguments:
         "--timeout-graceful-shutdown", "S", limits.GRACEFUL_SHUTDOWN_TIMEOUT_S, _seconds,
         "from SIGTERM to exit, at the most",
     )  # fmt: skip
-    arguments = Arguments(**vars(parser.parse_args(argv)))
+    given = vars(parser.parse_args(argv))
+    for name, (variable, default, type_) in otherwise.items():
+        if name in given:
+            continue
+        try:
+            given[name] = type_(os.environ.get(variable, str(default)))
+        except argparse.ArgumentTypeError as error:  # the variable's: the default is right
+            parser.error(f"environment variable {variable}: {error}")
+    arguments = Arguments(**given)
     if arguments.http_port is None and arguments.echo_port is None:
         parser.error("expected at least one protocol, got --http-port off and --echo-port off")
     return arguments

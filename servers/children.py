@@ -1,5 +1,6 @@
 """The children of the forking model: counted, buried, and taken along at the end."""
 
+import gc
 import logging
 import os
 import select
@@ -17,6 +18,9 @@ from servers.shutdown import Shutdown
 
 _REHEARSALS = 20  # more than the runs after which CPython 3.11 to 3.13 have specialised code
 
+_GAP_BYTES = range(0, 480, 16)  # Python's own allocator: one size class every 16 bytes, to 512
+_GAPS = 100  # of each size: more than a start leaves behind, and less than 1 MB in all
+
 _log = logging.getLogger("servers")
 
 
@@ -26,6 +30,13 @@ class Children:
     def __init__(self, counters: Counters) -> None:
         self._counters = counters
         self._tallies: dict[int, Tally] = {}
+
+    def share_memory(self) -> None:
+        """Bring the memory into a state in which a child copies few pages of it."""
+        gc.collect()
+        # Else what is allocated after a fork fills gaps all over the pages, and copies each.
+        self._gaps_filled = [bytes(size) for size in _GAP_BYTES for _ in range(_GAPS)]
+        gc.freeze()  # a collection would touch, and so copy, every page that a child shares
 
     def __len__(self) -> int:
         return len(self._tallies)

@@ -13,7 +13,6 @@ import os
 # anew in each child, for threads that the parent never has; it would copy 0.35 MB a child.
 os.register_at_fork = lambda **hooks: None
 
-import gc  # noqa: E402
 import signal  # noqa: E402
 import socket  # noqa: E402
 from collections.abc import Sequence  # noqa: E402
@@ -57,8 +56,7 @@ def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shutdown)
         # One system call for a read and its deadline; settimeout() would make it two.
         set_receive_timeout(listener.sock, listener.idle_timeout_s)
         rehearse(listener)
-    gc.collect()
-    gc.freeze()  # a collection would touch, and so copy, every page that a child shares
+    children.share_memory()
     shutdown.wake_on(signal.SIGCHLD)
     accept_until_shutdown(listeners, counters, shutdown, start, wake=children.bury)
     children.drain(shutdown)

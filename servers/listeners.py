@@ -7,7 +7,7 @@ nowhere else.
 import socket
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from servers import limits
 from servers.connection import Connection, Tally
@@ -30,6 +30,7 @@ class Listener:
         index: The protocol's place in the counters.
         sock: Listens, and never blocks in accept().
         connect: Returns the connection that a newly accepted client gets.
+        kind: The socket's family, type and protocol number, as the kernel numbers them.
         idle_timeout_s: Silence allowed on a connection, in seconds.
         refusal: What a client is told when nobody can serve it; b"" where there are no words.
     """
@@ -40,6 +41,11 @@ class Listener:
     connect: Callable[[Tally], Connection]
     idle_timeout_s: float
     refusal: bytes
+    kind: tuple[int, int, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        sock = self.sock
+        object.__setattr__(self, "kind", (int(sock.family), int(sock.type), sock.proto))
 
 
 def listen(host: str, port: int, backlog: int) -> socket.socket:

@@ -1,0 +1,49 @@
+"""What the project promises about itself: its size, its limits, its README."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from servers.registry import MODELS
+
+ROOT = Path(__file__).parent.parent
+SOURCES = sorted(
+    path for folder in ("servers", "loadtest", "tests") for path in (ROOT / folder).rglob("*.py")
+)
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_fits_one_screen(name: str) -> None:
+    module = MODELS[name].function.partition(":")[0].replace(".", "/")
+    assert len((ROOT / f"{module}.py").read_text("utf-8").splitlines()) <= 70
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_file_holds_one_idea(path: Path) -> None:
+    assert len(path.read_text("utf-8").splitlines()) <= 300
+
+
+@pytest.mark.parametrize("module", ["connection", "echo", "http11", "app", "head", "body"])
+def test_what_is_said_does_not_know_how_it_is_sent(module: str) -> None:
+    tree = ast.parse((ROOT / "servers" / f"{module}.py").read_text("utf-8"))
+    imported = {
+        alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names
+    } | {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert not imported & {"socket", "select", "time", "threading", "asyncio", "gevent", "signal"}
+
+
+def test_the_readmes_table_names_every_model() -> None:
+    assert re.findall(r"^\| `(\w+)` \|", README, re.MULTILINE)[: len(MODELS)] == list(MODELS)
+
+
+def test_the_readmes_count_of_conversations_is_right() -> None:
+    count = len([*(ROOT / "tests" / "corpus").glob("*.txt")])
+    assert f"-->{count} conversations" in README
+
+
+def test_the_readmes_links_lead_somewhere() -> None:
+    for link in re.findall(r"\]\((?!https?:)([^)]+)\)", README):
+        assert (ROOT / link).exists(), link
