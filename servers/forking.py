@@ -1,7 +1,8 @@
 """A process per connection.
 
 accept -> fork -> the child blocks in recv(), and the kernel runs another; the parent goes back
-to accept() and buries the children that have finished.
+to accept() and buries the children that have finished. A deadline needs no second system call:
+recv() fails by itself after SO_RCVTIMEO, which a socket inherits from its listener.
 
 Cost of an idle connection: a process (about 1 MB of its own). Nothing is shared: a child that
 computes holds no lock of the others, and one that dies takes only its own client with it.
@@ -21,7 +22,7 @@ from servers.accepting import NobodyToServe  # noqa: E402
 from servers.blocking import Peer, accept_until_shutdown, close_if_idle, serve_peer  # noqa: E402
 from servers.children import Children, exit_after, rehearse  # noqa: E402
 from servers.counters import Counters  # noqa: E402
-from servers.kernel import die_with_parent, set_receive_timeout  # noqa: E402
+from servers.kernel import die_with_parent  # noqa: E402
 from servers.listeners import Listener  # noqa: E402
 from servers.shutdown import Shutdown  # noqa: E402
 
@@ -53,8 +54,6 @@ def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shutdown)
         serve_peer(peer)
 
     for listener in listeners:
-        # One system call for a read and its deadline; settimeout() would make it two.
-        set_receive_timeout(listener.sock, listener.idle_timeout_s)
         rehearse(listener)
     children.share_memory()
     shutdown.wake_on(signal.SIGCHLD)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from servers import limits
 from servers.connection import Connection, Tally
+from servers.kernel import set_receive_timeout
 
 OPTIONS: dict[str, tuple[int, int, int]] = {
     "TCP_NODELAY": (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
@@ -48,8 +49,8 @@ class Listener:
         object.__setattr__(self, "kind", (int(sock.family), int(sock.type), sock.proto))
 
 
-def listen(host: str, port: int, backlog: int) -> socket.socket:
-    """Return a socket that is listening, with every option of ``OPTIONS`` set.
+def listen(host: str, port: int, backlog: int, idle_timeout_s: float) -> socket.socket:
+    """Return a socket that is listening, with every option set that its clients inherit.
 
     Raises:
         OSError: The address cannot be resolved, or cannot be bound.
@@ -63,6 +64,9 @@ def listen(host: str, port: int, backlog: int) -> socket.socket:
         for level, option, value in OPTIONS.values():
             if value:
                 sock.setsockopt(level, option, value)
+        # A recv() that really blocks ends after this time: a deadline without a system call.
+        # Set before there can be a client: one that came earlier would wait for ever.
+        set_receive_timeout(sock, idle_timeout_s)
         sock.bind(address)
         sock.listen(backlog)
     except OSError:  # the caller says which address; the descriptor is ours to give back

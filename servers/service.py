@@ -76,12 +76,15 @@ def _connections_max(model: Model) -> int:
 def _listen(arguments: Arguments, counters: Counters) -> list[Listener]:
     """Return the listeners, listening."""
     ports = {"http": arguments.http_port, "echo": arguments.echo_port}
+    idle_timeouts_s = {"http": arguments.timeout_keep_alive, "echo": arguments.timeout_echo_idle}
     socks = {}
     for protocol, port in ports.items():
         if port is None:
             continue
         try:
-            socks[protocol] = listen(arguments.bind, port, arguments.backlog)
+            socks[protocol] = listen(
+                arguments.bind, port, arguments.backlog, idle_timeouts_s[protocol]
+            )
         except OSError as failure:
             raise StartUpError(
                 f"cannot listen on {arguments.bind} port {port}: {failure.strerror};"
@@ -106,10 +109,10 @@ def _listen(arguments: Arguments, counters: Counters) -> list[Listener]:
     kinds = {
         "http": (
             connect_http,
-            arguments.timeout_keep_alive,
+            idle_timeouts_s["http"],
             too_busy.head + b"Connection: close\r\nRetry-After: 1\r\n\r\n" + too_busy.body,
         ),
-        "echo": (connect_echo, arguments.timeout_echo_idle, b""),
+        "echo": (connect_echo, idle_timeouts_s["echo"], b""),
     }
     return [
         Listener(protocol, counters.protocols.index(protocol), sock, *kinds[protocol])

@@ -1,6 +1,7 @@
 """A thread per connection.
 
-accept -> a thread -> it blocks in recv(), and the kernel runs another.
+accept -> a thread -> it blocks in recv(), and the kernel runs another. A deadline needs no second
+system call: recv() fails by itself after SO_RCVTIMEO, which a socket inherits from its listener.
 
 Cost of an idle connection: a thread (its stack, its kernel task). All threads share one
 interpreter lock: two of them never run Python at the same time, and one that computes makes
@@ -16,7 +17,6 @@ from servers import limits
 from servers.accepting import NobodyToServe
 from servers.blocking import Peer, accept_until_shutdown, drain, serve_peer
 from servers.counters import Counters
-from servers.kernel import set_receive_timeout
 from servers.listeners import Listener
 from servers.shutdown import Shutdown
 
@@ -45,8 +45,5 @@ def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shutdown)
             raise NobodyToServe(f"no thread left at {len(peers)} connections") from error
 
     threading.stack_size(limits.THREAD_STACK_BYTES)
-    for listener in listeners:
-        # One system call for a read and its deadline; settimeout() would make it two.
-        set_receive_timeout(listener.sock, listener.idle_timeout_s)
     accept_until_shutdown(listeners, counters, shutdown, start)
     drain(peers, shutdown)

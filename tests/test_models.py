@@ -165,12 +165,12 @@ def test_a_body_that_is_refused_does_not_cost_the_client_the_reply(server: Serve
 
 
 def test_a_silent_connection_is_closed_without_a_word(model: str) -> None:
-    with running(model, "--timeout-keep-alive=0.3", "--timeout-echo-idle=0.3") as server:
+    with running(model, "--timeout-keep-alive=1", "--timeout-echo-idle=1") as server:
         for protocol in ("http", "echo"):
             with server.connect(protocol) as sock:
                 start_s = time.monotonic()
                 assert sock.recv(1) == b""
-                assert time.monotonic() - start_s >= 0.25
+                assert time.monotonic() - start_s >= 0.9
         with server.connect() as sock:
             sock.sendall(HELLO)
             assert read_to_end(sock).endswith(b"Hello, World!")
@@ -198,6 +198,10 @@ def test_metrics_count_what_happened(model: str) -> None:
         with server.connect("echo") as sock:
             sock.sendall(b"hello")
             assert sock.recv(5) == b"hello"
+            wait_until(
+                lambda: server.metrics()["server_open_connections{http}"] == 1,
+                "the end of the scrape before",
+            )
             during = server.metrics()
         server.ask(HELLO * 3 + b"GET /nope HTTP/1.1\r\nHost: a\r\n\r\n")
         wait_until(
@@ -205,7 +209,6 @@ def test_metrics_count_what_happened(model: str) -> None:
         )
         after = server.metrics()
     assert during["server_open_connections{echo}"] == 1
-    assert during["server_open_connections{http}"] == 1
     assert after["server_accepted_connections_total{echo}"] == 1
     assert after["server_received_bytes_total{echo}"] == 5
     assert after["server_sent_bytes_total{echo}"] == 5
