@@ -11,13 +11,16 @@ import httptools
 
 from servers import limits
 from servers.request import Refused, Request, malformed
-from servers.target import HOST, check_host, set_target
+from servers.target import check_host, set_target
 
 # RFC 9112 section 3: exactly one space between the parts. A target is visible ASCII without
 # a fragment; which of its four forms it has is looked at when all else is right.
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 REQUEST_LINE = re.compile(rb"(%b) ([!-\"$-~]++) HTTP/([0-9])\.([0-9])\r\n" % _TOKEN)
-_REQUEST_LINE_BEGUN = re.compile(rb"(?:%b(?: (?:[!-\"$-~]++(?: [HTP/0-9.]*\r?)?)?)?)?" % _TOKEN)
+_VERSION_BEGUN = rb"(?:H(?:T(?:T(?:P(?:/(?:[0-9](?:\.(?:[0-9]\r?)?)?)?)?)?)?)?)?"
+_REQUEST_LINE_BEGUN = re.compile(
+    rb"(?:%b(?: (?:[!-\"$-~]++(?: %b)?)?)?)?" % (_TOKEN, _VERSION_BEGUN)
+)
 
 # The usual head: a request line known to be right in all that is asked of one, path and query
 # already apart; then lines, and the empty line at the very end. The rest takes the long way.
@@ -26,8 +29,6 @@ _USUAL_HEAD = re.compile(
 )
 
 _NOT_CONTROLS = bytes(byte for byte in range(256) if byte == 9 or (byte >= 32 and byte != 127))
-
-_SEPARATOR = re.compile(rb"[ \t]*,[ \t]*")
 
 _METHODS = frozenset((b"GET", b"HEAD", b"POST", b"OPTIONS", b"PUT", b"DELETE", b"PATCH", b"TRACE"))
 _LOOKED_AT = frozenset(
@@ -135,17 +136,17 @@ class HeadParser:
                 check_host(stripped)
                 hosts += 1
             elif name == b"connection":
-                connection += _SEPARATOR.split(stripped.lower())
+                connection += _members(value)
             elif name == b"transfer-encoding":
-                codings = (codings or []) + _SEPARATOR.split(stripped.lower())
+                codings = (codings or []) + _members(value)
             elif name == b"content-length":
                 lengths.append(stripped)
             elif name == b"expect":
                 request.expectation += stripped.lower()  # two of them make none that is known
 
         # Framing (RFC 9112 section 6). llhttp has refused TE beside CL and a repeated CL.
-        request.http_1_0 = minor == b"0"
         http_1 = major == b"1" and minor in b"01"
+        request.http_1_0 = http_1 and minor == b"0"
         if hosts != 1 and (hosts or (http_1 and not request.http_1_0)):
             raise Refused(400, "expected exactly one Host field")
         if lengths:
@@ -221,6 +222,11 @@ class HeadParser:
                     )
 
 
+def _members(value: bytes) -> list[bytes]:
+    """Return the members of a comma-separated list, in lower case (RFC 9110 section 5.6.1)."""
+    return [member.strip(b" \t") for member in value.lower().split(b",")]
+
+
 def _none_matters(fields: dict[bytes, bytes]) -> bool:
     """Say whether none of the fields but Host has a meaning to us, whatever its spelling."""
     if len(fields) > limits.FIELDS_MAX:
@@ -266,6 +272,8 @@ def request_line_may_follow(start: bytes) -> bool:
 def _refuse_method(method: bytes, target: bytes) -> None:
     if method.upper() != method:
         raise Refused(400, "methods are case-sensitive")
-    if method == b"CONNECT" and not HOST.fullmatch(target):
-        raise Refused(400, "CONNECT takes an authority for its target")
+    if method == b"CONNECT":
+        check_host(target)  # RFC 9110 section 9.3.6: and there has to be a port to it
+        if not target.rpartition(b":")[2].lstrip(b"0").isdigit():
+            raise Refused(400, "CONNECT takes a host and a port")
     raise Refused(501, "method not implemented")

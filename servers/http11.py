@@ -85,7 +85,13 @@ class HTTPConnection:
             return self._end_of_stream()
         self._data = self._data + data if self._data else data
         self.awaiting = _NOTHING
-        return self._answer_all()
+        return self._answer_late() if self.closed else self._answer_all()
+
+    def _answer_late(self) -> Iterator[Step]:
+        """Answer what had arrived when an idle connection was drained, and was read after."""
+        self.closed = False
+        yield from self._answer_all()
+        self._end()
 
     def _answer_one(self, request: Request) -> Iterator[Step]:
         """Answer the one request there is: what all the rest of this class comes down to."""
@@ -276,6 +282,6 @@ class HTTPConnection:
                 connection = _CLOSE
             elif request.http_1_0:
                 connection = _KEEP_ALIVE
-            if request.method == b"HEAD":
-                body = b""
+        if request is not None and request.method == b"HEAD":
+            body = b""
         return b"%b%b%b\r\n%b" % (response.head, self._date_line(), connection, body)

@@ -6,7 +6,7 @@ import re
 from servers.request import Refused, Request
 
 # RFC 3986 section 3.2.2 without the comma, which joins two Hosts into one.
-HOST = re.compile(
+_HOST = re.compile(
     rb"(?:\[([0-9A-Fa-f:.]+)\]|(?:[A-Za-z0-9\-._~!$&'()*+;=]|%[0-9A-Fa-f]{2})+)(?::0*+([0-9]{0,5}))?"
 )
 _ABSOLUTE_FORM = re.compile(rb"([A-Za-z][A-Za-z0-9+.\-]*)://([^/?]*)([^?]*)(?:\?(.*))?")
@@ -15,7 +15,7 @@ _PERCENT = re.compile(rb"%([0-9A-Fa-f]{2})?")
 
 def check_host(value: bytes) -> None:
     """Refuse what is no host with or without a port (RFC 9110 section 7.2)."""
-    match = HOST.fullmatch(value)
+    match = _HOST.fullmatch(value)
     if match is None or (match[2] and int(match[2]) > 65535):
         raise Refused(400, "malformed Host")
     if match[1] is not None:

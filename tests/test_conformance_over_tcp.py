@@ -34,9 +34,7 @@ def _answer_so_far(turns: tuple[bytes, ...]) -> bytes:
 
 
 @each_conversation
-def test_a_model_answers_as_its_connection_does(
-    server: Server, conversation: Conversation
-) -> None:
+def test_a_model_answers_as_its_connection_does(server: Server, conversation: Conversation) -> None:
     assert converse_over_tcp(server, conversation.turns) == converse(conversation.turns)[0]
 
 

@@ -30,7 +30,10 @@ def test_a_file_holds_one_idea(path: Path) -> None:
 def test_what_is_said_does_not_know_how_it_is_sent(module: str) -> None:
     tree = ast.parse((ROOT / "servers" / f"{module}.py").read_text("utf-8"))
     imported = {
-        alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import)
+        for alias in node.names
     } | {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert not imported & {"socket", "select", "time", "threading", "asyncio", "gevent", "signal"}
 
