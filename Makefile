@@ -17,7 +17,7 @@ lint: .venv/installed
 	$(BIN)/mypy
 
 # Needs wrk, and takes a quarter of an hour.
-bench: .venv/installed-bench
+bench: .venv/installed
 	$(BIN)/python -m loadtest.bench $(ARGS)
 
 .venv/installed: pyproject.toml
@@ -26,10 +26,6 @@ bench: .venv/installed-bench
 	    "run: make PYTHON=python3.13" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all]'
-	@touch $@
-
-.venv/installed-bench: .venv/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	@touch $@
 
 clean:

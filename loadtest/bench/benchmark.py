@@ -1,0 +1,178 @@
+"""The whole benchmark: rounds of costs, then holding; what there is is kept at every step."""
+
+import resource
+import signal
+from collections.abc import Container
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from loadtest.bench import report
+from loadtest.bench.contestants import comparisons, missing_peers, order
+from loadtest.bench.cost import Run, ratio, run
+from loadtest.bench.hold import hold
+from loadtest.bench.holding import Holding
+from loadtest.bench.processes import adopt_orphans
+from loadtest.cell import Cores
+from loadtest.machine import described, said_by, write_json
+
+_PACKAGES = ("fastpysgi", "uvicorn", "httptools", "uvloop", "granian", "gunicorn", "gevent")
+INSTALL = "run: pip install '.[bench]'"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What was asked for."""
+
+    models: list[str]
+    rounds: int
+    duration_s: float
+    hold: int
+
+
+@dataclass(frozen=True)
+class Results:
+    """What has been measured so far."""
+
+    options: Options
+    folder: Path
+    runs: list[Run] = field(default_factory=list)
+    holdings: list[Holding] = field(default_factory=list)
+
+    @property
+    def names(self) -> list[str]:
+        """Who takes part in a round, or cannot because it is missing."""
+        return order(self.options.models) if self.options.rounds else []
+
+    @property
+    def failed(self) -> bool:
+        """Whether something could not be measured, or was not held."""
+        return any(run.error for run in self.runs) or any(
+            holding.failures() for holding in self.holdings
+        )
+
+    def write(self) -> None:
+        """Write all of it, and the ratios that follow from it."""
+        content = {
+            "runs": [asdict(run) for run in self.runs],
+            "ratios": [
+                {**pair._asdict(), "ratio": spread and spread._asdict()}
+                for pair in comparisons(self.names)
+                for spread in [ratio(self.runs, pair)]
+            ],
+            "holdings": [asdict(holding) for holding in self.holdings],
+        }
+        write_json(self.folder / "bench.json", content)
+
+
+def benchmark(options: Options, folder: Path) -> int:
+    """Run it all, print the tables; return the exit status.
+
+    0 when all went well, 1 where something could not be measured, 3 where a peer is missing, 130
+    when interrupted: what has been measured until then is shown and kept.
+    """
+    for signum in (signal.SIGINT, signal.SIGTERM):  # even where a shell has it ignored
+        signal.signal(signum, _interrupt)
+    adopt_orphans()
+    _, descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
+    cores = Cores.halves()
+    (folder / "logs").mkdir()
+    machine = described("loadtest.bench", asdict(options), _PACKAGES)
+    machine["versions"]["wrk"] = said_by("wrk", "-v")
+    write_json(folder / "run.json", machine | {"cores": asdict(cores)})
+    results = Results(options, folder)
+    missing = missing_peers(results.names)
+    try:
+        with _progress() as progress:
+            for name, packages in missing.items():
+                progress.console.print(f"no {name}: it needs {', '.join(packages)}; {INSTALL}")
+            _measure_costs(results, missing, cores, progress)
+            _measure_holding(results, progress)
+        status = 3 if missing else 1 if results.failed else 0
+    except KeyboardInterrupt:  # what has been measured is on disk already
+        status = 130
+    _show(results)
+    return status
+
+
+def _interrupt(_signum: int, _frame: FrameType | None) -> NoReturn:
+    for signum in (signal.SIGINT, signal.SIGTERM):  # ending what runs must not be interrupted
+        signal.signal(signum, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def _progress() -> Progress:
+    return Progress(
+        MofNCompleteColumn(),
+        BarColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+        console=Console(stderr=True),
+        refresh_per_second=2,  # it draws on the cores that are measured
+    )
+
+
+def _measure_costs(
+    results: Results, missing: Container[str], cores: Cores, progress: Progress
+) -> None:
+    """Run all rounds, the contestants taking turns, so that what drifts hits them alike."""
+    options = results.options
+    turns = [
+        (number, name)
+        for number in range(1, options.rounds + 1)
+        for name in results.names
+        if name not in missing
+    ]
+    task = progress.add_task("", total=len(turns), visible=bool(turns))
+    for number, name in turns:
+        _say(progress, task, f"round {number}: {name}")
+        logs = results.folder / "logs"
+        results.runs.append(run(name, number, options.duration_s, cores, logs))
+        results.write()
+        progress.advance(task)
+
+
+def _measure_holding(results: Results, progress: Progress) -> None:
+    connections = results.options.hold
+    for model in results.options.models if connections else []:
+        task = progress.add_task("", total=2 * connections)  # answers
+        _say(progress, task, f"hold {connections:,}: {model}")
+        advance = partial(progress.advance, task)
+        results.holdings.append(hold(model, connections, results.folder / "logs", advance))
+        results.write()
+
+
+def _say(progress: Progress, task: TaskID, what: str) -> None:
+    progress.update(task, description=what)
+    if not progress.console.is_terminal:
+        progress.console.print(f"{what} ...")
+
+
+def _show(results: Results) -> None:
+    console = Console()
+    if not console.is_terminal:
+        console.width = report.COLUMNS
+    if results.runs:
+        console.print(
+            report.cost_table(results.names, results.runs, results.options.duration_s),
+            report.ratio_table(results.names, results.runs),
+            sep="\n\n",
+        )
+        if disturbance := report.disturbance(results.runs):
+            console.print(disturbance, soft_wrap=True, highlight=False)
+    if results.holdings:
+        console.print("\n", report.holding_table(results.holdings), sep="")
+    console.print(f"raw results: {results.folder}", soft_wrap=True, highlight=False)

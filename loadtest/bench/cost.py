@@ -1,0 +1,163 @@
+"""CPU time per request: every contestant under wrk, in turn, round after round."""
+
+import math
+import os
+import re
+import statistics
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from loadtest.bench.contestants import Comparison, serving
+from loadtest.bench.processes import (
+    BenchError,
+    cpu_s_of,
+    cpu_s_of_machine,
+    received_bytes_of,
+    running,
+)
+from loadtest.cell import Cores
+
+CONNECTIONS = 64
+WARM_UP_S = 1.0
+"""Under load, on the very connections that are measured: no fork and no first time is counted."""
+
+_WRK_LONGER_S = 0.25
+"""wrk starts a little later than we do, and must not end before the window does."""
+
+_REQUESTS = re.compile(r"(\d+) requests in")
+_ERRORS = re.compile(r"(Socket errors: .*|Non-2xx or 3xx responses: .*)")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One contestant in one round; the counts are those of the window alone."""
+
+    name: str
+    round_number: int
+    window_s: float = 0.0
+    requests: float = 0.0
+    cpu_s: float = 0.0
+    others_cpu_s: float = 0.0  # of all else on the machine, our own readings included
+    error: str = ""  # why it is not used
+
+    @property
+    def cpu_us_per_request(self) -> float:
+        """The server's CPU time, all its processes together."""
+        return self.cpu_s / self.requests * 1e6
+
+    @property
+    def core_share(self) -> float:
+        """Share of its core that the server had: well below 1, something else was the limit."""
+        return self.cpu_s / self.window_s
+
+    @property
+    def others_share(self) -> float:
+        """What all others had, as a share of one core."""
+        return max(0.0, self.others_cpu_s / self.window_s)
+
+
+class Reading(NamedTuple):
+    """All counters at one moment."""
+
+    at_s: float
+    server_cpu_s: float
+    wrk_cpu_s: float
+    machine_cpu_s: float
+    received_bytes: int  # by wrk
+
+
+def run(name: str, round_number: int, duration_s: float, cores: Cores, folder: Path) -> Run:
+    """Measure a contestant, in a process of its own; a failure is a Run that says so."""
+    log = folder / f"{name}-{round_number}.log"
+    wrk_log = folder / f"{name}-{round_number}-wrk.log"
+    seconds = math.ceil(WARM_UP_S + duration_s + _WRK_LONGER_S)
+    try:
+        with ExitStack() as stack:
+            server = stack.enter_context(serving(name, cores.server[:1], log))
+            wrk = [
+                "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}",
+                f"http://{server.address.host}:{server.address.port}/",
+            ]  # fmt: skip
+            load = stack.enter_context(running(wrk, cores.generator[:1], wrk_log))
+            time.sleep(WARM_UP_S)
+            start = _read(server.process.pid, load.pid)
+            time.sleep(duration_s)
+            end = _read(server.process.pid, load.pid)
+            # Not waited for yet, so that what it has read in all can still be asked for.
+            os.waitid(os.P_PID, load.pid, os.WEXITED | os.WNOWAIT)
+            received_bytes = received_bytes_of(load.pid)
+            assert load.stdout is not None
+            requests = requests_in(load.stdout.read())
+    except BenchError as error:  # the next run may go well
+        return Run(name, round_number, error=str(error))
+    cpu_s = end.server_cpu_s - start.server_cpu_s
+    wrk_cpu_s = end.wrk_cpu_s - start.wrk_cpu_s
+    return Run(
+        name,
+        round_number,
+        window_s=end.at_s - start.at_s,
+        # All replies are alike: of wrk's requests, the window's share is that of the bytes.
+        requests=requests * (end.received_bytes - start.received_bytes) / received_bytes,
+        cpu_s=cpu_s,
+        others_cpu_s=end.machine_cpu_s - start.machine_cpu_s - cpu_s - wrk_cpu_s,
+    )
+
+
+def _read(server_pid: int, wrk_pid: int) -> Reading:
+    return Reading(
+        at_s=time.perf_counter(),
+        server_cpu_s=cpu_s_of(server_pid),
+        received_bytes=received_bytes_of(wrk_pid),
+        wrk_cpu_s=cpu_s_of(wrk_pid),
+        machine_cpu_s=cpu_s_of_machine(),
+    )
+
+
+def requests_in(output: str) -> int:
+    """Return the requests that wrk has counted; each must have gone well.
+
+    Raises:
+        BenchError: One has not, or there are none.
+    """
+    if errors := _ERRORS.search(output):
+        raise BenchError(f"wrk: {errors[1].lower()}")
+    match = _REQUESTS.search(output)
+    if match is None or int(match[1]) == 0:
+        raise BenchError(f"wrk counted no requests: {output!r}")
+    return int(match[1])
+
+
+class Spread(NamedTuple):
+    """The middle of some values, and how far they lie apart."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Spread | None":
+        """Return the spread of some values; None of none."""
+        if not values:
+            return None
+        return cls(statistics.median(values), min(values), max(values))
+
+
+def cpu_us_per_request(runs: Iterable[Run], name: str) -> Spread | None:
+    """Return what a contestant's requests cost."""
+    return Spread.of([run.cpu_us_per_request for run in runs if run.name == name and not run.error])
+
+
+def ratio(runs: Iterable[Run], pair: Comparison) -> Spread | None:
+    """Return what a model costs as a share of its peer, from the ratios within each round."""
+    costs = {(run.name, run.round_number): run.cpu_us_per_request for run in runs if not run.error}
+    return Spread.of(
+        [
+            cost / costs[pair.peer, round_number]
+            for (name, round_number), cost in costs.items()
+            if name == pair.model and (pair.peer, round_number) in costs
+        ]
+    )

@@ -1,0 +1,54 @@
+"""A client that comes anew, again and again: python -m loadtest.bench.fresh HOST PORT.
+
+It prints an empty line when it has come once, goes on until its standard input ends, and then
+prints one line of JSON, a Fresh.
+"""
+
+import json
+import select
+import sys
+import time
+from dataclasses import asdict, dataclass
+
+from loadtest.bench.peer_app import HELLO
+from loadtest.clients import Address, HTTPClient, ReplyError
+
+TIMEOUT_S = 60.0
+_PAUSE_S = 0.1
+
+
+@dataclass
+class Fresh:
+    """How a client fared that made a new connection each time."""
+
+    requests: int = 0
+    failures: int = 0
+    failure: str = ""  # the last one
+    worst_s: float = 0.0
+
+
+def main() -> None:
+    """Come until told to stop."""
+    address = Address(sys.argv[1], int(sys.argv[2]))
+    fresh = Fresh()
+    _come(address, fresh)
+    print(flush=True)
+    while not select.select([sys.stdin], [], [], _PAUSE_S)[0]:
+        _come(address, fresh)
+    print(json.dumps(asdict(fresh)))
+
+
+def _come(address: Address, fresh: Fresh) -> None:
+    start_s = time.perf_counter()
+    try:
+        with HTTPClient(address, TIMEOUT_S) as client:
+            client.get_and_close("/", HELLO)
+    except ReplyError as error:  # this is what it is here to see
+        fresh.failures += 1
+        fresh.failure = str(error)
+    fresh.requests += 1
+    fresh.worst_s = max(fresh.worst_s, time.perf_counter() - start_s)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""Measure how a model holds connections: from outside, and without asking while it is idle."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from loadtest.bench.contestants import serving
+from loadtest.bench.crowd import Crowd
+from loadtest.bench.fresh import TIMEOUT_S, Fresh
+from loadtest.bench.holding import Holding
+from loadtest.bench.processes import BenchError, cpu_s_of, last_line, running
+from loadtest.clients import Address, HTTPClient, ReplyError
+
+IDLE_S = 10.0
+SETTLE_S = 1.0
+"""Before the idle window: children that have answered a scrape have to end first."""
+
+SCRAPE_S = 120.0
+"""For a scrape that asks for memory: 0.3 ms a process where nothing else runs."""
+
+_OPEN = 'server_open_connections{protocol="http"}'
+_REFUSED = (
+    'server_refused_connections_total{protocol="http"}',
+    'server_accept_errors_total{protocol="http"}',
+)
+_PROPORTIONAL = "server_proportional_bytes"
+
+
+def hold(
+    model: str,
+    connections: int,
+    folder: Path,
+    advance: Callable[[int], None],
+    idle_s: float = IDLE_S,
+) -> Holding:
+    """Let a model hold connections; a failure is a Holding that says so.
+
+    Args:
+        model: Its name.
+        connections: How many.
+        folder: For logs.
+        advance: Called with the number of answers that have come, of two for each connection.
+        idle_s: Length of the window in which nobody asks anything.
+    """
+    cores = sorted(os.sched_getaffinity(0))  # all: the targets are the machine's, not a core's
+    log = folder / f"hold-{model}.log"
+    holding = Holding(model, connections)
+    try:
+        with (
+            serving(model, cores, log, "--timeout-keep-alive=3600") as server,
+            Crowd(server.address, advance) as crowd,
+        ):
+            _scrape(server.address)  # the first one costs the server memory of its own
+            before = _scrape(server.address)
+            with _fresh_client(server.address, cores, log.with_suffix(".fresh.log")) as fresh:
+                holding.accept_s = crowd.connect(connections)
+                holding.again_s = crowd.ask_again()
+                time.sleep(SETTLE_S)
+                holding.fresh = _told_to_stop(fresh)
+            holding.answered_twice = len(crowd.answered)
+            holding.errors = dict(crowd.errors)
+            _take_memory(holding, before, _scrape(server.address))
+            time.sleep(SETTLE_S)
+            _take_idle(holding, server.process.pid, idle_s)
+            holding.open_at_end = int(_scrape(server.address)[_OPEN]) - 1  # the scrape's own
+    except (BenchError, ReplyError) as error:  # the next model may do better
+        holding.error = str(error)
+    except OSError as error:  # no descriptor or port left on our side
+        holding.error = f"the clients failed: {error}"
+    return holding
+
+
+def _take_memory(holding: Holding, before: Mapping[str, float], after: Mapping[str, float]) -> None:
+    holding.refused = int(sum(after[name] - before[name] for name in _REFUSED))
+    if holding.answered_twice:
+        holding.memory_bytes_per_connection = (
+            after[_PROPORTIONAL] - before[_PROPORTIONAL]
+        ) / holding.answered_twice
+
+
+def _take_idle(holding: Holding, pid: int, idle_s: float) -> None:
+    start_s, start_cpu_s = time.perf_counter(), cpu_s_of(pid)
+    time.sleep(idle_s)
+    holding.idle_s = time.perf_counter() - start_s
+    holding.idle_cpu_s = cpu_s_of(pid) - start_cpu_s
+
+
+@contextmanager
+def _fresh_client(address: Address, cores: list[int], log: Path) -> Iterator[subprocess.Popen[str]]:
+    """Run a fresh client for the length of a block; it has come once when that begins."""
+    command = [sys.executable, "-m", "loadtest.bench.fresh", address.host, str(address.port)]
+    with running(command, cores, log) as client:
+        assert client.stdout is not None
+        if client.stdout.readline() != "\n":
+            raise BenchError(f"the fresh client failed: {last_line(log)}")
+        yield client
+
+
+def _told_to_stop(client: subprocess.Popen[str]) -> Fresh:
+    try:
+        output, _ = client.communicate(timeout=TIMEOUT_S + SETTLE_S)
+    except subprocess.TimeoutExpired as error:  # it should have given up by itself
+        raise BenchError("the fresh client did not end") from error
+    return Fresh(**json.loads(output))
+
+
+def _scrape(address: Address) -> dict[str, float]:
+    """Return the server's metrics, its memory included: ``name{labels}`` -> value."""
+    with HTTPClient(address, SCRAPE_S) as client:
+        text = client.get("/metrics?memory=pss", expected=None).decode()
+    samples = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
+    return {name: float(value) for name, _, value in samples}

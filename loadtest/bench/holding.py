@@ -1,0 +1,74 @@
+"""What one model made of many connections, and what was asked of it."""
+
+from dataclasses import dataclass, field
+
+from loadtest.bench.fresh import Fresh
+
+ACCEPT_MAX_S = {"forking": 60.0, "threaded": 10.0}
+ACCEPT_MAX_DEFAULT_S = 5.0
+"""For 10,000 connections."""
+
+MEMORY_MAX_KB = {"uvloop": 5, "asyncio": 6, "gevent": 14, "threaded": 32, "forking": 1000}
+"""Per connection, of 1,000 bytes."""
+
+IDLE_MAX_SHARE = 0.01
+"""Of a core, with 10,000 connections."""
+
+
+@dataclass
+class Holding:
+    """The measurement of one model."""
+
+    model: str
+    connections: int
+    error: str = ""  # why there is nothing, or nothing more
+    answered_twice: int = 0
+    errors: dict[str, int] = field(default_factory=dict)  # as the clients saw them
+    refused: int = 0  # as the server counts them
+    accept_s: float = 0.0  # from the first connect() until each has had its first answer
+    again_s: float = 0.0  # until each has had its second
+    fresh: Fresh = field(default_factory=Fresh)
+    memory_bytes_per_connection: float = 0.0
+    idle_s: float = 0.0
+    idle_cpu_s: float = 0.0
+    open_at_end: int = 0
+
+    @property
+    def accept_max_s(self) -> float:
+        """What is allowed for 10,000 connections."""
+        return ACCEPT_MAX_S.get(self.model, ACCEPT_MAX_DEFAULT_S)
+
+    @property
+    def memory_kb(self) -> float:
+        """Memory per connection."""
+        return self.memory_bytes_per_connection / 1000
+
+    @property
+    def idle_share(self) -> float:
+        """Share of a core that silent connections take."""
+        return self.idle_cpu_s / self.idle_s if self.idle_s else 0.0
+
+    def failures(self) -> list[str]:
+        """Return what went wrong; nothing when all were held."""
+        found = [f"failed: {self.error}"] if self.error else []
+        found += [f"{count:,} clients: {kind}" for kind, count in self.errors.items()]
+        if self.refused:
+            found.append(f"{self.refused:,} refused")
+        if self.fresh.failures:
+            found.append(f"fresh client failed {self.fresh.failures} times: {self.fresh.failure}")
+        if not self.error and self.open_at_end < self.connections:
+            found.append(f"{self.open_at_end:,} open at the end")
+        return found
+
+    def missed(self) -> list[str]:
+        """Return the targets that were not reached."""
+        if self.error:
+            return []
+        found = []
+        if self.accept_s > self.accept_max_s:
+            found.append("time")
+        if self.memory_kb > MEMORY_MAX_KB.get(self.model, float("inf")):
+            found.append("memory")
+        if self.idle_share > IDLE_MAX_SHARE:
+            found.append("idle CPU")
+        return found

@@ -1,0 +1,83 @@
+"""What a measurement was made on, as the kernel and the packages say it."""
+
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+_SYSCTLS = (
+    "kernel/pid_max",
+    "net/core/somaxconn",
+    "net/ipv4/ip_local_port_range",
+    "net/ipv4/tcp_tw_reuse",
+)
+
+
+def new_folder(out: Path, suffix: str = "") -> Path:
+    """Make the folder of a new run, named by the time in UTC, and return it."""
+    folder = out / (datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%SZ") + suffix)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write JSON, whole or not at all."""
+    new = path.with_suffix(".new")
+    indent = None if isinstance(content, list) else 2
+    new.write_text(json.dumps(content, indent=indent) + "\n", encoding="utf-8")
+    new.replace(path)
+
+
+def described(module: str, options: Mapping[str, Any], packages: Iterable[str]) -> dict[str, Any]:
+    """Return the command, its options, versions, and the machine with its limits."""
+    return {
+        "command": ["python", "-m", module, *sys.argv[1:]],
+        "options": dict(options),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": said_by("git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"),
+        "versions": {"python": platform.python_version()}
+        | {package: _version(package) for package in packages},
+        "kernel": platform.release(),
+        "cpu": _cpu_model(),
+        "cores": sorted(os.sched_getaffinity(0)),
+        "memory_bytes": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
+        "limits": {
+            "descriptors": resource.getrlimit(resource.RLIMIT_NOFILE),
+            "processes": resource.getrlimit(resource.RLIMIT_NPROC),
+        }
+        | {name: Path("/proc/sys", name).read_text(encoding="ascii").split() for name in _SYSCTLS},
+    }
+
+
+def said_by(*command: str) -> str | None:
+    """Return the first line that a program prints; None if it is not there or prints nothing."""
+    try:
+        done = subprocess.run(  # noqa: S603  # whichever git or wrk the user has
+            command, cwd=Path(__file__).parent, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL, text=True, check=False,
+        )  # fmt: skip
+    except OSError:  # not installed
+        return None
+    return done.stdout.partition("\n")[0] or None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # not needed for this run
+        return None
+
+
+def _cpu_model() -> str:
+    with Path("/proc/cpuinfo").open(encoding="utf-8") as lines:
+        return next(
+            (line.partition(":")[2].strip() for line in lines if line.startswith("model name")),
+            platform.machine(),
+        )

@@ -1,0 +1,59 @@
+"""What the command lines of this package share: how they read, and how they say no."""
+
+import argparse
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose complaint is one line that shows the way out."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say in one line what was wrong and where the way out is; exit with 2."""
+        self.exit(2, f"{self.prog}: {message}; run: {self.prog} --help\n")
+
+    def option(
+        self, flag: str, metavar: str, default: str, type_: Callable[[str], object], help_: str
+    ) -> None:
+        """Add a flag whose default is read as what is given would be."""
+        self.add_argument(
+            flag, metavar=metavar, default=default, type=type_, help=f"{help_} (default: {default})"
+        )
+
+
+def names(kind: str, known: Sequence[str]) -> Callable[[str], list[str]]:
+    """Return what reads ``a,b``: each known, and once."""
+
+    def parse(text: str) -> list[str]:
+        given = text.split(",")
+        if unknown := [name for name in given if name not in known]:
+            raise argparse.ArgumentTypeError(
+                f"expected {kind}s out of {','.join(known)}, got {unknown[0]!r}"
+            )
+        return list(dict.fromkeys(given))
+
+    return parse
+
+
+def whole_number(least: int, most: int, why: str = "") -> Callable[[str], int]:
+    """Return what reads a whole number within bounds."""
+
+    def parse(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(
+                f"expected a whole number from {least} to {most}{why}, got {text!r}"
+            )
+        return int(text)
+
+    return parse
+
+
+def seconds(text: str) -> float:
+    """Read the length of a window."""
+    try:
+        value = float(text)
+    except ValueError:  # not a number at all
+        value = -1.0
+    if not 0.1 <= value <= 60:
+        raise argparse.ArgumentTypeError(f"expected seconds from 0.1 to 60, got {text!r}")
+    return value
