@@ -10,8 +10,8 @@ from servers import __version__, limits
 from servers.registry import MODELS
 
 _EPILOG = """\
-Every flag may come from the environment instead: --http-port from SERVERS_HTTP_PORT, and so on.
-The command line comes first.
+Every flag may come from the environment instead, from the variable beside it; the command line
+comes first.
 
 HTTP/1.1:  GET /  GET /json  GET /wait?ms=50  GET /cpu?n=100000  GET /hash?kib=1024
            GET /bytes?n=1000000  POST /echo  GET /healthz  GET /metrics[?memory=pss]
@@ -79,15 +79,16 @@ def parse(argv: Sequence[str] | None) -> Arguments:
     def option(
         flag: str, metavar: str, default: object, type_: Callable[[str], object], help_: str
     ) -> None:
-        action = parser.add_argument(
+        name = flag.removeprefix("--").replace("-", "_")
+        variable = f"SERVERS_{name.upper()}"
+        parser.add_argument(
             flag,
             metavar=metavar,
             default=argparse.SUPPRESS,
             type=type_,
-            help=f"{help_} (default: {default})",
+            help=f"{help_} (default: {default}; or {variable})",
         )
-        variable = f"SERVERS_{action.dest.upper()}"
-        otherwise[action.dest] = (variable, default, type_)
+        otherwise[name] = (variable, default, type_)
 
     option("--bind", "ADDRESS", "127.0.0.1", str, "address to listen on")
     option("--http-port", "PORT", 8000, _port, "0 picks a free port, 'off' leaves HTTP out")

@@ -35,7 +35,7 @@ def serve_peer(peer: Peer) -> None:
     sock, connection, tally = peer.sock, peer.connection, peer.tally
     try:
         data = b"?"
-        while not connection.closed:
+        while True:  # once at least: it may have come, request and all, as the server stops
             try:
                 data = sock.recv(limits.RECV_BYTES)
             except (BlockingIOError, TimeoutError):  # silent for longer than the model allows
@@ -51,6 +51,8 @@ def serve_peer(peer: Peer) -> None:
                 if sent < len(step):
                     sock.sendall(memoryview(step)[sent:])
                 tally[SENT_BYTES] += len(step)
+            if connection.closed:
+                break
         if data:
             linger(sock)
     except OSError:  # reset by the peer: there is nobody left to answer
