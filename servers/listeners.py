@@ -7,7 +7,7 @@ nowhere else.
 import socket
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from servers import limits
 from servers.connection import Connection, Tally
@@ -30,8 +30,8 @@ class Listener:
         protocol: "http" or "echo".
         index: The protocol's place in the counters.
         sock: Listens, and never blocks in accept().
+        kind: Its family, type and protocol number, as the kernel numbers them.
         connect: Returns the connection that a newly accepted client gets.
-        kind: The socket's family, type and protocol number, as the kernel numbers them.
         idle_timeout_s: Silence allowed on a connection, in seconds.
         refusal: What a client is told when nobody can serve it; b"" where there are no words.
     """
@@ -39,14 +39,10 @@ class Listener:
     protocol: str
     index: int
     sock: socket.socket
+    kind: tuple[int, int, int]
     connect: Callable[[Tally], Connection]
     idle_timeout_s: float
     refusal: bytes
-    kind: tuple[int, int, int] = field(init=False)
-
-    def __post_init__(self) -> None:
-        sock = self.sock
-        object.__setattr__(self, "kind", (int(sock.family), int(sock.type), sock.proto))
 
 
 def listen(host: str, port: int, backlog: int, idle_timeout_s: float) -> socket.socket:
@@ -74,6 +70,11 @@ def listen(host: str, port: int, backlog: int, idle_timeout_s: float) -> socket.
         raise
     sock.setblocking(False)
     return sock
+
+
+def kind_of(sock: socket.socket) -> tuple[int, int, int]:
+    """Return what it takes to make a socket object of the same kind."""
+    return int(sock.family), int(sock.type), sock.proto
 
 
 def read_back(sock: socket.socket) -> dict[str, int]:

@@ -15,7 +15,7 @@ from servers.connection import Connection, Tally
 from servers.counters import Counters
 from servers.echo import EchoConnection
 from servers.http11 import HTTPConnection
-from servers.listeners import Listener, address_of, listen, read_back
+from servers.listeners import Listener, address_of, kind_of, listen, read_back
 from servers.metrics import Metrics
 from servers.registry import MODELS, Model, Serve
 from servers.shutdown import Shutdown
@@ -106,7 +106,7 @@ def _listen(arguments: Arguments, counters: Counters) -> list[Listener]:
         return EchoConnection()
 
     too_busy = error(503, "no process or thread left for this connection")
-    kinds = {
+    of = {
         "http": (
             connect_http,
             idle_timeouts_s["http"],
@@ -115,6 +115,6 @@ def _listen(arguments: Arguments, counters: Counters) -> list[Listener]:
         "echo": (connect_echo, idle_timeouts_s["echo"], b""),
     }
     return [
-        Listener(protocol, counters.protocols.index(protocol), sock, *kinds[protocol])
+        Listener(protocol, counters.protocols.index(protocol), sock, kind_of(sock), *of[protocol])
         for protocol, sock in socks.items()
     ]
