@@ -53,7 +53,8 @@ class _Parser(argparse.ArgumentParser):
 class _List(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
         width = max(map(len, MODELS))
-        parser.exit(0, "".join(f"{name:{width}}  {MODELS[name].summary}\n" for name in MODELS))
+        print("\n".join(f"{name:{width}}  {MODELS[name].summary}" for name in MODELS))
+        parser.exit()
 
 
 def parse(argv: Sequence[str] | None) -> Arguments:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from typing import NoReturn
 
+from servers import limits
 from servers.blocking import Peer, serve_peer
 from servers.connection import Tally
 from servers.counters import Counters
@@ -60,13 +61,17 @@ class Children:
     def drain(self, shutdown: Shutdown) -> None:
         """Ask every child to finish; end those that have not after the grace period."""
         give_up_s = time.monotonic() + shutdown.grace_s
-        for pid in self._tallies:  # none has been waited for, so each pid is still its own
-            os.kill(pid, signal.SIGTERM)
         poll = select.poll()
         poll.register(shutdown.fd, select.POLLIN)
         self.bury()
-        while self._tallies and (left_s := give_up_s - time.monotonic()) > 0:
-            if poll.poll(left_s * 1000):
+        ask_again_s, pause_s = 0.0, limits.ASK_AGAIN_FIRST_S
+        while self._tallies and (now_s := time.monotonic()) < give_up_s:
+            if now_s >= ask_again_s:
+                # And again: a signal just before recv() is not looked at before recv() returns.
+                for pid in self._tallies:  # none has been waited for, so each is still its own
+                    os.kill(pid, signal.SIGTERM)
+                ask_again_s, pause_s = now_s + pause_s, pause_s * 2
+            if poll.poll(max(min(ask_again_s, give_up_s) - now_s, 0) * 1000):
                 shutdown.clear_wake()
             self.bury()
         for pid in self._tallies:

@@ -83,6 +83,9 @@ ECHO_IDLE_TIMEOUT_S = 300.0
 GRACEFUL_SHUTDOWN_TIMEOUT_S = 30.0
 """From SIGTERM to exit. Precedent: gunicorn 30 s, Kubernetes 30 s."""
 
+ASK_AGAIN_FIRST_S = 0.1
+"""A child that has not ended is asked again after this time, then after twice as long."""
+
 SWEEP_S_MAX = 1.0
 SWEEPS_PER_TIMEOUT = 10
 """How often the models without a kernel deadline look for silent connections."""

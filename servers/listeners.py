@@ -51,9 +51,11 @@ def listen(host: str, port: int, backlog: int, idle_timeout_s: float) -> socket.
     Raises:
         OSError: The address cannot be resolved, or cannot be bound.
     """
-    family, kind, proto, _, address = socket.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )[0]
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except UnicodeError as error:  # what Python makes of a name that cannot be one
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known") from error
+    family, kind, proto, _, address = found[0]
     sock = socket.socket(family, kind, proto)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

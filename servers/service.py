@@ -39,7 +39,7 @@ def run(arguments: Arguments, serve: Serve) -> NoReturn:
     """Listen, say so on standard output, serve until the shutdown is drained, and exit.
 
     Raises:
-        StartUpError: An address cannot be listened on.
+        StartUpError: An address cannot be listened on, or nobody be told.
     """
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     model = MODELS[arguments.model]
@@ -48,14 +48,23 @@ def run(arguments: Arguments, serve: Serve) -> NoReturn:
     listeners = _listen(arguments, counters)
     shutdown.on_signals()
     addresses = {listener.protocol: address_of(listener.sock) for listener in listeners}
-    print(
+    _say_ready(
         f"listening model={arguments.model} http={addresses.get('http', 'off')}"
-        f" echo={addresses.get('echo', 'off')} pid={os.getpid()}",
-        flush=True,
+        f" echo={addresses.get('echo', 'off')} pid={os.getpid()}\n"
     )
     serve(listeners, counters, shutdown)
     sys.stderr.flush()
     os._exit(0)  # threads that were cut off have nothing left to clean up
+
+
+def _say_ready(line: str) -> None:
+    try:
+        os.write(1, line.encode("ascii"))
+    except OSError as failure:  # a pipe nobody reads, a full disk, or none at all
+        raise StartUpError(
+            f"cannot write the ready line: {failure.strerror}; run with a standard output that"
+            " takes it, such as > /dev/null"
+        ) from failure
 
 
 def _connections_max(model: Model) -> int:

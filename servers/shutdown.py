@@ -16,11 +16,14 @@ class Shutdown:
     def __init__(self, grace_s: float) -> None:
         self.grace_s = grace_s
         self.requested = False
-        self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.fd, self._wake_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._drain_child: Callable[[], None] | None = None
 
     def on_signals(self) -> None:
         """Listen to SIGTERM and SIGINT from now on."""
+        # Python runs a handler between two instructions of its own. For a signal just before poll()
+        # that is after poll() has returned, perhaps never; this byte is written at once.
+        signal.set_wakeup_fd(self._wake_fd, warn_on_full_buffer=False)
         signal.signal(signal.SIGTERM, self._request)
         signal.signal(signal.SIGINT, self._request)
 
@@ -30,7 +33,10 @@ class Shutdown:
 
     def clear_wake(self) -> None:
         """Make ``fd`` unreadable until the next signal."""
-        os.eventfd_read(self.fd)
+        try:
+            os.read(self.fd, 65536)  # all that a pipe holds
+        except BlockingIOError:  # cleared already
+            return
 
     def in_child(self, drain: Callable[[], None]) -> None:
         """Let a forked child answer its parent's SIGTERM, or a Ctrl-C to all, with ``drain``.
@@ -51,4 +57,7 @@ class Shutdown:
             self._wake(signum, frame)
 
     def _wake(self, signum: int, frame: FrameType | None) -> None:
-        os.eventfd_write(self.fd, 1)
+        try:
+            os.write(self._wake_fd, b"\0")  # a loop may have put its own descriptor in our place
+        except BlockingIOError:  # full, so it is readable
+            return

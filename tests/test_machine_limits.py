@@ -1,0 +1,273 @@
+"""A machine at its limit, clients that vanish, servers that are killed: nothing is left over."""
+
+import contextlib
+import re
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from servers import limits
+from servers.process_tree import children_of
+from servers.registry import MODELS
+from tests.limits_of_machine import (
+    HELLO,
+    ROOT,
+    alive_in_session,
+    as_nobody,
+    asleep,
+    cpu_s,
+    descriptors_at_rest,
+    fails_to_start,
+    falling_asleep_slowly,
+    no_descriptor_left,
+    wait_until_left,
+    wait_until_received,
+)
+from tests.running import DEADLINE_S, Server, read_to_end, running, wait_until
+
+IN_PROCESS = [name for name, model in MODELS.items() if model.in_process]
+NOPROC_MODELS = ["forking", "threaded"]
+"""Those that need a process or a thread for a connection."""
+
+
+def answer_of(sock: socket.socket) -> bytes:
+    """Return the answer to a HELLO on a connection that stays open."""
+    data = b""
+    while not data.endswith(b"Hello, World!"):
+        part = sock.recv(65536)
+        assert part, data
+        data += part
+    return data
+
+
+def assert_stuck_in_peace(server: Server, waiting: list[socket.socket]) -> None:
+    """Look on for a second: nobody is answered or refused, and the server hardly works."""
+    before_s, start_s = cpu_s(server.pid), time.monotonic()
+    answered, _, _ = select.select(waiting, [], [], 1)
+    assert answered == []
+    assert cpu_s(server.pid) - before_s < 0.3 * (time.monotonic() - start_s)
+
+
+# -- descriptors -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("nofile", ["200:200", "1000:20000"])
+def test_few_descriptors_are_raised_to_what_may_be_had_or_warned_of(
+    model: str, nofile: str
+) -> None:
+    hard = int(nofile.partition(":")[2])
+    with running(model, prefix=["prlimit", f"--nofile={nofile}"]) as server:
+        assert server.metrics()["server_limit{descriptors}"] == hard
+        # Where each connection has a process of its own, it has that one's descriptors too.
+        warned = hard == 200 and MODELS[model].in_process
+        assert server.log().count("\n") == warned
+        assert ("ulimit -n" in server.log()) == warned
+
+
+@pytest.mark.parametrize("in_process", IN_PROCESS)
+def test_clients_beyond_the_descriptors_wait_in_the_backlog(in_process: str) -> None:
+    nofile = limits.DESCRIPTORS_RESERVED + 30
+    with (
+        running(in_process, prefix=["prlimit", f"--nofile={nofile}"]) as server,
+        contextlib.ExitStack() as clients,
+    ):
+        warned = server.log()
+        socks = [clients.enter_context(server.connect()) for _ in range(40)]
+        for sock in socks:
+            sock.sendall(HELLO)
+        first, beyond = socks[:30], socks[30:]
+        for sock in first:
+            assert answer_of(sock).startswith(b"HTTP/1.1 200 ")
+        assert_stuck_in_peace(server, beyond)
+        first[0].sendall(b"GET /metrics HTTP/1.0\r\n\r\n")  # descriptors are left for this
+        assert b'\nserver_open_connections{protocol="http"} 30.0\n' in read_to_end(first[0])
+        for sock in first:
+            sock.close()
+        for sock in beyond:  # all, and nobody had to help
+            assert answer_of(sock).startswith(b"HTTP/1.1 200 ")
+        log = server.log().removeprefix(warned)
+        assert re.fullmatch(r"[^\n]*30 connections[^\n]*ulimit -n[^\n]*\n", log)
+        for sock in beyond:
+            sock.close()
+        assert server.stop() == 0
+
+
+def test_a_server_that_cannot_open_anything_any_more_comes_back(model: str) -> None:
+    with running(model) as server, contextlib.ExitStack() as clients:
+        descriptors_at_rest(server)
+        with no_descriptor_left(server.pid):
+            waiting = [clients.enter_context(server.connect(p)) for p in ("http", "echo", "http")]
+            for sock in waiting:
+                sock.sendall(HELLO)
+            assert_stuck_in_peace(server, waiting)
+        for sock in waiting:
+            assert sock.recv(1000)
+        # The pauses of 10 ms to 1 s leave room for that many tries and no more.
+        assert 1 <= server.metrics()["server_accept_errors_total{http}"] < 100
+        assert re.fullmatch(r"[^\n]*no descriptor left[^\n]*ulimit -n[^\n]*\n", server.log())
+        assert server.stop() == 0
+
+
+def test_a_backlog_beyond_the_kernels_is_said_to_be_cut() -> None:
+    most = int(Path("/proc/sys/net/core/somaxconn").read_text())
+    with running("asyncio", f"--backlog={most + 1}", "--echo-port=off") as server:
+        assert server.log().count("\n") == 1
+        assert f"sysctl net.core.somaxconn={most + 1}" in server.log()
+
+
+def test_a_port_for_root_only_is_a_start_up_failure_for_others() -> None:
+    if int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text()) <= 1:
+        pytest.skip("here every port is for everybody")
+    why = fails_to_start("--http-port=1", prefix=as_nobody())
+    assert "port 1: Permission denied" in why
+    assert "--http-port" in why
+
+
+# -- processes and threads ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("needy", NOPROC_MODELS)
+def test_whom_no_process_or_thread_is_left_for_is_told_so(needy: str) -> None:
+    with (
+        running(needy, prefix=["prlimit", "--nproc=6", *as_nobody()]) as server,
+        contextlib.ExitStack() as clients,
+    ):
+        served = [clients.enter_context(server.connect("echo")) for _ in range(5)]
+        for sock in served:  # so that all have theirs
+            sock.sendall(b"hello")
+            assert sock.recv(5) == b"hello"
+        for _ in range(3):
+            with server.connect() as sock:
+                head, _, content = read_to_end(sock).partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+            assert b"\r\nConnection: close" in head
+            assert f"\r\nContent-Length: {len(content)}\r\n".encode() in head
+            with server.connect("echo") as sock:
+                assert sock.recv(1) == b""
+        for sock in served:  # they have not noticed
+            sock.sendall(b"still")
+            assert sock.recv(5) == b"still"
+            sock.close()
+        assert re.fullmatch(
+            r"[^\n]*no (process|thread) left at 5 connections[^\n]*\n", server.log()
+        )
+
+        def served_again() -> bool:
+            return server.ask(HELLO).startswith(b"HTTP/1.1 200 ")
+
+        wait_until(served_again, "a process or thread for a client")
+        assert server.metrics()["server_refused_connections_total{http}"] >= 3
+        assert server.metrics()["server_refused_connections_total{echo}"] == 3
+        assert server.stop() == 0
+
+
+# -- nothing is left over ----------------------------------------------------------------------
+
+
+def test_500_short_connections_are_all_counted_and_leave_nothing_behind(model: str) -> None:
+    with running(model) as server:
+        descriptors = descriptors_at_rest(server)
+        before = server.metrics()
+        for _ in range(500):
+            assert server.get("/") == b"Hello, World!"
+            with server.connect("echo") as sock:
+                sock.sendall(b"x")
+                assert sock.recv(1) == b"x"
+        wait_until_left(server, descriptors)
+        after = server.metrics()
+        assert server.stop() == 0
+        assert server.log() == ""
+
+    def rise(name: str) -> float:
+        return after[name] - before[name]
+
+    # A scrape is counted once it is answered, a connection as soon as it is accepted.
+    assert rise("server_requests_total{http}") == 500 + 1
+    assert rise("server_accepted_connections_total{http}") == 500 + 1
+    assert rise("server_accepted_connections_total{echo}") == 500
+    assert rise("server_sent_bytes_total{echo}") == rise("server_received_bytes_total{echo}") == 500
+    assert rise("server_request_errors_total{http}") == 0
+
+
+@pytest.mark.parametrize("protocol", ["http", "echo"])
+def test_clients_that_connect_and_reset_at_once_harm_nobody(model: str, protocol: str) -> None:
+    with running(model) as server:
+        descriptors = descriptors_at_rest(server)
+        with server.connect() as steady:
+            steady.sendall(HELLO)
+            answer_of(steady)
+            for _ in range(500):
+                sock = server.connect(protocol)
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                sock.close()
+            steady.sendall(HELLO)
+            assert answer_of(steady).startswith(b"HTTP/1.1 200 ")
+        wait_until_left(server, descriptors)
+        ours = 1 if protocol == "http" else 0  # the scrape
+        wait_until(
+            lambda: server.metrics()[f"server_open_connections{{{protocol}}}"] == ours,
+            "no connection but ours",
+        )
+        assert server.stop() == 0
+        assert server.log() == ""
+
+
+def test_a_signal_is_not_lost_that_comes_just_before_the_server_waits(
+    model: str, tmp_path: Path
+) -> None:
+    with running(model, env=falling_asleep_slowly(tmp_path)) as server:
+        wait_until(lambda: asleep(server), "a server with nothing to do")
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(DEADLINE_S) == 0
+
+
+# -- no orphan ---------------------------------------------------------------------------------
+
+
+def test_no_process_outlives_a_server_that_is_killed(model: str) -> None:
+    with running(model, prefix=["setsid"]) as server, contextlib.ExitStack() as clients:
+        for _ in range(50):
+            clients.enter_context(server.connect("echo"))
+        for sent in (
+            b"GET /wait?ms=60000 HTTP/1.1\r\nHost: a\r\n\r\n",
+            b"GET /bytes?n=10000000000 HTTP/1.1\r\nHost: a\r\n\r\n",
+            b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhel",
+        ):
+            sock = clients.enter_context(server.connect())
+            sock.sendall(sent)
+            wait_until_received(server, sock)
+        processes = 54 if model == "forking" else 1
+        wait_until(lambda: len(alive_in_session(server.pid)) == processes, "all processes")
+        server.process.kill()
+        wait_until(lambda: alive_in_session(server.pid) == [], "the end of every process")
+
+
+@pytest.mark.parametrize("attempt", range(3))
+def test_no_process_outlives_a_server_that_is_killed_while_it_forks(attempt: int) -> None:
+    with running("forking", prefix=["setsid"]) as server, contextlib.ExitStack() as clients:
+        for _ in range(40):
+            clients.enter_context(server.connect("echo"))
+        wait_until(lambda: len(children_of(server.pid)) > 8 * attempt, "children")
+        server.process.kill()
+        wait_until(lambda: alive_in_session(server.pid) == [], "the end of every process")
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_no_process_outlives_a_server_that_is_killed_while_it_starts(model: str, part: int) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "servers", model, "--http-port=0", "--echo-port=0"],
+        stdout=subprocess.DEVNULL,
+        cwd=ROOT,
+        start_new_session=True,
+    )
+    time.sleep(part * 0.04)  # not for anything: this is where in its start it is hit
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    wait_until(lambda: alive_in_session(process.pid) == [], "the end of every process")
