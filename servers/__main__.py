@@ -1,5 +1,6 @@
 """The launcher: arguments -> model -> listeners -> ready line -> serve -> drain."""
 
+import os
 import sys
 from typing import NoReturn
 
@@ -9,6 +10,11 @@ from servers.arguments import parse
 
 def main(argv: list[str] | None = None) -> None:
     """Run the server that the command line asks for; does not return."""
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:  # closed: else the next file or socket would be taken for it
+            os.open(os.devnull, os.O_RDWR)
     arguments = parse(argv)
     if sys.platform != "linux":
         _fail(f"expected Linux, got {sys.platform}; run: docker compose up {arguments.model}")

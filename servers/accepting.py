@@ -28,20 +28,28 @@ class BackOff:
     """The pause before the next accept(); 0 while all is well."""
 
     def __init__(self) -> None:
-        self.delay_s = 0.0
+        self._delays_s: dict[str, float] = {}  # of the listeners that are in trouble
         self._logged_s = float("-inf")
 
-    def begin(self, why: str) -> None:
+    @property
+    def delay_s(self) -> float:
+        """How long to pause now."""
+        return max(self._delays_s.values(), default=0.0)
+
+    def begin(self, listener: Listener, why: str) -> None:
         """Pause, twice as long as the last time; say why, but not each time."""
-        self.delay_s = min(max(self.delay_s * 2, limits.BACKOFF_FIRST_S), limits.BACKOFF_LAST_S)
+        delay_s = self._delays_s.get(listener.protocol, 0.0) * 2
+        delay_s = min(max(delay_s, limits.BACKOFF_FIRST_S), limits.BACKOFF_LAST_S)
+        self._delays_s[listener.protocol] = delay_s
         now_s = time.monotonic()
         if now_s - self._logged_s >= limits.LOG_INTERVAL_S:
             self._logged_s = now_s
-            _log.warning("%s; clients wait in the backlog", why)
+            _log.warning("%s", why)
 
-    def end(self) -> None:
+    def end(self, listener: Listener) -> None:
         """Go on without a pause."""
-        self.delay_s = 0.0
+        if self._delays_s:
+            self._delays_s.pop(listener.protocol, None)
 
 
 def accept(listener: Listener, counters: Counters, back_off: BackOff) -> Iterator[socket.socket]:
@@ -52,23 +60,23 @@ def accept(listener: Listener, counters: Counters, back_off: BackOff) -> Iterato
     family, kind, proto = listener.kind
     for _ in range(limits.ACCEPTS_PER_TURN):
         if counters.full:
-            back_off.begin(_no_descriptor(counters))
+            back_off.begin(listener, _no_descriptor(counters))
             return
         try:
             # Not accept(), which makes enumerations of family and type for each client: 20 pages
             # that a fork has to copy. gevent's sockets have this one too.
             fd, _ = listener.sock._accept()  # type: ignore[attr-defined]  # noqa: SLF001
         except BlockingIOError:  # nobody waits any more
-            back_off.end()
+            back_off.end(listener)
             return
         except OSError as error:  # the machine's limit, or a client that left the queue
             counters.totals[listener.index][ACCEPT_ERRORS] += 1
             if error.errno in _AT_THE_LIMIT:
-                back_off.begin(_no_descriptor(counters))
+                back_off.begin(listener, _no_descriptor(counters))
                 return
             continue
-        back_off.end()
         yield socket.socket(family, kind, proto, fd)
+        back_off.end(listener)  # only now: it may be taken and not be served
 
 
 def refuse(sock: socket.socket, listener: Listener, counters: Counters) -> None:
@@ -88,6 +96,6 @@ def refuse(sock: socket.socket, listener: Listener, counters: Counters) -> None:
 def _no_descriptor(counters: Counters) -> str:
     nofile = os.sysconf("SC_OPEN_MAX")
     return (
-        f"no descriptor left at {counters.open_count} connections"
-        f" (limit {nofile}); run: ulimit -n {max(65536, 2 * nofile)}"
+        f"no descriptor left at {counters.open_count} connections (limit {nofile}): clients wait"
+        f" in the backlog; run: ulimit -n {max(65536, 2 * nofile)}"
     )

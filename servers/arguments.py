@@ -2,12 +2,15 @@
 
 import argparse
 import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
 from servers import __version__, limits
 from servers.registry import MODELS
+
+_DIGITS = re.compile("[0-9]{1,10}")
 
 _EPILOG = """\
 Every flag may come from the environment instead, from the variable beside it; the command line
@@ -64,6 +67,7 @@ def parse(argv: Sequence[str] | None) -> Arguments:
         description="Serve echo and HTTP/1.1 with one concurrency model.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,  # else a new flag could change what an old command line means
     )
     parser.add_argument("model", choices=MODELS, metavar="MODEL", help=", ".join(MODELS))
     parser.add_argument(
@@ -130,14 +134,14 @@ def parse(argv: Sequence[str] | None) -> Arguments:
 def _port(text: str) -> int | None:
     if text == "off":
         return None
-    if not text.isascii() or not text.isdigit() or int(text) > 65535:
+    if not _DIGITS.fullmatch(text) or int(text) > 65535:
         raise argparse.ArgumentTypeError(f"expected 0 to 65535 or 'off', got {text!r}")
     return int(text)
 
 
 def _count(minimum: int) -> Callable[[str], int]:
     def parse_count(text: str) -> int:
-        if not text.isascii() or not text.isdigit() or not minimum <= int(text) <= 2**31 - 1:
+        if not _DIGITS.fullmatch(text) or not minimum <= int(text) <= 2**31 - 1:
             raise argparse.ArgumentTypeError(
                 f"expected a whole number from {minimum} to {2**31 - 1}, got {text!r}"
             )

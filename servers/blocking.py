@@ -12,6 +12,7 @@ from servers import limits
 from servers.accepting import BackOff, NobodyToServe, accept, refuse
 from servers.connection import Awaiting, Connection, Tally, Wait
 from servers.counters import RECEIVED_BYTES, RESETS, SENT_BYTES, Counters
+from servers.kernel import shut_reading
 from servers.listeners import Listener
 from servers.shutdown import Shutdown
 
@@ -28,6 +29,10 @@ class Peer:
         self.idle_timeout_s = listener.idle_timeout_s
         self.seen_bytes = -1
         self.seen_s = 0.0
+
+    def fileno(self) -> int:
+        """Return the socket's descriptor."""
+        return self.sock.fileno()
 
 
 def serve_peer(peer: Peer) -> None:
@@ -53,6 +58,8 @@ def serve_peer(peer: Peer) -> None:
                 tally[SENT_BYTES] += len(step)
             if connection.closed:
                 break
+            if len(data) >= limits.TURN_BYTES:
+                time.sleep(0)  # for the other greenlets, which have no other chance
         if data:
             linger(sock)
     except OSError:  # reset by the peer: there is nobody left to answer
@@ -116,7 +123,7 @@ def accept_until_shutdown(
                     start(sock, listener)
                 except NobodyToServe as nobody:
                     refuse(sock, listener, counters)
-                    back_off.begin(str(nobody))
+                    back_off.begin(listener, str(nobody))
                     break
     for listener in listeners:
         listener.sock.close()
@@ -134,9 +141,5 @@ def drain(peers: set[Peer], shutdown: Shutdown) -> None:
 def close_if_idle(peer: Peer) -> None:
     """Tell a connection that the server stops, and wake whoever waits for an idle one."""
     peer.connection.drain()
-    if peer.connection.awaiting is Awaiting.IDLE:
-        try:
-            # recv() first returns what has arrived already, then b"".
-            peer.sock.shutdown(socket.SHUT_RD)
-        except OSError:  # the peer has gone by itself in the meantime
-            return
+    if peer.connection.awaiting is Awaiting.IDLE and (fd := peer.sock.fileno()) >= 0:
+        shut_reading(fd)  # recv() first returns what has arrived already, then b""

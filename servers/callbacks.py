@@ -63,6 +63,10 @@ class Peer(asyncio.Protocol):
         if self._steps is None:
             self._steps = self.connection.receive_data(data)
             self._advance(self._steps)
+            if len(data) >= limits.TURN_BYTES and self._steps is None and not self._held:
+                # libuv would read here again and again before it looked at anybody else.
+                self._hold()
+                self._loop.call_soon(self._take_turn)
         elif self._linger_bytes is None:
             self._early += data
             self._held = True
@@ -100,6 +104,10 @@ class Peer(asyncio.Protocol):
         self._linger_bytes = 0
         self._peers.discard(self)
         self._counters.close(self.tally)
+
+    def fileno(self) -> int:
+        """Return the socket's descriptor, or -1 once it is closed."""
+        return int(self.transport.get_extra_info("socket").fileno())
 
     def time_out(self) -> None:
         """End a client that has been silent for too long."""
@@ -147,6 +155,10 @@ class Peer(asyncio.Protocol):
     def _hold(self) -> None:
         self._held = True
         self.transport.pause_reading()
+
+    def _take_turn(self) -> None:
+        if self._steps is None and self._held and not self.transport.is_closing():
+            self._go_on()
 
     def _waited(self) -> None:
         self._timer = None

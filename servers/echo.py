@@ -22,10 +22,12 @@ class EchoConnection:
             self.awaiting = Awaiting.IDLE
         else:
             self.closed = True
+            self.awaiting = Awaiting.NOTHING
 
     def timed_out(self) -> Iterator[Step]:
         """End a connection that has been silent for too long; echo has no words for it."""
         self.closed = True
+        self.awaiting = Awaiting.NOTHING
         return iter(())
 
     def drain(self) -> None:

@@ -38,7 +38,9 @@ def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shutdown)
             pid = os.fork()
         except OSError as error:  # RLIMIT_NPROC, pid_max, the cgroup's pids.max, or memory
             counters.close(tally)
-            raise NobodyToServe(f"no process left at {len(children)} connections") from error
+            raise NobodyToServe(
+                f"no process left at {len(children)} connections: sent away"
+            ) from error
         if pid == 0:
             exit_after(run, Peer(sock, listener, tally))
         children.add(pid, tally)

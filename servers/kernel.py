@@ -1,13 +1,16 @@
-"""Two requests to the Linux kernel for which Python has no function of its own."""
+"""Requests to the Linux kernel for which Python has no function of its own."""
 
 import ctypes
+import fcntl
 import signal
 import socket
 import struct
+import termios
 
 _PR_SET_PDEATHSIG = 1
 _SIGKILL = int(signal.SIGKILL)
-_prctl = ctypes.CDLL(None).prctl
+_libc = ctypes.CDLL(None)
+_prctl = _libc.prctl
 _prctl.argtypes = (ctypes.c_int, ctypes.c_ulong)
 
 
@@ -21,3 +24,18 @@ def set_receive_timeout(sock: socket.socket, seconds: float) -> None:
 def die_with_parent() -> None:
     """Have the kernel kill this process when its parent's thread ends (prctl(2))."""
     _prctl(_PR_SET_PDEATHSIG, _SIGKILL)
+
+
+def unread_bytes(fd: int) -> int:
+    """Return how many bytes have arrived on a socket that nobody has read (tcp(7), SIOCINQ)."""
+    (count,) = struct.unpack("@i", fcntl.ioctl(fd, termios.FIONREAD, bytes(4)))
+    return int(count)
+
+
+def shut_reading(fd: int) -> None:
+    """Have recv() return what has arrived, then b"": shutdown(2) with SHUT_RD.
+
+    Not the socket's method: gevent's makes a recv() that waits fail instead. It does no harm to
+    a socket whose peer has gone.
+    """
+    _libc.shutdown(fd, socket.SHUT_RD)

@@ -4,6 +4,7 @@ Each line holds strings only: importing gevent's model patches the process.
 """
 
 import importlib
+import importlib.util
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,6 +23,7 @@ class Model(NamedTuple):
     function: str  # "module:function"
     summary: str  # who waits; what an idle connection costs
     in_process: bool = True  # each connection takes a descriptor of the serving process
+    needs: str = ""  # a package that only this model uses
 
 
 MODELS = {
@@ -37,6 +39,7 @@ MODELS = {
     "gevent": Model(
         "servers.greenlets:serve",
         "a greenlet waits per connection; an idle one costs a greenlet (about 12 KB)",
+        needs="gevent",
     ),
     "asyncio": Model(
         "servers.eventloop:serve_asyncio",
@@ -45,11 +48,19 @@ MODELS = {
     "uvloop": Model(
         "servers.eventloop:serve_uvloop",
         "one loop in C waits for all; an idle one costs a few objects (about 4 KB)",
+        needs="uvloop",
     ),
 }
 
 
 def load(name: str) -> Serve:
-    """Import a model's module and return its function."""
+    """Import a model's module and return its function.
+
+    Raises:
+        ModuleNotFoundError: A package that the model needs is not installed.
+    """
+    needs = MODELS[name].needs
+    if needs and importlib.util.find_spec(needs) is None:
+        raise ModuleNotFoundError(name=needs)
     module, _, function = MODELS[name].function.partition(":")
     return getattr(importlib.import_module(module), function)  # type: ignore[no-any-return]

@@ -53,7 +53,8 @@ def run(arguments: Arguments, serve: Serve) -> NoReturn:
         f" echo={addresses.get('echo', 'off')} pid={os.getpid()}\n"
     )
     serve(listeners, counters, shutdown)
-    sys.stderr.flush()
+    if sys.stderr is not None:  # closed by whoever started us
+        sys.stderr.flush()
     os._exit(0)  # threads that were cut off have nothing left to clean up
 
 

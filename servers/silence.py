@@ -10,6 +10,7 @@ from typing import Protocol, TypeVar
 from servers import limits
 from servers.connection import Awaiting, Connection, Tally
 from servers.counters import RECEIVED_BYTES
+from servers.kernel import unread_bytes
 
 
 class Swept(Protocol):
@@ -21,6 +22,10 @@ class Swept(Protocol):
     seen_bytes: int
     seen_s: float
 
+    def fileno(self) -> int:
+        """Return the descriptor of its socket."""
+        ...
+
 
 S = TypeVar("S", bound=Swept)
 
@@ -28,7 +33,8 @@ S = TypeVar("S", bound=Swept)
 def overdue(swept: Collection[S], now_s: float) -> list[S]:
     """Return those that owe us bytes and have sent none for their idle time-out.
 
-    A connection is found at most two sweeps late and never early.
+    A connection is found at most two sweeps late and never early: bytes that have arrived while
+    the server was busy count, though nobody has read them yet.
     """
     late = []
     for one in swept:
@@ -38,7 +44,7 @@ def overdue(swept: Collection[S], now_s: float) -> list[S]:
         elif received != one.seen_bytes:
             one.seen_bytes = received
             one.seen_s = now_s
-        elif now_s - one.seen_s >= one.idle_timeout_s:
+        elif now_s - one.seen_s >= one.idle_timeout_s and not unread_bytes(one.fileno()):
             late.append(one)
     return late
 

@@ -42,7 +42,7 @@ def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shutdown)
         except (RuntimeError, MemoryError) as error:  # what "no thread left" is raised as
             peers.discard(peer)
             counters.close(peer.tally)
-            raise NobodyToServe(f"no thread left at {len(peers)} connections") from error
+            raise NobodyToServe(f"no thread left at {len(peers)} connections: sent away") from error
 
     threading.stack_size(limits.THREAD_STACK_BYTES)
     accept_until_shutdown(listeners, counters, shutdown, start)

@@ -189,8 +189,8 @@ _LATE = """
 #define LATE(name, parameters, arguments)                                        \\
     int name parameters {                                                        \\
         int (*next) parameters = (int (*) parameters)dlsym(RTLD_NEXT, #name);    \\
-        struct timespec one_second = {1, 0};                                    \\
-        if (timeout) nanosleep(&one_second, 0);                                 \\
+        struct timespec half_a_second = {0, 500000000};                          \\
+        if (timeout) nanosleep(&half_a_second, 0);                               \\
         return next arguments;                                                   \\
     }
 LATE(poll, (void *fds, unsigned long n, int timeout), (fds, n, timeout))
@@ -201,7 +201,7 @@ LATE(epoll_pwait, (int fd, void *events, int n, int timeout, const sigset_t *sig
 
 
 def falling_asleep_slowly(path: Path) -> dict[str, str]:
-    """Return an environment in which it takes 1 s, or a signal, to get into poll() or epoll.
+    """Return an environment where poll() and epoll begin half a second late, or at a signal.
 
     A process that is preempted on its way there meets the same by chance. A signal's Python
     handler runs only once it is back, so what wakes it must be written by the signal itself.

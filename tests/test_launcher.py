@@ -230,7 +230,7 @@ def test_what_is_in_flight_is_answered_whole_and_what_is_idle_is_closed(
         echo.sendall(b"hello")
         assert idle.recv(1000).endswith(b"Hello, World!")
         assert echo.recv(1000) == b"hello"
-        waiting.sendall(b"GET /wait?ms=1500 HTTP/1.1\r\nHost: a\r\n\r\n")
+        waiting.sendall(b"GET /wait?ms=1000 HTTP/1.1\r\nHost: a\r\n\r\n")
         wait_until_received(server, waiting, new)
         if ctrl_c:
             os.killpg(server.pid, signal.SIGINT)
@@ -243,7 +243,7 @@ def test_what_is_in_flight_is_answered_whole_and_what_is_idle_is_closed(
         assert server.log() == ""
     assert head.startswith(b"HTTP/1.1 200 OK\r\n")
     assert b"\r\nConnection: close" in head
-    assert content == b"waited 1500 ms\n"
+    assert content == b"waited 1000 ms\n"
 
 
 def test_what_was_begun_is_finished_while_new_clients_are_refused_at_once(model: str) -> None:

@@ -1,0 +1,134 @@
+"""A server that has been busy, or is kept busy by one client: nobody else pays for it."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.limits_of_machine import HELLO, ROOT
+from tests.running import DEADLINE_S, Server, command, read_to_end, running, wait_until
+
+CLIENTS = 100
+
+
+@contextlib.contextmanager
+def standing_still(server: Server) -> Iterator[None]:
+    """Stop the server's process for the length of a block: to all it is as if it computed."""
+    server.process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        server.process.send_signal(signal.SIGCONT)
+
+
+def idle_clients(server: Server, clients: contextlib.ExitStack) -> list[socket.socket]:
+    socks = [clients.enter_context(server.connect()) for _ in range(CLIENTS)]
+    for sock in socks:
+        sock.sendall(HELLO)
+        assert sock.recv(1000).endswith(b"Hello, World!")
+    return socks
+
+
+def test_what_arrives_while_the_server_is_busy_is_not_silence(model: str) -> None:
+    with running(model, "--timeout-keep-alive=1") as server, contextlib.ExitStack() as clients:
+        socks = idle_clients(server, clients)
+        with standing_still(server):
+            for sock in socks:
+                sock.sendall(HELLO)
+            time.sleep(1.5)  # this is what is tested: longer than a client may be silent
+        for sock in socks:
+            assert sock.recv(1000).endswith(b"Hello, World!")
+
+
+def test_what_arrives_before_a_busy_server_hears_of_its_end_is_answered(model: str) -> None:
+    with running(model) as server, contextlib.ExitStack() as clients:
+        socks = idle_clients(server, clients)
+        with standing_still(server):
+            for sock in socks:
+                sock.sendall(HELLO)
+            server.process.send_signal(signal.SIGTERM)
+        for sock in socks:
+            assert read_to_end(sock).endswith(b"Hello, World!")
+            sock.close()
+        assert server.process.wait(DEADLINE_S) == 0
+        assert server.log() == ""
+
+
+@pytest.mark.parametrize("protocol", ["http", "echo"])
+def test_one_client_that_never_pauses_keeps_nobody_waiting(model: str, protocol: str) -> None:
+    flags = ["--timeout-graceful-shutdown=1"]
+    with running(model, *flags) as server, server.connect(protocol) as flood:
+        batch = HELLO * 2000
+        stop = threading.Event()
+
+        def send() -> None:
+            with contextlib.suppress(OSError):  # the server has ended
+                while not stop.is_set():
+                    flood.sendall(batch)
+
+        def receive() -> None:
+            with contextlib.suppress(OSError):
+                while not stop.is_set() and flood.recv(1 << 20):
+                    pass
+
+        threads = [threading.Thread(target=send), threading.Thread(target=receive)]
+        for thread in threads:
+            thread.start()
+        try:
+            received = f"server_received_bytes_total{{{protocol}}}"
+            wait_until(lambda: server.metrics()[received] > 4 * len(batch), "a flood")
+            for _ in range(10):
+                assert server.get("/") == b"Hello, World!"
+            start_s = time.monotonic()
+            assert server.stop() == 0
+            assert time.monotonic() - start_s < 10
+        finally:
+            stop.set()
+            with contextlib.suppress(OSError):
+                flood.shutdown(socket.SHUT_RDWR)
+            for thread in threads:
+                thread.join()
+
+
+def test_a_closed_standard_error_changes_nothing(model: str) -> None:
+    process = subprocess.Popen(
+        ["sh", "-c", 'exec "$@" 2>&-', "sh", *command(model)],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+    with process:
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            assert line.startswith(f"listening model={model} ")
+            assert str(Path(f"/proc/{process.pid}/fd/2").readlink()) == os.devnull
+            process.terminate()
+            assert process.wait(DEADLINE_S) == 0
+        finally:
+            process.kill()
+
+
+def test_a_model_whose_package_is_missing_is_a_start_up_failure() -> None:
+    # Without site-packages there is no uvloop, and no gevent.
+    for name in ("uvloop", "gevent"):
+        done = subprocess.run(
+            [sys.executable, "-S", "-m", "servers", name, "--http-port=0", "--echo-port=0"],
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            timeout=DEADLINE_S,
+            check=False,
+        )
+        assert (done.returncode, done.stdout) == (3, "")
+        assert done.stderr == (
+            f"python -m servers: model '{name}' needs {name}; run: pip install .\n"
+        )
