@@ -59,11 +59,12 @@ class Peer(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes are there (called by the loop)."""
-        self.tally[RECEIVED_BYTES] += len(data)
+        size = len(data)
+        self.tally[RECEIVED_BYTES] += size
         if self._steps is None:
             self._steps = self.connection.receive_data(data)
             self._advance(self._steps)
-            if len(data) >= limits.TURN_BYTES and self._steps is None and not self._held:
+            if size >= limits.TURN_BYTES and self._steps is None and not self._held:
                 # libuv would read here again and again before it looked at anybody else.
                 self._hold()
                 self._loop.call_soon(self._take_turn)
@@ -71,7 +72,7 @@ class Peer(asyncio.Protocol):
             self._early += data
             self._held = True
         else:
-            self._linger_bytes -= len(data)
+            self._linger_bytes -= size
             if self._linger_bytes < 0:
                 self.transport.abort()
 
@@ -129,12 +130,13 @@ class Peer(asyncio.Protocol):
                 self._timer = self._loop.call_later(step.seconds, self._waited)
                 return
             self.transport.write(step)
-            self.tally[SENT_BYTES] += len(step)
+            size = len(step)
+            self.tally[SENT_BYTES] += size
             if not self._writable:
                 self._hold()
                 return
-            if self.transport.is_closing():  # the client has gone: connection_lost() comes next
-                return
+            if size >= limits.TURN_BYTES and self.transport.is_closing():
+                return  # a stream whose client has gone: connection_lost() comes next
         if self.connection.closed:
             self._finish()
         else:
