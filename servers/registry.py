@@ -29,25 +29,25 @@ class Model(NamedTuple):
 MODELS = {
     "forking": Model(
         "servers.forking:serve",
-        "a process waits per connection; an idle one costs a process (about 1 MB)",
+        "a process waits per connection; an idle one costs a process (about 0.9 MB)",
         in_process=False,
     ),
     "threaded": Model(
         "servers.threaded:serve",
-        "a thread waits per connection; an idle one costs a thread (about 30 KB)",
+        "a thread waits per connection; an idle one costs a thread (about 25 KB)",
     ),
     "gevent": Model(
         "servers.greenlets:serve",
-        "a greenlet waits per connection; an idle one costs a greenlet (about 12 KB)",
+        "a greenlet waits per connection; an idle one costs a greenlet (about 10 KB)",
         needs="gevent",
     ),
     "asyncio": Model(
         "servers.eventloop:serve_asyncio",
-        "one loop in Python waits for all; an idle one costs a few objects (about 5 KB)",
+        "one loop in Python waits for all; an idle one costs a few objects (about 3 KB)",
     ),
     "uvloop": Model(
         "servers.eventloop:serve_uvloop",
-        "one loop in C waits for all; an idle one costs a few objects (about 4 KB)",
+        "one loop in C waits for all; an idle one costs a few objects (about 3 KB)",
         needs="uvloop",
     ),
 }

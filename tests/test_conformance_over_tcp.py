@@ -4,7 +4,14 @@ import socket
 
 import pytest
 
-from tests.conversations import CORPUS, DATE, Conversation, converse, mask_date
+from tests.conversations import (
+    CORPUS,
+    DATE,
+    Conversation,
+    converse,
+    mask_date,
+    new_connection,
+)
 from tests.running import Server, read_to_end
 
 each_conversation = pytest.mark.parametrize("conversation", CORPUS, ids=lambda c: c.name)
@@ -25,8 +32,6 @@ def converse_over_tcp(server: Server, turns: tuple[bytes, ...]) -> bytes:
 
 
 def _answer_so_far(turns: tuple[bytes, ...]) -> bytes:
-    from tests.conversations import new_connection
-
     connection, answer = new_connection(), b""
     for turn in turns:
         answer += b"".join(step for step in connection.receive_data(turn) if type(step) is bytes)

@@ -1,11 +1,16 @@
 """What the project promises about itself: its size, its limits, its README."""
 
 import ast
+import json
 import re
 from pathlib import Path
 
 import pytest
 
+from loadtest.bench.contestants import COMPARISONS
+from loadtest.bench.cost import Run, ratio
+from loadtest.bench.fresh import Fresh
+from loadtest.bench.holding import Holding
 from servers.registry import MODELS
 
 ROOT = Path(__file__).parent.parent
@@ -45,6 +50,27 @@ def test_the_readmes_table_names_every_model() -> None:
 def test_the_readmes_count_of_conversations_is_right() -> None:
     count = len([*(ROOT / "tests" / "corpus").glob("*.txt")])
     assert f"-->{count} conversations" in README
+
+
+def test_the_readmes_figures_are_those_of_the_stored_run() -> None:
+    stored = json.loads((ROOT / "loadtest/bench/reference/bench.json").read_text("utf-8"))
+    runs = [Run(**run) for run in stored["runs"]]
+    lines = []
+    for pair in COMPARISONS:
+        spread = ratio(runs, pair)
+        assert spread is not None
+        lines.append(
+            f"| `{pair.model}` | {pair.peer} |"
+            f" {spread.median:.2f} ({spread.low:.2f} - {spread.high:.2f}) |"
+        )
+    for fields in stored["holdings"]:
+        held = Holding(**{**fields, "fresh": Fresh(**fields["fresh"])})
+        assert held.answered_twice == 10_000 and not held.failures()
+        lines.append(
+            f"| `{held.model}` | {held.accept_s:.1f} s | {held.memory_kb:.1f} KB |"
+            f" {held.idle_share:.1%} |"
+        )
+    assert [line for line in lines if f"\n{line}\n" not in README] == []
 
 
 def test_the_readmes_links_lead_somewhere() -> None:
