@@ -92,12 +92,15 @@ def accept_until_shutdown(
     counters: Counters,
     shutdown: Shutdown,
     start: Callable[[socket.socket, Listener], None],
+    finish: Callable[[], None],
     wake: Callable[[], None] = lambda: None,
 ) -> None:
     """Hand every client to ``start``, until a shutdown is requested; then stop listening.
 
     Args:
         start: Begins to serve a client and returns at once; raises NobodyToServe.
+        finish: Asks all who are served to come to an end, and returns at once. It is called before
+            the listeners close: whoever is refused knows that all others were asked.
         wake: Called when the shutdown's descriptor, not a client, has woken the loop.
     """
     by_fd = {listener.sock.fileno(): listener for listener in listeners}
@@ -125,15 +128,20 @@ def accept_until_shutdown(
                     refuse(sock, listener, counters)
                     back_off.begin(listener, str(nobody))
                     break
+    finish()
     for listener in listeners:
         listener.sock.close()
 
 
-def drain(peers: set[Peer], shutdown: Shutdown) -> None:
-    """Let what is in flight finish, end what is idle, and wait for it, but not beyond grace_s."""
-    give_up_s = time.monotonic() + shutdown.grace_s
+def finish(peers: set[Peer]) -> None:
+    """Let what is in flight finish, and end what is idle."""
     for peer in list(peers):
         close_if_idle(peer)
+
+
+def wait_for(peers: set[Peer], shutdown: Shutdown) -> None:
+    """Wait until all have finished, but not beyond the grace period."""
+    give_up_s = time.monotonic() + shutdown.grace_s
     while peers and time.monotonic() < give_up_s:
         time.sleep(0.01)
 

@@ -245,12 +245,12 @@ async def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shu
     give_up_s = time.monotonic() + shutdown.grace_s
     loop.remove_reader(shutdown.fd)
     ignore()
-    for listener in listeners:
-        listener.sock.close()
     if starting:
         await asyncio.wait(starting)
     for peer in list(peers):
         peer.drain()
+    for listener in listeners:  # only now: whoever is refused knows that all others were asked
+        listener.sock.close()
     while peers and time.monotonic() < give_up_s:
         await asyncio.sleep(0.01)
     for peer in list(peers):

@@ -58,19 +58,25 @@ class Children:
                 self._counters.close(tally)
         self._counters.bury()
 
-    def drain(self, shutdown: Shutdown) -> None:
-        """Ask every child to finish; end those that have not after the grace period."""
+    def ask(self) -> None:
+        """Ask every child to finish."""
+        for pid in self._tallies:  # none has been waited for, so each is still its own
+            os.kill(pid, signal.SIGTERM)
+
+    def wait_for(self, shutdown: Shutdown) -> None:
+        """Wait until all have finished; end those that have not after the grace period."""
         give_up_s = time.monotonic() + shutdown.grace_s
         poll = select.poll()
         poll.register(shutdown.fd, select.POLLIN)
         self.bury()
-        ask_again_s, pause_s = 0.0, limits.ASK_AGAIN_FIRST_S
+        pause_s = limits.ASK_AGAIN_FIRST_S
+        ask_again_s = time.monotonic() + pause_s
         while self._tallies and (now_s := time.monotonic()) < give_up_s:
             if now_s >= ask_again_s:
                 # And again: a signal just before recv() is not looked at before recv() returns.
-                for pid in self._tallies:  # none has been waited for, so each is still its own
-                    os.kill(pid, signal.SIGTERM)
-                ask_again_s, pause_s = now_s + pause_s, pause_s * 2
+                self.ask()
+                pause_s *= 2
+                ask_again_s = now_s + pause_s
             if poll.poll(max(min(ask_again_s, give_up_s) - now_s, 0) * 1000):
                 shutdown.clear_wake()
             self.bury()

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 import gevent
 
-from servers.blocking import Peer, accept_until_shutdown, drain, serve_peer
+from servers.blocking import Peer, accept_until_shutdown, finish, serve_peer, wait_for
 from servers.connection import Awaiting
 from servers.counters import RECEIVED_BYTES, Counters
 from servers.listeners import Listener
@@ -57,5 +57,5 @@ def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shutdown)
             greenlets[peer].throw(TimeoutError())
 
     gevent.spawn_raw(end_silent)
-    accept_until_shutdown(listeners, counters, shutdown, start)
-    drain(peers, shutdown)
+    accept_until_shutdown(listeners, counters, shutdown, start, lambda: finish(peers))
+    wait_for(peers, shutdown)
