@@ -5,21 +5,40 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from loadtest.cell import Cores, Measurement
+from rich.console import Console
+
+from loadtest import observation
+from loadtest.cores import Cores
 from loadtest.machine import described, write_json
-from loadtest.result import Result
+from loadtest.observation import Observation
+from loadtest.result import Result, result_of
+from loadtest.table import cell_table
 
-_PACKAGES = ("locust", "gevent", "greenlet", "uvloop", "httptools", "prometheus-client")
+_PACKAGES = (
+    "locust", "gevent", "greenlet", "hdrhistogram", "uvloop", "httptools", "prometheus-client",
+)  # fmt: skip
 
 
-def write_run(folder: Path, options: Mapping[str, Any], cores: Cores) -> None:
-    """Write down the command and the machine, as the kernel describes it."""
-    content = described("loadtest", options, _PACKAGES) | {"cores": asdict(cores)}
+def write_run(
+    folder: Path, options: Mapping[str, Any], cores: Cores, calibration: Mapping[str, Any]
+) -> None:
+    """Write down the command, the machine, and what the generator can do on it."""
+    content = described("loadtest", options, _PACKAGES)
+    content |= {"cores": asdict(cores), "generator": dict(calibration)}
     write_json(folder / "run.json", content)
 
 
-def write_cell(folder: Path, result: Result, measured: Measurement) -> None:
-    """Write a cell's numbers and, apart, the raw values they were computed from."""
-    raw = asdict(measured)
-    write_json(folder / "service_times_ms.json", raw.pop("service_times_ms"))
-    write_json(folder / "cell.json", asdict(result) | {"raw": raw})
+def write_cell(folder: Path, seen: Observation) -> Result:
+    """Write what was observed and, apart, the numbers computed from it; return these."""
+    observation.write(folder, seen)
+    result = result_of(seen)
+    write_json(folder / "cell.json", asdict(result))
+    return result
+
+
+def summarise(result: Result, folder: Path) -> None:
+    """Print a cell."""
+    console = Console()
+    console.print(cell_table(result))
+    console.print(f"verdict: {result.verdict.name}: {result.verdict.why}", highlight=False)
+    console.print(f"raw results: {folder}", soft_wrap=True, highlight=False)

@@ -1,171 +1,166 @@
-"""One cell: a fresh server and a fresh generator, on cores of their own, until both have ended."""
+"""One cell: Locust, in processes of its own, against one target, until it has ended."""
 
-import json
-import os
-import re
-import select
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
-RATES_HZ = {"hello": 2000.0, "echo": 2000.0, "wait": 1000.0, "connect": 200.0}
-"""Requests a second, of all connections together: what every model holds on one core, so that
-its CPU time per request is compared and not its ceiling. A process per connection takes 3 ms of
-CPU to start and end: hence the last one."""
+from loadtest import observation
+from loadtest.cores import Cores
+from loadtest.processes import last_line, running
+from loadtest.result import Result, result_of
+from loadtest.target import CellError, Target, free_port, serving
 
-WAIT_RATE_PER_CONNECTION_HZ = 10.0
-"""Half of what one connection can do that waits 50 ms each time; beyond, no rate is held."""
+POLL_S = 0.05
 
-WARM_UP_S = 60.0
-"""For all users to connect and have a first reply: 1,000 forks take some seconds."""
+WORKERS_S = 30
+"""For the processes that make the load to report to the one that leads them."""
 
-READY_S = 30.0
-STOP_S = 40.0
-"""For a server to listen, and to end: it allows itself 30 s of grace."""
+_LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 
-_READY = re.compile(r"listening model=\S+ http=(\S+) echo=(\S+) pid=\d+\n")
-
-
-class CellError(Exception):
-    """A cell could not be run; says why."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A model, a scenario, and a number of connections."""
-
-    model: str
-    scenario: str
-    connections: int
-
-    @property
-    def name(self) -> str:
-        """What its folder is called."""
-        return f"{self.scenario}-{self.connections}-{self.model}"
-
-    @property
-    def rate_hz(self) -> float:
-        """The rate wanted, of all connections together: the same for every model."""
-        rate_hz = RATES_HZ[self.scenario]
-        if self.scenario == "wait":
-            return min(rate_hz, self.connections * WAIT_RATE_PER_CONNECTION_HZ)
-        return rate_hz
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Load:
-    """What a generator is asked for."""
+    """What the clients do.
+
+    Attributes:
+        scenario: Its name.
+        classes: The users that make it up.
+        connections: Of all of them together.
+        rate_hz: Requests a second in all; 0: flat out.
+        arrivals: Of ``arrivals.ARRIVALS``.
+        deadline_s: Later requests are dropped.
+        warmup_s: At the full rate, before the window.
+        window_s: Its length.
+        processes: How many make the load.
+        echo_bytes: Length of an echoed message.
+        path: What the scenario ``get`` asks for.
+    """
 
     scenario: str
+    classes: tuple[str, ...]
     connections: int
     rate_hz: float
-    duration_s: float
-    http_host: str
-    echo_host: str
+    arrivals: str = "constant"
+    deadline_s: float = 10.0
+    warmup_s: float = 1.0
+    window_s: float = 10.0
+    processes: int = 1
+    echo_bytes: int = 128
+    path: str = "/"
+
+    def flags(self, target: Target, folder: Path) -> list[str]:
+        """Return what Locust is to be called with."""
+        return [
+            f"--users={self.connections}",
+            f"--spawn-rate={self.connections}",
+            f"--rate={self.rate_hz:g}",
+            f"--arrivals={self.arrivals}",
+            f"--deadline={self.deadline_s:g}",
+            f"--warmup={self.warmup_s:g}",
+            f"--window={self.window_s:g}",
+            f"--echo-bytes={self.echo_bytes}",
+            f"--path={self.path}",
+            f"--host={target.host}",
+            f"--echo-host={target.echo}",
+            f"--server-pid={target.pid}",
+            f"--server-cores={target.cores}",
+            f"--target-name={target.name}",
+            f"--cell={folder}",
+        ]
 
 
-@dataclass(frozen=True)
-class Measurement:
-    """What a generator has seen; ``metrics`` are the server's, by when they were scraped."""
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C while a cell ran; it has what was measured until then, if that is anything."""
 
-    window_s: float
-    service_times_ms: list[float]
-    errors: dict[str, int]
-    warm_up_errors: dict[str, int]
-    generator_cpu_s: float
-    metrics: dict[str, dict[str, float]]
+    def __init__(self, result: Result | None) -> None:
+        super().__init__()
+        self.result = result
 
 
-@dataclass(frozen=True)
-class Cores:
-    """Who runs where."""
-
-    server: list[int]
-    generator: list[int]
-
-    @classmethod
-    def halves(cls) -> "Cores":
-        """Share out the cores that this process may use; both sides get an only one."""
-        cores = sorted(os.sched_getaffinity(0))
-        half = len(cores) // 2
-        return cls(cores[:half] or cores, cores[half:])
-
-
-def run(cell: Cell, duration_s: float, cores: Cores, folder: Path) -> Measurement:
-    """Run a cell; what its processes have to say goes into log files in the folder.
+def run_model(model: str, load: Load, cores: Cores, folder: Path, say: Say) -> Result:
+    """Run a cell against a model that is started for it.
 
     Raises:
         CellError: It could not be run.
+        Interrupted: Ctrl-C.
     """
-    generator_argv = ["loadtest.generator"]
-    server_argv = ["servers", cell.model, "--http-port=0", "--echo-port=0"]
-    server_argv += ["--timeout-keep-alive=3600"]  # a connection's turn may come late
-    generator_log, server_log = folder / "generator.log", folder / "server.log"
-    # The generator first: it imports Locust while the server starts.
-    with (
-        _running(generator_argv, cores.generator, generator_log) as generator,
-        _running(server_argv, cores.server, server_log) as server,
-    ):
-        http, echo = _wait_until_ready(server, server_log)
-        load = Load(
-            scenario=cell.scenario,
-            connections=cell.connections,
-            rate_hz=cell.rate_hz,
-            duration_s=duration_s,
-            http_host=f"http://{http}",
-            echo_host=echo,
-        )
-        try:
-            limit_s = duration_s + 2 * WARM_UP_S
-            output, _ = generator.communicate(json.dumps(asdict(load)) + "\n", limit_s)
-            server.send_signal(signal.SIGTERM)
-            status = server.wait(STOP_S)
-        except subprocess.TimeoutExpired as late:
-            raise CellError(f"{late.cmd[2]} had not ended after {late.timeout:g} s") from late
-    if generator.returncode != 0:
-        raise CellError(f"the generator failed: {_last_line(generator_log)}")
-    if status != 0:
-        raise CellError(f"the server exited with {status}, expected 0: {_last_line(server_log)}")
-    return Measurement(**json.loads(output))
+    with serving(model, cores.server, folder / "server.log") as target:
+        return run_target(target, load, cores, folder, say)
 
 
-@contextmanager
-def _running(argv: list[str], cores: list[int], log: Path) -> Iterator[subprocess.Popen[str]]:
-    """Run a module for the length of a block; afterwards nothing of it is left."""
-    with (
-        log.open("w", encoding="utf-8") as stderr,
-        subprocess.Popen(  # noqa: S603  # our own modules
-            [sys.executable, "-m", *argv],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            text=True,
-            process_group=0,  # Ctrl-C is for us alone: it is this block that ends the others
-        ) as process,
-    ):
-        try:
-            # Before the interpreter has started anything that would keep the cores it was given.
-            os.sched_setaffinity(process.pid, cores)
-            yield process
-        finally:
-            process.kill()  # no matter if it has ended; children of a server die with it
+def run_target(target: Target, load: Load, cores: Cores, folder: Path, say: Say) -> Result:
+    """Run a cell against a server that is there; what Locust says goes into files in the folder.
+
+    Args:
+        say: Called with what it is doing, whenever that changes.
+
+    Raises:
+        CellError: It could not be run.
+        Interrupted: Ctrl-C.
+    """
+    log = folder / "generator.log"
+    try:
+        with ExitStack() as stack:
+            lead = _start(stack, target, load, cores.generator, folder)
+            try:
+                _follow(lead, log, say)
+            except KeyboardInterrupt:
+                say("stopping")
+                lead.terminate()  # it keeps what was measured
+                lead.wait(load.deadline_s + 20)
+                raise
+    except KeyboardInterrupt as interrupt:
+        raise Interrupted(_result(folder)) from interrupt
+    except subprocess.TimeoutExpired as late:
+        raise CellError(f"the generator had not ended after {late.timeout:g} s") from late
+    result = _result(folder)
+    if result is None:
+        logs = [log, *sorted(folder.glob("worker-*.log"))]
+        said = "; ".join(line for line in map(last_line, logs) if line)
+        raise CellError(f"the generator failed: {said}")
+    return result
 
 
-def _wait_until_ready(server: subprocess.Popen[str], log: Path) -> tuple[str, str]:
-    """Return the addresses for HTTP and echo that the server prints when it listens."""
-    assert server.stdout is not None
-    readable, _, _ = select.select([server.stdout], [], [], READY_S)
-    line = server.stdout.readline() if readable else ""
-    match = _READY.fullmatch(line)
-    if match is None:
-        raise CellError(f"the server is not ready: {_last_line(log) or repr(line)}")
-    return match[1], match[2]
+def _start(
+    stack: ExitStack, target: Target, load: Load, cores: Sequence[int], folder: Path
+) -> "subprocess.Popen[str]":
+    """Start Locust, with workers if there is to be more than one process; return who leads."""
+    argv = [sys.executable, "-m", "locust", "-f", str(_LOCUSTFILE), "--headless", "--only-summary"]
+    argv += load.flags(target, folder)
+    if load.processes == 1:
+        return stack.enter_context(running([*argv, *load.classes], cores, folder / "generator.log"))
+    port = free_port()
+    argv += ["--master", "--master-bind-host=127.0.0.1", f"--master-bind-port={port}"]
+    argv += [f"--expect-workers={load.processes}", f"--expect-workers-max-wait={WORKERS_S}"]
+    argv += load.classes
+    worker = [sys.executable, "-m", "locust", "-f", str(_LOCUSTFILE), "--worker"]
+    worker += ["--master-host=127.0.0.1", f"--master-port={port}", *load.classes]
+    lead = stack.enter_context(running(argv, cores, folder / "generator.log"))
+    for number in range(load.processes):
+        own = [cores[number % len(cores)]]
+        stack.enter_context(running(worker, own, folder / f"worker-{number}.log"))
+    return lead
 
 
-def _last_line(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
-    return next((line for line in reversed(lines) if line.strip()), "")
+def _follow(lead: "subprocess.Popen[str]", log: Path, say: Say) -> None:
+    """Wait for the end, and say what Locust's log says of stages."""
+    assert lead.stdout is not None
+    with log.open(encoding="utf-8", errors="replace") as lines:
+        while lead.poll() is None:
+            for line in lines:
+                _, found, stage = line.partition("stage: ")
+                if found:
+                    say(stage.strip())
+            time.sleep(POLL_S)
+
+
+def _result(folder: Path) -> Result | None:
+    if not (folder / "observation.json").exists():
+        return None
+    return result_of(observation.read(folder))

@@ -1,20 +1,57 @@
 """The demonstration: every model in turn, a few seconds each, and a table at the end."""
 
 import signal
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from loadtest import bundle
-from loadtest.cell import Cell, CellError, Cores, run
-from loadtest.result import Result, result_of
-from loadtest.table import table_of
+from loadtest.bundle import write_run
+from loadtest.catalogue import RATES_HZ, SCENARIOS
+from loadtest.cell import Load, run_model
+from loadtest.cores import Cores
+from loadtest.progress import cell_progress
+from loadtest.result import Result
+from loadtest.selftest.calibration import calibrate
+from loadtest.table import comparison_table
+from loadtest.target import CellError
+
+WAIT_RATE_PER_CONNECTION_HZ = 10.0
+"""Half of what one connection can do that waits 50 ms each time; beyond, no rate is held."""
+
+WARM_UP_S = 0.3
+"""From the first turn to the window: the longest request takes 50 ms, and all have had one."""
 
 TABLE_COLUMNS = 120
 """Width where the output is no terminal: enough for the table."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A model, a scenario, and a number of connections."""
+
+    model: str
+    scenario: str
+    connections: int
+
+    @property
+    def name(self) -> str:
+        """What its folder is called."""
+        return f"{self.scenario}-{self.connections}-{self.model}"
+
+    def load(self, window_s: float) -> Load:
+        """Return what the clients do: at one rate for every model."""
+        rate_hz = RATES_HZ[self.scenario]
+        if self.scenario == "wait":
+            rate_hz = min(rate_hz, self.connections * WAIT_RATE_PER_CONNECTION_HZ)
+        return Load(
+            self.scenario,
+            SCENARIOS[self.scenario].users,
+            self.connections,
+            rate_hz,
+            warmup_s=WARM_UP_S,
+            window_s=window_s,
+        )
 
 
 @dataclass(frozen=True)
@@ -46,17 +83,28 @@ def demo(options: Options, folder: Path) -> int:
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, signal.default_int_handler)
     cores = Cores.halves()
-    bundle.write_run(folder, asdict(options), cores)
     outcomes: list[tuple[Cell, Result | str]] = []
-    try:
-        _run_all(options.cells(), options.duration_s, cores, folder, outcomes)
-        status = 1 if any(isinstance(outcome, str) for _, outcome in outcomes) else 0
-    except KeyboardInterrupt:  # the cells that have finished are on disk already
-        status = 130
     console = Console()
     if not console.is_terminal:
         console.width = TABLE_COLUMNS
-    console.print(table_of(outcomes, options.duration_s))
+    try:
+        _run_all(options, cores, folder, outcomes)
+        status = 1 if any(isinstance(outcome, str) for _, outcome in outcomes) else 0
+    except CellError as error:  # the generator itself
+        console.print(f"not run: {error}", soft_wrap=True, highlight=False)
+        status = 1
+    except KeyboardInterrupt:  # the cells that have finished are on disk already
+        status = 130
+    rows = [
+        (
+            cell.model,
+            cell.scenario,
+            cell.connections,
+            outcome if isinstance(outcome, Result) else None,
+        )
+        for cell, outcome in outcomes
+    ]
+    console.print(comparison_table(rows, options.duration_s))
     for cell, outcome in outcomes:
         if isinstance(outcome, str):
             console.print(f"{cell.name} not run: {outcome}", soft_wrap=True, highlight=False)
@@ -65,34 +113,25 @@ def demo(options: Options, folder: Path) -> int:
 
 
 def _run_all(
-    cells: Sequence[Cell],
-    duration_s: float,
-    cores: Cores,
-    folder: Path,
-    outcomes: list[tuple[Cell, Result | str]],
+    options: Options, cores: Cores, folder: Path, outcomes: list[tuple[Cell, Result | str]]
 ) -> None:
     """Run the cells one after the other; what became of each is in ``outcomes`` at once."""
-    progress = Progress(
-        MofNCompleteColumn(),
-        BarColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}"),
-        console=Console(stderr=True),
-    )
-    with progress:
-        bar = progress.add_task("", total=len(cells))
+    cells = options.cells()
+    with cell_progress(1 + len(cells)) as progress:
+        progress.begin("floor and ceiling of the generator")
+        calibration = calibrate(cores, folder / "calibration", progress.say)
+        write_run(folder, asdict(options), cores, asdict(calibration))
+        progress.end()
         for cell in cells:
-            progress.update(bar, description=cell.name)
-            if not progress.console.is_terminal:
-                progress.console.print(f"{cell.name} ...")
+            progress.begin(cell.name)
             cell_folder = folder / cell.name
             cell_folder.mkdir()
             try:
-                measured = run(cell, duration_s, cores, cell_folder)
+                result = run_model(
+                    cell.model, cell.load(options.duration_s), cores, cell_folder, progress.say
+                )
             except CellError as error:  # the next one may well run
                 outcomes.append((cell, str(error)))
             else:
-                result = result_of(cell, measured)
-                bundle.write_cell(cell_folder, result, measured)
                 outcomes.append((cell, result))
-            progress.advance(bar)
+            progress.end()

@@ -1,101 +1,291 @@
-"""From what was measured to what is shown: every number is computed here, from raw values."""
+"""From what was observed to what is shown: every number is computed here, from raw values."""
 
-import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from loadtest.cell import Cell, Measurement
+from hdrh.histogram import HdrHistogram
 
-RATE_HELD_MIN = 0.99
-"""Below this share of the rate wanted, the times are those of another load: it is said."""
-
-GENERATOR_CPU_MAX = 0.8
-"""Above this share of a core the generator may have measured itself: it is said."""
+from loadtest.histogram import mean_s, quantile_s
+from loadtest.meter import KINDS
+from loadtest.observation import Observation
+from loadtest.verdict import Evidence, Verdict, judge
 
 CONNECTIONS_MIN = 100
 """With fewer, memory per connection is lost in what the process takes and frees anyway."""
+
+_QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999, "max": 1.0}
+
+
+@dataclass(frozen=True)
+class Times:
+    """The distribution of a time, in milliseconds, from merged histograms of 3 digits."""
+
+    count: int
+    mean_ms: float | None
+    p50_ms: float | None
+    p90_ms: float | None
+    p99_ms: float | None
+    p999_ms: float | None
+    max_ms: float | None
+
+
+@dataclass(frozen=True)
+class Class:
+    """The requests of one user class that were due in the window.
+
+    Attributes:
+        requests: With a right reply.
+        rate_hz: Right replies a second in the window, whenever they had been due.
+        times: By kind (``meter.KINDS``); those that occurred.
+        in_flight: Mean number of requests in flight: rate x mean time.
+        artefacts: What looks like a timer of TCP's, not like the server: name -> requests.
+    """
+
+    connections: int
+    requests: int
+    rate_hz: float
+    errors: dict[str, int]
+    dropped: int
+    reply_bytes: int
+    times: dict[str, Times]
+    in_flight: float
+    artefacts: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process of the generator over the window, in shares of a core."""
+
+    cpu: float
+    waiting: float
+    resident_bytes: float
 
 
 @dataclass(frozen=True)
 class Result:
     """The numbers of a cell; None where there is nothing to say.
 
-    Requests are those with a right reply that ended within the window. Service time runs from a
-    request's first byte (in ``connect``: from the connection's first packet) to its last.
+    Attributes:
+        due: Requests that were due in the window and have come to an end.
+        held_share: How much of what was due the replies that came within the window make up.
+        server_cpu: Of the server over the window, in cores.
+        cpu_us_per_request: Of the server, for each right reply in the window.
+        memory_bytes_per_connection: Proportional, of the server's whole process tree.
+        kernel: What TCP lost or repeated in the window, in the generator's network namespace.
+        sampling_cpu: What the samples cost the generator, in cores.
     """
 
-    model: str
+    target: str
     scenario: str
     connections: int
-    window_s: float
-    requests: int
     rate_wanted_hz: float
-    rate_held_hz: float
-    service_time_p50_ms: float | None
-    service_time_p99_ms: float | None
-    service_time_max_ms: float | None
-    errors: dict[str, int]
-    warm_up_errors: dict[str, int]
+    window_s: float
+    result_class: str
+    classes: dict[str, Class]
+    due: int
+    held_share: float | None
+    generators: dict[str, Process]
+    server_cpu: float | None
     cpu_us_per_request: float | None
     memory_bytes_per_connection: float | None
-    server_cpu_share: float
-    generator_cpu_share: float
-    notes: list[str]
+    kernel: dict[str, int]
+    sampling_cpu: float
+    evidence: Evidence
+    verdict: Verdict
+
+    @property
+    def main(self) -> Class | None:
+        """The class whose times are the scenario's result; None if there is none."""
+        return self.classes.get(self.result_class)
 
 
-def result_of(cell: Cell, measured: Measurement) -> Result:
-    """Return what a measurement says."""
-    times_ms = sorted(measured.service_times_ms)
-    requests = len(times_ms)
-    rate_held_hz = requests / measured.window_s
-    start, end = measured.metrics["start"], measured.metrics["end"]
-    server_cpu_s = _cpu_s(end) - _cpu_s(start)
-    generator_cpu_share = measured.generator_cpu_s / measured.window_s
-    notes = []
-    if rate_held_hz < RATE_HELD_MIN * cell.rate_hz:
-        notes.append("rate not held")
-    if generator_cpu_share > GENERATOR_CPU_MAX:
-        notes.append("generator-bound")
-    notes += [f"{kind}: {count}" for kind, count in measured.errors.items()]
+_ARTEFACTS = {
+    "delayed ACK, 40 ms": ("service_time", 38, 46),
+    "retransmission, 200 ms": ("service_time", 198, 230),
+    "SYN again, 1 s": ("connect", 990, 1100),
+    "SYN again, 3 s": ("connect", 2990, 3200),
+}
+"""Timers of Linux' TCP -> the kind of time in which they are seen, from and to in ms
+(tcp.h: TCP_DELACK_MIN, TCP_RTO_MIN, TCP_TIMEOUT_INIT and twice that after it)."""
+
+
+def result_of(seen: Observation) -> Result:
+    """Return what an observation says."""
+    plan, window_s = seen.plan, seen.window_s
+    classes = {name: _class(seen, name) for name in seen.established} if window_s else {}
+    done = sum(_done_in_window(seen.records, name) for name in classes)
+    rated = _rated(seen)
+    due = sum(c.requests + sum(c.errors.values()) + c.dropped for c in rated.values())
+    held_share = None
+    if plan.rate_hz and due:
+        held = sum(_done_in_window(seen.records, name) for name in rated)
+        held_share = min(held / due, sum(c.requests for c in rated.values()) / due)
+    server_cpu = _server_cpu(seen.marks)
+    kernel = _difference(seen.marks, "kernel")
+    generators = {
+        worker: _process(usage["open"], usage["close"], window_s)
+        for worker, usage in seen.usage.items()
+        if window_s and {"open", "close"} <= usage.keys()
+    }
+    evidence = _evidence(seen, classes, held_share, generators, server_cpu, kernel)
     return Result(
-        model=cell.model,
-        scenario=cell.scenario,
-        connections=cell.connections,
-        window_s=measured.window_s,
-        requests=requests,
-        rate_wanted_hz=cell.rate_hz,
-        rate_held_hz=rate_held_hz,
-        service_time_p50_ms=quantile(times_ms, 0.5),
-        service_time_p99_ms=quantile(times_ms, 0.99),
-        service_time_max_ms=quantile(times_ms, 1.0),
-        errors=measured.errors,
-        warm_up_errors=measured.warm_up_errors,
-        cpu_us_per_request=server_cpu_s / requests * 1e6 if requests else None,
-        memory_bytes_per_connection=_memory_bytes_per_connection(measured.metrics),
-        server_cpu_share=server_cpu_s / measured.window_s,
-        generator_cpu_share=generator_cpu_share,
-        notes=notes,
+        target=plan.target,
+        scenario=plan.scenario,
+        connections=plan.connections,
+        rate_wanted_hz=plan.rate_hz,
+        window_s=window_s,
+        result_class=plan.result_class,
+        classes=classes,
+        due=due,
+        held_share=held_share,
+        generators=generators,
+        server_cpu=server_cpu,
+        cpu_us_per_request=_cpu_us_per_request(seen.marks, server_cpu, done / window_s)
+        if done
+        else None,
+        memory_bytes_per_connection=_memory_per_connection(seen.marks),
+        kernel=kernel,
+        sampling_cpu=seen.sampling_cpu_s / window_s if window_s else 0.0,
+        evidence=evidence,
+        verdict=judge(evidence),
     )
 
 
-def quantile(ascending: Sequence[float], q: float) -> float | None:
-    """Return the smallest value that is not below a share ``q`` of all (the nearest rank)."""
-    if not ascending:
+def times_of(histogram: HdrHistogram) -> Times:
+    """Return the quantiles of a histogram."""
+    seconds = [mean_s(histogram), *(quantile_s(histogram, q) for q in _QUANTILES.values())]
+    return Times(histogram.total_count, *(None if s is None else s * 1000 for s in seconds))
+
+
+def _class(seen: Observation, name: str) -> Class:
+    inside = [record["inside"] for record in seen.records if record["class"] == name]
+    histograms = {kind: seen.histogram(kind, name) for kind in KINDS}
+    times = {kind: times_of(h) for kind, h in histograms.items() if h.total_count}
+    busy_ms = sum(
+        times[kind].count * (times[kind].mean_ms or 0.0)
+        for kind in ("service_time", "close")
+        if kind in times
+    )
+    return Class(
+        connections=seen.established[name],
+        requests=sum(taken["requests"] for taken in inside),
+        rate_hz=_done_in_window(seen.records, name) / seen.window_s,
+        errors=dict(sum((Counter(taken["errors"]) for taken in inside), Counter())),
+        dropped=sum(taken["dropped"] for taken in inside),
+        reply_bytes=sum(taken["reply_bytes"] for taken in inside),
+        times=times,
+        in_flight=busy_ms / 1000 / seen.window_s,
+        artefacts=_artefacts(histograms),
+    )
+
+
+def _done_in_window(records: Iterable[Mapping[str, Any]], name: str) -> int:
+    return sum(
+        record["inside"]["requests"] + record["outside"]["requests"]
+        for record in records
+        if record["phase"] == "window" and record["class"] == name
+    )
+
+
+def _artefacts(histograms: Mapping[str, HdrHistogram]) -> dict[str, int]:
+    """Count what lies where a timer of TCP's ends: where it is far more than on either side."""
+    found = {}
+    for name, (kind, from_ms, to_ms) in _ARTEFACTS.items():
+        width_ms = to_ms - from_ms
+
+        def between(low_ms: int, high_ms: int, histogram: HdrHistogram = histograms[kind]) -> int:
+            first = histogram.get_counts_array_index(low_ms * 1000)
+            return sum(histogram.counts[first : histogram.get_counts_array_index(high_ms * 1000)])
+
+        inside = between(from_ms, to_ms)
+        beside = between(from_ms - width_ms, from_ms) + between(to_ms, to_ms + width_ms)
+        if inside > 2 * beside:
+            found[name] = inside
+    return found
+
+
+def _rated(seen: Observation) -> dict[str, Class]:
+    """Return the classes that share the rate."""
+    if not seen.window_s:
+        return {}
+    return {seen.plan.result_class: _class(seen, seen.plan.result_class)}
+
+
+def _process(open_: Mapping[str, float], close: Mapping[str, float], window_s: float) -> Process:
+    cpu_s = sum(close[name] - open_[name] for name in ("cpu_user_s", "cpu_system_s"))
+    waiting_s = close["waiting_s"] - open_["waiting_s"]
+    return Process(cpu_s / window_s, waiting_s / window_s, close["resident_bytes"])
+
+
+def _difference(marks: Mapping[str, Mapping[str, Any]], what: str) -> dict[str, int]:
+    if not {"open", "close"} <= marks.keys():
+        return {}
+    before, after = marks["open"][what], marks["close"][what]
+    return {name: after[name] - before[name] for name in after if name in before}
+
+
+def _server_cpu(marks: Mapping[str, Mapping[str, Any]]) -> float | None:
+    """Return the CPU time that the server used in each second between two samples of it."""
+    if not {"open", "close"} <= marks.keys():
         return None
-    return ascending[max(math.ceil(q * len(ascending)), 1) - 1]
+    before, after = marks["open"], marks["close"]
+    if not before["server"] or not after["server"]:
+        return None
+    used = sum(after["server"][n] - before["server"][n] for n in ("cpu_user_s", "cpu_system_s"))
+    return float(used / (after["time_s"] - before["time_s"]))
 
 
-def _cpu_s(metrics: Mapping[str, float]) -> float:
-    return sum(metrics[f"server_cpu_seconds_total{{{mode}}}"] for mode in ("user", "system"))
+def _cpu_us_per_request(
+    marks: Mapping[str, Any], server_cpu: float | None, rate_hz: float
+) -> float | None:
+    return None if server_cpu is None else server_cpu / rate_hz * 1e6
 
 
-def _memory_bytes_per_connection(metrics: Mapping[str, Mapping[str, float]]) -> float | None:
-    idle, opened = metrics["idle"], metrics["open"]
-    connections = sum(
-        opened[name] - idle[name]
-        for name in ("server_open_connections{http}", "server_open_connections{echo}")
-    )
+def _memory_per_connection(marks: Mapping[str, Mapping[str, Any]]) -> float | None:
+    idle, loaded = (marks.get(name, {}).get("server") or {} for name in ("idle", "loaded"))
+    if "proportional_bytes" not in idle or "proportional_bytes" not in loaded:
+        return None
+    connections = sum(loaded[name] - idle[name] for name in ("open_http", "open_echo"))
     if connections < CONNECTIONS_MIN:
         return None
-    name = "server_proportional_bytes"
-    return (opened[name] - idle[name]) / connections
+    return float((loaded["proportional_bytes"] - idle["proportional_bytes"]) / connections)
+
+
+def _evidence(
+    seen: Observation,
+    classes: Mapping[str, Class],
+    held_share: float | None,
+    generators: Mapping[str, Process],
+    server_cpu: float | None,
+    kernel: Mapping[str, int],
+) -> Evidence:
+    plan = seen.plan
+    main = classes.get(plan.result_class)
+    errors = sum(sum(c.errors.values()) for c in classes.values())
+    ended = errors + sum(c.requests for c in classes.values())
+    lateness = main.times.get("lateness") if main else None
+    server_busy = None
+    if server_cpu is not None and plan.server_cores:
+        server = seen.marks["close"]["server"]
+        # One process of Python has one interpreter lock.
+        server_busy = server_cpu / (plan.server_cores if server["processes"] > 1 else 1)
+    return Evidence(
+        trouble=seen.trouble,
+        missing=seen.missing,
+        requests=main.requests if main else 0,
+        errors_share=errors / ended if ended else 0.0,
+        rate_wanted_hz=plan.rate_hz,
+        rate_held_share=held_share if plan.rate_hz else None,
+        generator_busy=max((p.cpu + p.waiting for p in generators.values()), default=0.0),
+        generator_cpu=max((p.cpu for p in generators.values()), default=0.0),
+        lateness_p99_ms=lateness.p99_ms if lateness else None,
+        server_busy=server_busy,
+        listen_drops=max(kernel.get("ListenOverflows", 0), kernel.get("ListenDrops", 0)),
+        syn_retransmits=kernel.get("TCPSynRetrans", 0),
+        retransmits=kernel.get("RetransSegs", 0),
+        in_flight=main.in_flight if main else 0.0,
+        connections=main.connections if main else 0,
+        dropped=sum(c.dropped for c in classes.values()),
+    )

@@ -1,221 +1,224 @@
-"""What the clients do: a Locust user for each scenario.
+"""What the clients do: small classes, each of which shows one thing. Yours subclass these.
 
-A user checks every reply, and takes a new connection after an error. Left alone it asks again as
-soon as it has its reply (a closed loop, flat out); given a pace it waits for its turn.
+A Locust user is one connection. It waits for nothing itself: the engine calls its channel, and the
+user's own greenlet only sleeps until Locust ends it.
 """
 
-import itertools
-import math
+import hashlib
 import os
 import random
-import time
-from typing import ClassVar, Generic, NamedTuple, TypeVar
+from typing import ClassVar
 
-from gevent.event import Event
 from locust import User, task
 from locust.env import Environment
 
-from loadtest.clients import Address, Client, EchoClient, HTTPClient, ReplyError, address_of
+from loadtest.address import Address, address_of
+from loadtest.crew import Crew
+from loadtest.replies import EchoExchange, Exchange, HTTPExchange
 
 ECHO_PORT = 7000
 ECHO_BYTES = 128
-ECHO_BYTES_MIN, ECHO_BYTES_MAX = 64, 1024
-"""Length of an echoed message: from a line of chat to what still fits one segment of TCP."""
+ECHO_BYTES_MAX = 1024 * 1024
+"""A megabyte: far more than any socket buffer, so that reading and writing have to go together."""
 
-WAIT_MS = 50
-"""How long the back end takes that ``/wait`` pretends to ask."""
-
-PAUSE_AFTER_ERROR_S = 0.1
-"""So that users whose server has gone do not spin."""
+_POOL_BYTES = 64 * 1024
+_BLOCK = bytes(range(32, 96))  # what GET /bytes repeats
 
 
-class Pace(NamedTuple):
-    """A rate that all users hold together, from when it has begun."""
-
-    rate_hz: float
-    users: int
-    begun: Event
-
-    @property
-    def period_s(self) -> float:
-        """Time between two turns of one user."""
-        return self.users / self.rate_hz
+def _after_rounds(rounds: int) -> int:
+    """Return what GET /cpu computes: x -> ax + c, ``rounds`` times from 1, by repeated squaring."""
+    a, c, value = 1_103_515_245, 12_345, 1
+    while rounds:
+        if rounds & 1:
+            value = (value * a + c) & 0x7FFFFFFF
+        a, c = a * a & 0x7FFFFFFF, (a + 1) * c & 0x7FFFFFFF
+        rounds >>= 1
+    return value
 
 
 class Scenario(User):
-    """A user that makes one request per task, and reports it with its time as a float."""
+    """A user that holds one connection, and makes one request on it at a time.
+
+    Attributes:
+        request_type: What Locust's page shows as type.
+        request_name: What it shows as name.
+        share_hz: Requests a second of each such user, whatever the rate; None: the common rate.
+        quiet: Whether it only holds its connection after a first reply.
+        read_rate_bytes_per_s: How fast replies are read; None: as they come.
+    """
 
     abstract = True
     host: str = "http://127.0.0.1:8000"
-    pace: ClassVar[Pace | None] = None
-    request_type: ClassVar[str]
+    request_type: ClassVar[str] = "GET"
     request_name: ClassVar[str]
-    _made: ClassVar = itertools.count()
+    share_hz: ClassVar[float | None] = None
+    quiet: bool = False
+    read_rate_bytes_per_s: float | None = None
 
-    def __init__(self, environment: Environment) -> None:
-        super().__init__(environment)
-        self.first_reply = Event()
-        self._pause_s = 0.0
-        # Turns are slots of one common clock, a user's own moment in each of its slots drawn once:
-        # users neither wake together nor in step.
-        self._turn_s = (next(self._made) + random.random()) / self.pace.rate_hz if self.pace else 0
+    @property
+    def crew(self) -> Crew:
+        """The connections of this process."""
+        return Crew.of(self.environment)
 
-    def connect(self) -> None:
-        """Take a connection before the clock runs, if the scenario holds one and there is none."""
+    def address(self) -> Address:
+        """Return where the server is."""
+        return address_of(self.host, 80)
 
-    def exchange(self) -> int:
-        """Make a request and return the length of what came back."""
+    def next_exchange(self) -> Exchange:
+        """Return what to ask now; called just before it is sent."""
         raise NotImplementedError
 
-    def disconnect(self) -> None:
-        """Give the connection up, if there is one."""
+    def on_start(self) -> None:
+        """Begin to connect."""
+        self._channel = self.crew.add(self)
 
     @task
-    def request(self) -> None:
-        """Make a request, and report what became of it."""
-        error = None
-        reply_bytes = 0
-        start_s = time.perf_counter()
-        try:
-            self.connect()
-            start_s = time.perf_counter()
-            reply_bytes = self.exchange()
-        except ReplyError as failure:  # reported below; what the connection is in, nobody knows
-            error = failure
-            self.disconnect()
-        response_ms = (time.perf_counter() - start_s) * 1000
-        self._pause_s = PAUSE_AFTER_ERROR_S if error else 0.0
-        self.environment.events.request.fire(
-            request_type=self.request_type,
-            name=self.request_name,
-            response_time=response_ms,
-            response_length=reply_bytes,
-            exception=error,
-            context={},
-        )
-        if error is None:
-            self.first_reply.set()
+    def ask(self) -> None:
+        """Do nothing: all there is to do is the engine's."""
 
     def wait_time(self) -> float:
-        """Return how long to wait for the next turn; one that was missed is not made up for.
-
-        Not Locust's constant_throughput(), which counts from when a user was made: a delay before
-        the first request is taken off the first wait, and users made together wake together.
-        """
-        if self.pace is None or not self.first_reply.is_set():
-            return self._pause_s
-        self.pace.begun.wait()  # everybody has a reply before anybody takes turns
-        now_s = time.perf_counter()
-        period_s = self.pace.period_s
-        # At least one turn on, though a timer may have fired early.
-        self._turn_s += period_s * max(1, math.ceil((now_s - self._turn_s) / period_s))
-        return max(self._turn_s - now_s, self._pause_s)
+        """Sleep until Locust ends the user."""
+        return 1e9
 
     def on_stop(self) -> None:
         """Leave no connection behind."""
-        self.disconnect()
+        self.crew.remove(self._channel)
 
 
-AnyClient = TypeVar("AnyClient", bound=Client)
+class HTTPScenario(Scenario):
+    """GET a path: subclass it, say which, and what has to come.
 
-
-class Holding(Scenario, Generic[AnyClient]):
-    """A user that holds its connection."""
+    Attributes:
+        method: Of the request.
+        path: And the query, if there is one.
+        content: What is sent with it.
+        expected: The content that must come; None: any, with status 200.
+        closes: Whether each request has a connection of its own.
+    """
 
     abstract = True
-    client: AnyClient | None = None
+    method: ClassVar[str] = "GET"
+    path: ClassVar[str] = "/"
+    content: ClassVar[bytes] = b""
+    expected: ClassVar[bytes | None] = None
+    closes: ClassVar[bool] = False
 
-    def new_client(self) -> AnyClient:
-        """Return a new connection."""
-        raise NotImplementedError
+    def on_start(self) -> None:
+        """Begin to connect."""
+        self._exchange = self.crew.shared(self, self._new_exchange)
+        super().on_start()
 
-    def connect(self) -> None:
-        """Take a connection, unless there is one."""
-        if self.client is None:
-            self.client = self.new_client()
+    def next_exchange(self) -> Exchange:
+        """Return the request, the same for all users of the class: what one knows, all know."""
+        return self._exchange
 
-    def disconnect(self) -> None:
-        """Close the connection, if there is one."""
-        if self.client is not None:
-            self.client.close()
-            self.client = None
-
-    @property
-    def held(self) -> AnyClient:
-        """The connection that ``connect`` has taken."""
-        assert self.client is not None
-        return self.client
+    def _new_exchange(self) -> HTTPExchange:
+        return HTTPExchange(
+            self.address(), self.path, self.method, self.content, self.expected, self.closes
+        )
 
 
-class Hello(Holding[HTTPClient]):
-    """GET / on a connection that is kept: what a request costs when there is nothing to do."""
+class Hello(HTTPScenario):
+    """What a request costs when there is nothing to do: GET / on a connection that is kept."""
 
-    request_type, request_name = "GET", "/"
-
-    def new_client(self) -> HTTPClient:
-        """Return a new connection."""
-        return HTTPClient(http_address(self.host))
-
-    def exchange(self) -> int:
-        """Ask for the 13 bytes."""
-        return len(self.held.get("/", b"Hello, World!"))
+    request_name = "/"
+    expected = b"Hello, World!"
 
 
-class Wait(Holding[HTTPClient]):
-    """GET /wait on a connection that is kept: how many can be made to wait, and at what cost."""
+class Get(HTTPScenario):
+    """Any path of any server: only status 200 and a whole reply are asked for."""
 
-    request_type, request_name = "GET", f"/wait?ms={WAIT_MS}"
+    request_name = "--path"
 
-    def new_client(self) -> HTTPClient:
-        """Return a new connection."""
-        return HTTPClient(http_address(self.host))
-
-    def exchange(self) -> int:
-        """Ask for an answer that takes its time."""
-        return len(self.held.get(self.request_name, b"waited %d ms\n" % WAIT_MS))
+    def _new_exchange(self) -> HTTPExchange:
+        return HTTPExchange(self.address(), self.crew.options.path)
 
 
-class Echo(Holding[EchoClient]):
-    """Bytes there and back over TCP: what the model itself costs, with no HTTP on top."""
+class Echo(Scenario):
+    """What the model itself costs, with no HTTP on top: bytes there and back over TCP."""
 
     request_type, request_name = "ECHO", "bytes"
-    echo_host: ClassVar[str] = ""
-    echo_bytes: ClassVar[int] = ECHO_BYTES
+    _pool: ClassVar[bytes] = b""
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
-        self._payload = os.urandom(self.echo_bytes)
+        length = _POOL_BYTES + self.crew.options.echo_bytes
+        if len(Echo._pool) != length:
+            Echo._pool = os.urandom(length)
+        self._at = random.randrange(_POOL_BYTES)
 
-    def new_client(self) -> EchoClient:
-        """Return a new connection."""
-        host = self.echo_host or http_address(self.host).host
-        return EchoClient(address_of(host, ECHO_PORT))
+    def address(self) -> Address:
+        """Return where echo is spoken."""
+        return address_of(self.crew.options.echo_host or super().address().host, ECHO_PORT)
 
-    def exchange(self) -> int:
-        """Send bytes that are neither another user's nor those of the last time."""
-        self._payload = self._payload[1:] + self._payload[:1]
-        return self.held.exchange(self._payload)
+    def next_exchange(self) -> Exchange:
+        """Return bytes that are neither another user's nor those of the last time."""
+        self._at = start = (self._at + 1) % _POOL_BYTES
+        return EchoExchange(Echo._pool[start : start + self.crew.options.echo_bytes])
 
 
-class Connect(Scenario):
-    """GET / on a connection of its own each time: what it costs to start and end one."""
+class Wait(HTTPScenario):
+    """How many can be made to wait at once, and at what cost: a reply that takes 50 ms."""
+
+    path = request_name = "/wait?ms=50"
+    expected = b"waited 50 ms\n"
+
+
+class Connect(HTTPScenario):
+    """Where processes and threads part: a connection for each request."""
 
     request_type, request_name = "CONNECT", "/"
-
-    def exchange(self) -> int:
-        """Connect, ask for the 13 bytes, read to the end, close."""
-        with HTTPClient(http_address(self.host)) as client:
-            return len(client.get_and_close("/", b"Hello, World!"))
+    expected = b"Hello, World!"
+    closes = True
 
 
-SCENARIOS: dict[str, type[Scenario]] = {
-    "hello": Hello,
-    "echo": Echo,
-    "wait": Wait,
-    "connect": Connect,
-}
+class Cpu(HTTPScenario):
+    """What more cores are worth when the interpreter lock is held: some 5 ms of Python each."""
+
+    path = request_name = "/cpu?n=100000"
+    expected = b"%d\n" % _after_rounds(100_000)
 
 
-def http_address(host: str) -> Address:
-    """Return where HTTP is spoken, from what Locust calls the host."""
-    return address_of(host, 80)
+class Hash(HTTPScenario):
+    """What more cores are worth when it is released: SHA-256 over a megabyte."""
+
+    path = request_name = "/hash?kib=1024"
+    expected = f"{hashlib.sha256(bytes(1024 * 1024)).hexdigest()}\n".encode("ascii")
+
+
+class Convoy(Hello):
+    """What many light requests suffer from a few heavy ones: the latency of GET / beside Heavy."""
+
+    request_type = "CONVOY"
+
+
+class Heavy(HTTPScenario):
+    """The few in a convoy: each holds the interpreter lock some 50 ms, twice a second."""
+
+    request_type = "HEAVY"
+    path = request_name = "/cpu?n=1000000"
+    expected = b"%d\n" % _after_rounds(1_000_000)
+    fixed_count = 2
+    share_hz = 2.0
+
+
+class Active(Hello):
+    """What it costs to be surrounded by silence: GET / beside thousands of Held."""
+
+    request_type = "ACTIVE"
+    fixed_count = 100
+
+
+class Held(Hello):
+    """The thousands: one request each, then silence on a connection that stays open."""
+
+    request_type = "HELD"
+    quiet = True
+
+
+class Stream(HTTPScenario):
+    """Whether big replies to slow readers keep memory flat: a megabyte, read at 2 MB/s."""
+
+    path = request_name = "/bytes?n=1000000"
+    expected = (_BLOCK * (1_000_000 // 64 + 1))[:1_000_000]
+    read_rate_bytes_per_s = 2e6

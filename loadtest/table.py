@@ -1,29 +1,95 @@
-"""The table at the end of a run."""
+"""Tables: of one cell, and of many beside each other."""
 
 from collections.abc import Sequence
 from itertools import groupby
 
 from rich.table import Table
 
-from loadtest.cell import Cell
-from loadtest.result import Result
+from loadtest.capacity import Promise, Step
+from loadtest.result import Class, Result, Times
+
+_KINDS = {
+    "latency": "latency (done - due)",
+    "service_time": "service time (done - sent)",
+    "first_byte": "first byte (after sent)",
+    "connect": "connect",
+    "close": "close (after reply)",
+    "lateness": "lateness of the generator",
+}
+
+
+def cell_table(result: Result) -> Table:
+    """Return the times of a cell as a table."""
+    load = f"{result.rate_wanted_hz:,g} requests/s wanted" if result.rate_wanted_hz else "flat out"
+    table = Table(
+        title=f"{result.target}: {result.scenario}, {result.connections:,} connections, {load},"
+        f" {result.window_s:.1f} s",
+        title_justify="left",
+        caption=_caption(result),
+        caption_justify="left",
+    )
+    table.add_column("ms", no_wrap=True)
+    for name in ("requests", "mean", "p50", "p90", "p99", "p99.9", "max"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name, class_ in result.classes.items():
+        for kind, title in _KINDS.items():
+            if kind in class_.times:
+                heading = title if len(result.classes) == 1 else f"{name}: {title}"
+                table.add_row(heading, *_times(class_.times[kind]))
+    return table
+
+
+def _times(times: Times) -> list[str]:
+    quantiles = (
+        times.mean_ms, times.p50_ms, times.p90_ms, times.p99_ms, times.p999_ms, times.max_ms,
+    )  # fmt: skip
+    return [f"{times.count:,}", *(_number(value, ",.3f") for value in quantiles)]
+
+
+def _caption(result: Result) -> str:
+    lines = []
+    for name, class_ in result.classes.items():
+        said = [f"{name}: {class_.rate_hz:,.1f} requests/s in the window"]
+        if name == result.result_class and result.held_share is not None:
+            said.append(f"{result.held_share:.2%} of what was due")
+        said += [f"{kind} {count:,}" for kind, count in class_.errors.items()]
+        if class_.dropped:
+            said.append(f"dropped as too late {class_.dropped:,}")
+        said += [f"looks like {kind}: {count:,}" for kind, count in class_.artefacts.items()]
+        lines.append("; ".join(said))
+    for name, process in result.generators.items():
+        lines.append(
+            f"generator {name}: {process.cpu:.0%} of a core, waited for one {process.waiting:.0%}"
+        )
+    if result.server_cpu is not None and result.cpu_us_per_request is not None:
+        lines.append(
+            f"server: {result.server_cpu:.0%} of a core, {result.cpu_us_per_request:,.1f} µs of CPU"
+            " a request"
+        )
+    lost = [f"{name} {count:,}" for name, count in result.kernel.items() if count]
+    if lost:
+        lines.append(f"kernel: {', '.join(lost)}")
+    return "\n".join(lines)
+
 
 _CAPTION = """\
-CPU: of the server, per request, with one rate held by all models together. A run at a held rate, \
-in Locust's closed loop: a reply that is late delays the next request, and times count from when \
-a request was sent. Percentiles are exact, from unrounded times. One window of {duration_s:g} s \
-per row: differences of less than 20 % mean nothing. Memory: of the server, in user space.\
+CPU: of the server, per request, with one rate held by all models together. Latency counts from \
+when a request was due, and its percentiles come from merged histograms. Memory: proportional, of \
+the server. One window of {window_s:g} s per row: differences of less than 20 % mean nothing.\
 """
 
 
-def table_of(outcomes: Sequence[tuple[Cell, Result | str]], duration_s: float) -> Table:
-    """Return the results as a table, in the order of the cells.
+def comparison_table(
+    outcomes: Sequence[tuple[str, str, int, Result | None]], window_s: float
+) -> Table:
+    """Return the results of many cells as a table, in their order.
 
     Args:
-        outcomes: Of each cell that has been run its result, or why it could not be run (not shown).
-        duration_s: The window's length asked for.
+        outcomes: Of each cell its model, scenario and connections, and its result; None where it
+            could not be run.
+        window_s: The window's length asked for.
     """
-    table = Table(caption=_CAPTION.format(duration_s=duration_s), caption_justify="left")
+    table = Table(caption=_CAPTION.format(window_s=window_s), caption_justify="left")
     for name in ("scenario", "connections", "model"):
         table.add_column(name, no_wrap=True)
     for name in (
@@ -31,31 +97,53 @@ def table_of(outcomes: Sequence[tuple[Cell, Result | str]], duration_s: float) -
         "memory KiB\n/connection",
     ):  # fmt: skip
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("note")
-    for (scenario, connections), rows in groupby(
-        outcomes, key=lambda outcome: (outcome[0].scenario, outcome[0].connections)
-    ):
+    table.add_column("verdict", no_wrap=True)
+    for (scenario, connections), rows in groupby(outcomes, key=lambda outcome: outcome[1:3]):
         heading = [scenario, f"{connections:,}"]
-        for cell, outcome in rows:
-            table.add_row(*heading, cell.model, *_row(outcome))
+        for model, _, _, result in rows:
+            table.add_row(*heading, model, *_row(result))
             heading = ["", ""]
         table.add_section()
     return table
 
 
-def _row(outcome: Result | str) -> list[str]:
-    if isinstance(outcome, str):
-        return [""] * 6 + ["not run"]
-    memory = outcome.memory_bytes_per_connection
+def steps_table(promise: Promise, steps: Sequence[Step]) -> Table:
+    """Return the steps of a search as a table."""
+    table = Table()
+    for name in ("requests/s", "in the window", f"latency {promise.quantile[:-3]}, ms", "verdict"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column(str(promise), no_wrap=True)
+    for step in steps:
+        main = step.result.main
+        table.add_row(
+            f"{step.rate_hz:,.0f}",
+            _number(main.rate_hz if main else None, ",.0f"),
+            _number(promise.seen_in(step.result), ",.2f"),
+            step.result.verdict.name,
+            "holds" if promise.holds(step.result) else "does not hold",
+        )
+    return table
+
+
+def _row(result: Result | None) -> list[str]:
+    main = None if result is None else result.main
+    if result is None or main is None:
+        return [""] * 6 + ["not run" if result is None else result.verdict.name]
+    memory = result.memory_bytes_per_connection
+    times = _latency(main)
     return [
-        f"{outcome.rate_held_hz:,.0f}/{outcome.rate_wanted_hz:,.0f}",
-        _number(outcome.service_time_p50_ms, ".2f"),
-        _number(outcome.service_time_p99_ms, ".2f"),
-        f"{sum(outcome.errors.values()):,}",
-        _number(outcome.cpu_us_per_request, ",.0f"),
+        f"{main.rate_hz:,.0f}/{result.rate_wanted_hz:,.0f}",
+        _number(times.p50_ms if times else None, ".2f"),
+        _number(times.p99_ms if times else None, ".2f"),
+        f"{sum(main.errors.values()):,}",
+        _number(result.cpu_us_per_request, ",.0f"),
         _number(None if memory is None else memory / 1024, ",.0f"),
-        ", ".join(outcome.notes),
+        result.verdict.name,
     ]
+
+
+def _latency(class_: Class) -> Times | None:
+    return class_.times.get("latency") or class_.times.get("service_time")
 
 
 def _number(value: float | None, form: str) -> str:

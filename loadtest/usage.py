@@ -1,6 +1,7 @@
 """What the command lines of this package share: how they read, and how they say no."""
 
 import argparse
+import math
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
@@ -44,6 +45,23 @@ def whole_number(least: int, most: int, why: str = "") -> Callable[[str], int]:
                 f"expected a whole number from {least} to {most}{why}, got {text!r}"
             )
         return int(text)
+
+    return parse
+
+
+def number(least: float, most: float) -> Callable[[str], float]:
+    """Return what reads a number within bounds."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:  # no number at all
+            value = math.nan
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(
+                f"expected a number from {least:g} to {most:g}, got {text!r}"
+            )
+        return value
 
     return parse
 

@@ -25,7 +25,7 @@ from loadtest.bench.cost import Run, ratio, run
 from loadtest.bench.hold import hold
 from loadtest.bench.holding import Holding
 from loadtest.bench.processes import adopt_orphans
-from loadtest.cell import Cores
+from loadtest.cores import Cores
 from loadtest.machine import described, said_by, write_json
 
 _PACKAGES = ("fastpysgi", "uvicorn", "httptools", "uvloop", "granian", "gunicorn", "gevent")

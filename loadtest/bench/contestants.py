@@ -13,9 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from loadtest.address import Address
 from loadtest.bench.peer_app import HELLO
-from loadtest.bench.processes import BenchError, last_line, running
-from loadtest.clients import Address, HTTPClient, ReplyError
+from loadtest.bench.processes import BenchError
+from loadtest.clients import HTTPClient
+from loadtest.errors import ReplyError
+from loadtest.processes import last_line, running
 
 READY_S = 30.0
 """For a server to listen; the slowest peer takes 2 s."""

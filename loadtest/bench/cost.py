@@ -17,9 +17,9 @@ from loadtest.bench.processes import (
     cpu_s_of,
     cpu_s_of_machine,
     received_bytes_of,
-    running,
 )
-from loadtest.cell import Cores
+from loadtest.cores import Cores
+from loadtest.processes import running
 
 CONNECTIONS = 64
 WARM_UP_S = 1.0

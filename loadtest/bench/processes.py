@@ -2,16 +2,9 @@
 
 import ctypes
 import os
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
-
-_ROOT = Path(__file__).parent.parent.parent
-"""Where ``python -m servers`` and ``python -m loadtest`` are found without an installation."""
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _PR_SET_CHILD_SUBREAPER = 36
@@ -29,46 +22,6 @@ def adopt_orphans() -> None:
     measurement does not share the machine with 10,000 that are still ending.
     """
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, ctypes.c_ulong(1))
-
-
-@contextmanager
-def running(
-    command: Sequence[str], cores: Sequence[int], log: Path
-) -> Iterator[subprocess.Popen[str]]:
-    """Run a command for the length of a block; afterwards nothing of its group is left.
-
-    Args:
-        command: It must not start a session or process group of its own.
-        cores: Those it may use, with all that it starts.
-        log: What it has to say on standard error goes there.
-    """
-    start = ["-m", "loadtest.bench.start", ",".join(map(str, cores)), str(os.getpid())]
-    with (
-        log.open("w", encoding="utf-8") as stderr,
-        subprocess.Popen(  # noqa: S603  # our own commands
-            [sys.executable, *start, *command],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            text=True,
-            cwd=_ROOT,
-            process_group=0,  # Ctrl-C is for us alone: it is this block that ends the others
-        ) as process,
-    ):
-        try:
-            yield process
-        finally:
-            _end_group(process)
-
-
-def _end_group(process: subprocess.Popen[str]) -> None:
-    """Kill a group, whether or not its first process has ended, and wait for its end."""
-    with suppress(ProcessLookupError):  # all have ended, and have been waited for
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    with suppress(ChildProcessError):  # none is left that we could wait for
-        while True:
-            os.waitpid(-process.pid, 0)
 
 
 def tree_of(root: int) -> list[int]:
@@ -113,9 +66,3 @@ def received_bytes_of(pid: int) -> int:
         if name == "rchar":
             return int(value)
     raise BenchError(f"expected rchar in /proc/{pid}/io, got none: this kernel does not count it")
-
-
-def last_line(log: Path) -> str:
-    """Return the last line of a log that says something."""
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    return next((line for line in reversed(lines) if line.strip()), "")

@@ -1,6 +1,6 @@
 """Become a command, on given cores, that ends when the process that asked for it ends.
 
-python -m loadtest.bench.start CORES PARENT COMMAND [ARGUMENT ...]
+python -m loadtest.start CORES PARENT COMMAND [ARGUMENT ...]
 """
 
 import os

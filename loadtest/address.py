@@ -1,0 +1,43 @@
+"""Where servers are: what a user writes, and what the kernel takes."""
+
+import functools
+import socket
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from loadtest.errors import NotConnectedError
+
+
+class Address(NamedTuple):
+    """Where a server listens."""
+
+    host: str
+    port: int
+
+
+@functools.cache
+def address_of(text: str, default_port: int) -> Address:
+    """Return the address in ``http://HOST:PORT``, ``tcp://HOST:PORT``, ``HOST:PORT`` or ``HOST``.
+
+    Raises:
+        NotConnectedError: It is none of these.
+    """
+    try:
+        parts = urlsplit(text if "//" in text else f"//{text}")
+        host, port = parts.hostname, parts.port
+    except ValueError:  # a port that is no number, a bracket that is never closed
+        host, port = None, None
+    if host is None or parts.scheme not in ("", "http", "tcp"):
+        raise NotConnectedError(f"expected http://HOST:PORT or HOST:PORT, got {text!r}")
+    return Address(host, default_port if port is None else port)
+
+
+@functools.cache
+def resolve(address: Address) -> tuple[int, tuple[str, int]]:
+    """Return the family and address of a server: looked up once, not for each connection.
+
+    Raises:
+        OSError: Nobody has that name.
+    """
+    family, _, _, _, sockaddr = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)[0]
+    return family, sockaddr[:2]  # type: ignore[return-value]

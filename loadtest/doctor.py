@@ -1,0 +1,187 @@
+"""python -m loadtest doctor: what of this machine would spoil a measurement, and what mends it."""
+
+import os
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+DESCRIPTORS_MIN = 20_000
+"""For 10,000 connections at either end with as much to spare."""
+
+PORTS_MIN = 28_232
+"""As Linux comes: 32768 to 60999."""
+
+BACKLOG_MIN = 2048
+"""What the servers ask for; the kernel silently cuts it to its own limit."""
+
+PROCESSES_MIN = 20_000
+"""For a process per connection of 10,000."""
+
+_SYS = Path("/sys/devices/system/cpu")
+
+
+class Finding(NamedTuple):
+    """Something looked at.
+
+    Attributes:
+        mend: The command that mends it; "" if it is fine, or nothing does.
+    """
+
+    what: str
+    found: str
+    fine: bool
+    mend: str = ""
+
+
+def doctor() -> int:
+    """Print what was found; return the exit status: 0, or 1 when something is not fine."""
+    findings = list(examine())
+    table = Table()
+    for name in ("what", "found", "", "what mends it"):
+        table.add_column(name)
+    for finding in findings:
+        table.add_row(
+            finding.what, finding.found, "fine" if finding.fine else "NOT FINE", finding.mend
+        )
+    console = Console()
+    if not console.is_terminal:
+        console.width = 150
+    console.print(table)
+    return 0 if all(finding.fine for finding in findings) else 1
+
+
+def examine() -> Iterator[Finding]:
+    """Look at all there is."""
+    yield _descriptors()
+    yield _ports()
+    yield _at_least(
+        "accept queue", "net/core/somaxconn", BACKLOG_MIN, "sysctl net.core.somaxconn=4096"
+    )
+    yield _at_least(
+        "handshakes in progress", "net/ipv4/tcp_max_syn_backlog", BACKLOG_MIN,
+        "sysctl net.ipv4.tcp_max_syn_backlog=4096",
+    )  # fmt: skip
+    yield _at_least(
+        "processes and threads", "kernel/pid_max", PROCESSES_MIN, "sysctl kernel.pid_max=131072"
+    )
+    yield _tracking()
+    yield _cores()
+    yield _siblings()
+    yield _governor()
+    yield _proxies()
+    yield _idle()
+
+
+def _descriptors() -> Finding:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    fine = hard >= DESCRIPTORS_MIN
+    return Finding(
+        "descriptors a process",
+        f"{hard:,} (raised from {soft:,} at the start of each process)",
+        fine,
+        "" if fine else f"ulimit -Hn {DESCRIPTORS_MIN}, as root or in /etc/security/limits.conf",
+    )
+
+
+def _ports() -> Finding:
+    low, high = map(int, _read("/proc/sys/net/ipv4/ip_local_port_range", "0 0").split())
+    ports = high - low + 1
+    fine = ports >= PORTS_MIN
+    return Finding(
+        "ports of one source address",
+        f"{ports:,}; on loopback further addresses are used by themselves",
+        fine,
+        "" if fine else 'sysctl net.ipv4.ip_local_port_range="32768 60999"',
+    )
+
+
+def _at_least(what: str, sysctl: str, least: int, mend: str) -> Finding:
+    value = int(_read(f"/proc/sys/{sysctl}", "0"))
+    return Finding(what, f"{value:,}", value >= least, "" if value >= least else mend)
+
+
+def _tracking() -> Finding:
+    limit = _read("/proc/sys/net/netfilter/nf_conntrack_max", "")
+    if not limit:
+        return Finding("connection tracking", "off", True)
+    fine = int(limit) >= 2 * DESCRIPTORS_MIN
+    return Finding(
+        "connection tracking",
+        f"on, {int(limit):,} connections at most",
+        fine,
+        "" if fine else f"sysctl net.netfilter.nf_conntrack_max={8 * DESCRIPTORS_MIN}",
+    )
+
+
+def _cores() -> Finding:
+    cores = len(os.sched_getaffinity(0))
+    return Finding(
+        "cores",
+        f"{cores}: server and generator share one" if cores == 1 else f"{cores}",
+        cores > 1,
+        "" if cores > 1 else "run the generator on another machine: locust --master, --worker",
+    )
+
+
+def _siblings() -> Finding:
+    """Look whether a core of the server's and one of the generator's are halves of the same."""
+    shared = {
+        lists
+        for core in os.sched_getaffinity(0)
+        if "," in (lists := _read(f"{_SYS}/cpu{core}/topology/thread_siblings_list", ""))
+        or "-" in lists
+    }
+    if not shared:
+        return Finding("halves of one core", "none: each is a core of its own", True)
+    fine = len(shared) > 1
+    return Finding(
+        "halves of one core",
+        "; ".join(sorted(shared)),
+        fine,
+        "" if fine else "echo off > /sys/devices/system/cpu/smt/control",
+    )
+
+
+def _governor() -> Finding:
+    core = min(os.sched_getaffinity(0))
+    governor = _read(f"{_SYS}/cpu{core}/cpufreq/scaling_governor", "")
+    fine = governor in ("", "performance")
+    return Finding(
+        "clock of the cores",
+        governor or "not ours to see: a virtual machine's host decides",
+        fine,
+        "" if fine else "cpupower frequency-set --governor performance",
+    )
+
+
+def _proxies() -> Finding:
+    proxies = [p.pid for p in psutil.process_iter(["name"]) if p.info["name"] == "docker-proxy"]
+    return Finding(
+        "proxies of containers",
+        f"{len(proxies)}: what is loaded through a published port is theirs" if proxies else "none",
+        not proxies,
+        "run the load inside the container's network" if proxies else "",
+    )
+
+
+def _idle() -> Finding:
+    busy = psutil.cpu_percent(interval=1.0)
+    fine = busy < 10
+    return Finding(
+        "other work on the machine",
+        f"{busy:.0f} % of all cores in the last second",
+        fine,
+        "" if fine else "end it: top shows what it is",
+    )
+
+
+def _read(path: str, default: str) -> str:
+    try:
+        return Path(path).read_text(encoding="ascii").strip()
+    except OSError:  # this kernel, or this machine, does not have it
+        return default

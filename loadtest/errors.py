@@ -1,0 +1,62 @@
+"""What can go wrong with a request, each kind with a name that results carry."""
+
+import os
+
+
+class ReplyError(Exception):
+    """A request went wrong; the subclass says how, and its connection is of no more use."""
+
+
+class RefusedError(ReplyError):
+    """Nobody listens there."""
+
+
+class NotConnectedError(ReplyError):
+    """No connection came about: an unknown host, or no port or descriptor left on our side."""
+
+
+class TimedOutError(ReplyError):
+    """The server was silent for too long."""
+
+
+class ResetError(ReplyError):
+    """The server broke the connection off."""
+
+
+class TruncatedError(ReplyError):
+    """The server stopped sending before the reply was complete."""
+
+
+class LeftOverError(ReplyError):
+    """More came than the reply that was asked for."""
+
+
+class WrongHeadError(ReplyError):
+    """The reply does not begin as HTTP/1.1 says, or does not say how long it is."""
+
+
+class WrongStatusError(ReplyError):
+    """The reply has a status other than 200."""
+
+
+class WrongContentError(ReplyError):
+    """The reply has the right form and the wrong bytes."""
+
+
+class ScenarioError(ReplyError):
+    """The scenario itself is wrong: it could not say what to ask."""
+
+
+def named(number: int) -> OSError:
+    """Return the exception of the kind that an error number stands for."""
+    return OSError(number, os.strerror(number))
+
+
+def of_the_kernel(error: OSError, connecting: bool) -> ReplyError:
+    """Return the error of that name for what the kernel says."""
+    if isinstance(error, ConnectionRefusedError):  # the address may be right, but nobody is there
+        return RefusedError(f"nobody listens there: {error.strerror}")
+    if isinstance(error, TimeoutError):  # the socket's own, or the kernel's while connecting
+        return TimedOutError("the server was silent for too long")
+    # A reset, or, before there is a connection, whatever prevented it.
+    return (NotConnectedError if connecting else ResetError)(str(error))

@@ -1,0 +1,132 @@
+"""One test after the other: what a conductor needs of Locust, and what becomes of what it saw."""
+
+import logging
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+
+import gevent
+from locust.env import Environment
+from locust.runners import MasterRunner
+
+from loadtest.address import address_of
+from loadtest.bundle import summarise, write_cell
+from loadtest.catalogue import SCENARIOS
+from loadtest.conductor import Conductor
+from loadtest.machine import new_folder
+from loadtest.observation import Plan
+from loadtest.sampling import Sampler
+from loadtest.scenarios import Scenario
+
+_log = logging.getLogger("loadtest")
+
+
+class Lead:
+    """The conductor's own greenlets, one test after the other."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+        self._conductor: Conductor | None = None
+        self._greenlet: gevent.Greenlet | None = None
+        self._sampling: gevent.Greenlet | None = None
+
+    def start(self) -> None:
+        """Be ready for a test that starts now."""
+        environment = self._environment
+        given = environment.parsed_options
+        assert given is not None
+        classes = [c for c in environment.user_classes if issubclass(c, Scenario)]
+        self._conductor = None
+        if not classes:  # somebody's own users, none of ours
+            return
+        plan = _plan(environment, given, classes)
+        host = environment.host or classes[0].host
+        address = None if host.startswith("tcp://") else address_of(host, 80)
+        sampler = Sampler(address, given.server_pid or None)
+        self._conductor = Conductor(
+            environment,
+            plan,
+            {c.__name__: c.share_hz for c in classes},
+            frozenset(c.__name__ for c in classes if c.quiet),
+            sampler,
+        )
+        _log.info("stage: connect")
+        self._conductor.idle()
+
+    def lead(self) -> None:
+        """Lead the test through its phases; all its users are there."""
+        if self._conductor is not None:
+            self._greenlet = gevent.spawn(self._lead, self._conductor)
+            self._sampling = gevent.spawn(self._conductor.sample)
+
+    def _lead(self, conductor: Conductor) -> None:
+        given = self._environment.parsed_options
+        assert given is not None and self._environment.runner is not None
+        if not conductor.connect():
+            self._end(conductor)
+        else:
+            conductor.begin()
+            _log.info("stage: warm up")
+            gevent.sleep(given.warmup)
+            conductor.open()
+            _log.info("stage: window")
+            if not given.window:
+                return  # until it is stopped
+            gevent.sleep(given.window)
+            _log.info("stage: last replies")
+            conductor.close()
+            self._end(conductor)
+        self._environment.runner.quit()
+
+    def stop(self) -> None:
+        """Keep what there is: the test is being stopped, in whatever phase."""
+        conductor = self._conductor
+        if conductor is None:
+            return
+        if self._greenlet is not None and self._greenlet is not gevent.getcurrent():
+            self._greenlet.kill()
+        if conductor.stage == "window":
+            conductor.close()
+        self._end(conductor)
+
+    def _end(self, conductor: Conductor) -> None:
+        if self._conductor is None:
+            return
+        self._conductor = None
+        if self._sampling is not None:
+            self._sampling.kill()
+        given = self._environment.parsed_options
+        assert given is not None
+        folder = Path(given.cell) if given.cell else new_folder(Path("results"), "-locust")
+        folder.mkdir(parents=True, exist_ok=True)
+        result = write_cell(folder, conductor.observation())
+        if not given.cell:
+            summarise(result, folder)
+
+    @property
+    def conductor(self) -> Conductor | None:
+        """Of the present test."""
+        return self._conductor
+
+
+def _plan(environment: Environment, given: Namespace, classes: Sequence[type[Scenario]]) -> Plan:
+    names = {c.__name__ for c in classes}
+    known = (name for name, entry in SCENARIOS.items() if set(entry.users) == names)
+    scenario = next(known, "+".join(sorted(names)))
+    rated = [c.__name__ for c in classes if c.share_hz is None and not c.quiet]
+    assert environment.runner is not None
+    return Plan(
+        target=given.target_name or environment.host or classes[0].host,
+        scenario=scenario,
+        result_class=(rated or sorted(names))[0],
+        connections=environment.runner.target_user_count,
+        rate_hz=given.rate,
+        arrivals=given.arrivals,
+        deadline_s=given.deadline,
+        warmup_s=given.warmup,
+        window_s=given.window,
+        server_cores=given.server_cores,
+        workers=max(given.expect_workers or 1, 1)
+        if isinstance(environment.runner, MasterRunner)
+        else 1,
+    )

@@ -1,0 +1,224 @@
+"""Locust's hooks: what makes ``locust -f`` measure with care. Scenarios are of no use without it.
+
+A worker, or the only process there is, drives connections (``crew``); the master, or the only
+process, leads and collects (``conductor``). They talk by Locust's own messages and reports.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any
+
+import gevent
+import locust.stats
+from locust import events
+from locust.argument_parser import LocustArgumentParser
+from locust.env import Environment
+from locust.rpc import Message
+from locust.runners import MasterRunner, WorkerRunner
+
+from loadtest.address import address_of
+from loadtest.arrivals import ARRIVALS
+from loadtest.conductor import BEGIN, CLOSE, ESTABLISHED, FINISHED, OPEN
+from loadtest.crew import Crew, Options
+from loadtest.errors import NotConnectedError
+from loadtest.lead import Lead
+from loadtest.locust_stats import rounded_ms
+from loadtest.scenarios import ECHO_BYTES, ECHO_BYTES_MAX, ECHO_PORT
+from loadtest.usage import number, whole_number
+
+TICK_S = 0.1
+"""How often a process tells how many connections it has, until the load begins."""
+
+_REPORT = "loadtest"  # our part of a worker's report
+_leads: dict[int, Lead] = {}
+
+# Of users that are not ours.
+locust.stats.bucket_response_time = rounded_ms  # type: ignore[assignment]  # whole by annotation
+
+
+@events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator]  # Locust's hooks have no types
+def add_arguments(parser: LocustArgumentParser) -> None:
+    """Add what Locust has no flags for: on the command line, and as fields on its page."""
+
+    def option(
+        flag: str, metavar: str, type_: Callable[[str], Any], default: Any, text: str
+    ) -> None:
+        parser.add_argument(flag, metavar=metavar, type=type_, default=default, help=text)
+
+    option("--rate", "N", number(0, 1e6), 0.0, "requests a second in all; 0: flat out")
+    parser.add_argument(
+        "--arrivals", choices=list(ARRIVALS), default="constant", help="how they come at a rate"
+    )
+    option("--deadline", "S", number(0.1, 600), 10.0, "what is later is dropped and counted")
+    option("--warmup", "S", number(0, 3600), 2.0, "load before the window, in seconds")
+    option(
+        "--window", "S", number(0, 86400), 0.0,
+        "length of the window, in seconds, and then an end; 0: until the test is stopped",
+    )  # fmt: skip
+    option(
+        "--echo-host", "HOST[:PORT]", _echo_host, "",
+        f"where echo is spoken, else port {ECHO_PORT} of --host",
+    )  # fmt: skip
+    option(
+        "--echo-bytes", "N", whole_number(1, ECHO_BYTES_MAX), ECHO_BYTES,
+        f"length of an echoed message, 1 to {ECHO_BYTES_MAX}",
+    )  # fmt: skip
+    option("--path", "PATH", str, "/", "what the scenario Get asks for")
+    option(
+        "--server-pid", "PID", whole_number(0, 1 << 22), 0,
+        "take the server's usage from this process and its children, not from /metrics",
+    )  # fmt: skip
+    option(
+        "--server-cores", "N", whole_number(0, 1 << 12), 0,
+        "cores that the server may use; 0: not known",
+    )  # fmt: skip
+    option("--cell", "FOLDER", str, "", "folder of the results (default: a new one in results/)")
+    option("--target-name", "NAME", str, "", "what the results call the server")
+
+
+def _echo_host(text: str) -> str:
+    if not text:  # the default: port 7000 of --host
+        return text
+    try:
+        address_of(text, ECHO_PORT)
+    except NotConnectedError as error:  # it says what was expected and what was got
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
+
+
+@events.init.add_listener  # type: ignore[untyped-decorator]
+def on_init(environment: Environment, **_: Any) -> None:
+    """Listen to the other processes."""
+    runner = environment.runner
+    if runner is None:  # asked for nothing but help
+        return
+    crew = Crew.of(environment)
+    if not isinstance(runner, WorkerRunner):
+        _leads[id(environment)] = Lead(environment)
+        runner.register_message(ESTABLISHED, _on_established)
+        runner.register_message(FINISHED, _on_finished)
+    if not isinstance(runner, MasterRunner):
+        runner.register_message(BEGIN, _on_begin)
+        runner.register_message(OPEN, _on_open)
+        runner.register_message(CLOSE, _on_close)
+        gevent.spawn(_every_second, environment, crew)
+
+
+@events.test_start.add_listener  # type: ignore[untyped-decorator]
+def on_test_start(environment: Environment, **_: Any) -> None:
+    """Forget the last test; each may have other arguments, from Locust's page."""
+    given = environment.parsed_options
+    assert given is not None
+    if not isinstance(environment.runner, WorkerRunner):
+        _leads[id(environment)].start()
+    if not isinstance(environment.runner, MasterRunner):
+        crew = Crew.of(environment)
+        names = {
+            field.name.removesuffix("_hz").removesuffix("_s"): field.name
+            for field in fields(Options)
+        }
+        crew.reset(Options(**{name: getattr(given, flag) for flag, name in names.items()}))
+        gevent.spawn(_tell_established, environment, crew)
+        if not given.rate and not given.window:
+            crew.begin({})  # flat out, and nobody waits for a window: each from when it is there
+
+
+@events.spawning_complete.add_listener  # type: ignore[untyped-decorator]
+def on_spawning_complete(**_: Any) -> None:
+    """Lead the test: all users are there."""
+    for lead in _leads.values():
+        lead.lead()
+
+
+@events.test_stopping.add_listener  # type: ignore[untyped-decorator]
+def on_test_stopping(environment: Environment, **_: Any) -> None:
+    """Keep what was measured, while the users are still there."""
+    if (lead := _leads.get(id(environment))) is not None:
+        lead.stop()
+
+
+@events.report_to_master.add_listener  # type: ignore[untyped-decorator]
+def on_report_to_master(client_id: str, data: dict[str, Any]) -> None:
+    """Add what was measured to a worker's report."""
+    for crew in Crew.all():
+        records, crew.records = crew.records, []
+        data[_REPORT] = records
+
+
+@events.worker_report.add_listener  # type: ignore[untyped-decorator]
+def on_worker_report(client_id: str, data: dict[str, Any]) -> None:
+    """Take in what a worker has measured."""
+    for lead in _leads.values():
+        if lead.conductor is not None:
+            lead.conductor.take(client_id, data.get(_REPORT, []))
+
+
+# -- in a process that makes load --------------------------------------------------------------
+
+
+def _every_second(environment: Environment, crew: Crew) -> None:
+    while True:
+        gevent.sleep(1 - time.time() % 1)  # on the full second, as in every other process
+        crew.every_second()
+        _hand_over(environment, crew)
+
+
+def _hand_over(environment: Environment, crew: Crew) -> None:
+    """Give what was measured to the conductor, if that is in this process."""
+    lead = _leads.get(id(environment))
+    if lead is not None:
+        records, crew.records = crew.records, []
+        if lead.conductor is not None:
+            lead.conductor.take("local", records)
+
+
+def _tell_established(environment: Environment, crew: Crew) -> None:
+    told: dict[str, int] = {}
+    assert environment.runner is not None
+    while not crew.begun:
+        if crew.established != told:
+            told = crew.established
+            environment.runner.send_message(ESTABLISHED, {"established": told, "wrong": crew.wrong})
+        gevent.sleep(TICK_S)
+
+
+def _on_begin(environment: Environment, msg: Message, **_: Any) -> None:
+    Crew.of(environment).begin(msg.data)
+
+
+def _on_open(environment: Environment, **_: Any) -> None:
+    Crew.of(environment).open()
+
+
+def _on_close(environment: Environment, **_: Any) -> None:
+    Crew.of(environment).close()
+    gevent.spawn(_finish, environment, Crew.of(environment))
+
+
+def _finish(environment: Environment, crew: Crew) -> None:
+    """Wait for what is still to come, but not beyond the deadline; then tell all there is."""
+    give_up_s = time.monotonic() + crew.options.deadline_s
+    while crew.busy and time.monotonic() < give_up_s:
+        gevent.sleep(TICK_S / 10)
+    usage = crew.finish()
+    records, crew.records = crew.records, []
+    assert environment.runner is not None
+    environment.runner.send_message(FINISHED, {"usage": usage, "records": records})
+
+
+# -- where the conductor is --------------------------------------------------------------------
+
+
+def _on_established(environment: Environment, msg: Message, **_: Any) -> None:
+    conductor = _leads[id(environment)].conductor
+    if conductor is not None:
+        conductor.on_established(msg.node_id, msg.data["established"], msg.data["wrong"])
+
+
+def _on_finished(environment: Environment, msg: Message, **_: Any) -> None:
+    conductor = _leads[id(environment)].conductor
+    if conductor is not None:
+        conductor.take(msg.node_id, msg.data["records"])
+        conductor.on_finished(msg.node_id, msg.data["usage"])

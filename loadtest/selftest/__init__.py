@@ -1,0 +1,1 @@
+"""The meter proves itself: against a server whose every fault and delay is known."""

@@ -1,0 +1,60 @@
+"""python -m loadtest selftest: run the proofs and show what they found."""
+
+import signal
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from loadtest.bundle import write_run
+from loadtest.cores import Cores
+from loadtest.machine import write_json
+from loadtest.progress import cell_progress
+from loadtest.selftest.calibration import calibrate
+from loadtest.selftest.proofs import Proof, run_all
+from loadtest.target import CellError
+
+_STEPS = 6
+
+
+def selftest(folder: Path) -> int:
+    """Run it all; return the exit status: 0, 1 when a proof failed, 130 after Ctrl-C."""
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, signal.default_int_handler)
+    cores, console = Cores.halves(), Console()
+    if not console.is_terminal:
+        console.width = 150
+    try:
+        with cell_progress(_STEPS) as progress:
+
+            def begin(name: str) -> None:
+                progress.end()
+                progress.begin(name)
+
+            progress.begin("floor and ceiling")
+            calibration = calibrate(cores, folder / "calibration")
+            write_run(folder, {}, cores, asdict(calibration))
+            proofs = run_all(cores, folder, calibration, begin)
+            progress.end()
+    except CellError as error:
+        console.print(f"not run: {error}", soft_wrap=True, highlight=False)
+        return 1
+    except KeyboardInterrupt:  # nothing is proved
+        return 130
+    write_json(folder / "selftest.json", {"proofs": [asdict(proof) for proof in proofs]})
+    console.print(_table(proofs))
+    console.print(calibration.said, highlight=False)
+    failed = sum(not proof.held for proof in proofs)
+    console.print(f"{len(proofs) - failed} of {len(proofs)} proofs held", highlight=False)
+    console.print(f"raw results: {folder}", soft_wrap=True, highlight=False)
+    return 1 if failed else 0
+
+
+def _table(proofs: list[Proof]) -> Table:
+    table = Table()
+    for name in ("claim", "found", ""):
+        table.add_column(name)
+    for proof in proofs:
+        table.add_row(proof.claim, proof.found, "held" if proof.held else "FAILED")
+    return table

@@ -1,0 +1,148 @@
+"""A server that is as plain as can be, slow as it is told, or wrong: and that keeps a log of it.
+
+python -m loadtest.selftest.proof_server plain|slow|wrong LOG
+
+It prints its port, serves on 127.0.0.1 until SIGTERM, and then writes into LOG what it did. It
+takes each read for one request: that is how the generator sends them.
+"""
+
+import asyncio
+import itertools
+import json
+import random
+import signal
+import socket
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
+
+import uvloop
+
+RIGHT = b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\nHello, World!"
+NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+
+DELAY_MEDIAN_S = 0.02
+DELAY_SIGMA = 1.0
+DELAY_MAX_S = 1.0
+"""Delays are drawn from a log-normal distribution, as those of many a back end: 20 ms in the
+middle, 72 ms at p90, 205 ms at p99, 440 ms at p99.9."""
+
+WRONG: dict[str, bytes | None] = {
+    "WrongStatusError": RIGHT.replace(b"200 OK", b"503 Service Unavailable"),
+    "WrongContentError": RIGHT.replace(b"World", b"world"),
+    "WrongHeadError": RIGHT.replace(b"Content-Length: 13\r\n", b""),
+    "LeftOverError": RIGHT + b"!",
+    "TruncatedError": RIGHT[:-1],
+    "ResetError": RIGHT[:-1],
+    "TimedOutError": None,
+}
+"""What the generator has to call it -> what is sent; None: nothing at all."""
+
+
+def delays(seed: int = 9110) -> Iterator[float]:
+    """Yield delays in seconds: the same ones in every run."""
+    drawn = random.Random(seed)
+    while True:
+        yield min(DELAY_MEDIAN_S * drawn.lognormvariate(0, DELAY_SIGMA), DELAY_MAX_S)
+
+
+class Log:
+    """What was done."""
+
+    def __init__(self) -> None:
+        self.applied_s: list[float] = []
+        self.wrong: Counter[str] = Counter()
+        self.requests = 0
+        self.delays = delays()
+        self.kinds = itertools.cycle(WRONG)
+
+
+class Plain(asyncio.Protocol):
+    """Answers rightly, at once."""
+
+    transport: asyncio.Transport
+
+    def __init__(self, log: Log) -> None:
+        self.log = log
+        self.right = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's is none, but for its name
+
+    def data_received(self, data: bytes) -> None:
+        """Answer a request; the one for metrics is not the load's."""
+        if data.startswith(b"GET /metrics"):
+            self.transport.write(NOT_FOUND)
+        else:
+            self.log.requests += 1
+            self.answer()
+
+    def answer(self) -> None:
+        """Answer now."""
+        self.transport.write(RIGHT)
+
+
+class Slow(Plain):
+    """Answers after a delay, and logs how long it really took."""
+
+    def answer(self) -> None:
+        """Answer later."""
+        loop = asyncio.get_running_loop()
+        loop.call_later(next(self.log.delays), self._answer_late, time.perf_counter())
+
+    def _answer_late(self, received_s: float) -> None:
+        self.transport.write(RIGHT)
+        self.log.applied_s.append(time.perf_counter() - received_s)
+
+
+class Wrong(Plain):
+    """Answers each connection's first request rightly, and all others in one wrong way each."""
+
+    def answer(self) -> None:
+        """Answer wrongly."""
+        self.right += 1
+        if self.right == 1:
+            self.transport.write(RIGHT)
+            return
+        kind = next(self.log.kinds)
+        self.log.wrong[kind] += 1
+        reply = WRONG[kind]
+        if reply is None:
+            return
+        self.transport.write(reply)
+        if kind == "TruncatedError":
+            self.transport.close()
+        elif kind == "ResetError":
+            sock = self.transport.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            self.transport.abort()
+
+
+PROTOCOLS: dict[str, type[Plain]] = {"plain": Plain, "slow": Slow, "wrong": Wrong}
+
+
+async def serve(mode: str, log: Log) -> None:
+    """Serve until SIGTERM."""
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, ended.set)
+    server = await loop.create_server(lambda: PROTOCOLS[mode](log), "127.0.0.1", 0, backlog=2048)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await ended.wait()
+
+
+def main() -> None:
+    """Serve, then write the log."""
+    mode, path = sys.argv[1:]
+    log = Log()
+    uvloop.run(serve(mode, log))
+    said = {"requests": log.requests, "wrong": log.wrong, "applied_s": log.applied_s}
+    Path(path).write_text(json.dumps(said), encoding="ascii")
+
+
+if __name__ == "__main__":
+    main()
