@@ -9,7 +9,7 @@ demo: .venv/installed
 	$(BIN)/python -m loadtest demo $(ARGS)
 
 test: .venv/installed
-	$(BIN)/python -m pytest --numprocesses 2 $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup $(ARGS)
 
 lint: .venv/installed
 	$(BIN)/ruff check .

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from loadtest.catalogue import RATES_HZ, SCENARIOS
+from loadtest.catalogue import PROOFS, RATES_HZ, SCENARIOS
 from loadtest.machine import new_folder
 from loadtest.usage import Parser, names, number, seconds, whole_number
 from servers.registry import MODELS
@@ -86,7 +86,7 @@ def _add_demo(commands: Any) -> None:
         "what the clients do",
     )  # fmt: skip
     option("--connections", "N,M", "10,1000", _connections, "clients at the same time")
-    option("--duration", "S", "2", seconds, "length of each window")
+    option("--duration", "S", "1.5", seconds, "length of each window")
     option("--out", "FOLDER", "results", Path, "where a folder for the results is made")
 
 
@@ -200,13 +200,15 @@ def _add_selftest(commands: Any) -> None:
         description="Measure what is known, and compare: freezes, delays, wrong replies, hunger.",
         epilog="Takes some two minutes. Exits with 0; with 1 when a proof fails.",
     )
-    parser.option("--out", "FOLDER", "results", Path, "where a folder for the results is made")
+    option = parser.option
+    option("--only", "A,B", ",".join(PROOFS), names("proof", PROOFS), "what to prove")
+    option("--out", "FOLDER", "results", Path, "where a folder for the results is made")
 
 
 def _selftest(parser: Parser, arguments: argparse.Namespace) -> int:
     from loadtest.selftest.command import selftest
 
-    return selftest(_folder(parser, arguments, "-selftest"))
+    return selftest(arguments.only, _folder(parser, arguments, "-selftest"))
 
 
 def _add_doctor(commands: Any) -> None:

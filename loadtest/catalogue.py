@@ -35,3 +35,6 @@ RATES_HZ = {"hello": 2000.0, "echo": 2000.0, "wait": 1000.0, "connect": 200.0}
 """Requests a second, of all connections together: what every model holds on one core, so that
 its CPU time per request is compared and not its ceiling. A process per connection takes 3 ms of
 CPU to start and end: hence the last one."""
+
+PROOFS = ("freeze", "delays", "workers", "starved", "wrong")
+"""What the meter proves of itself."""

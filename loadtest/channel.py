@@ -44,10 +44,10 @@ class Channel:
     """
 
     __slots__ = (
-        "_asks", "_connecting_s", "_engine", "_establishing", "_exchange", "_fd", "_first_byte_s",
-        "_free_s", "_heard_s", "_meter", "_quiet", "_read_rate_bytes_per_s", "_received", "_recv",
-        "_replied_s", "_reply", "_send", "_sent_s", "_sock", "_turns", "_unsent", "_waits_to_read",
-        "_wake_s", "has_replied",
+        "_address", "_asks", "_connecting_s", "_engine", "_establishing", "_exchange", "_fd",
+        "_first_byte_s", "_free_s", "_heard_s", "_meter", "_quiet", "_read_rate_bytes_per_s",
+        "_received", "_recv", "_replied_s", "_reply", "_send", "_sent_s", "_sock", "_turns",
+        "_unsent", "_waits_to_read", "_wake_s", "has_replied",
     )  # fmt: skip
 
     def __init__(self, engine: Engine, meter: Meter, asks: Asks) -> None:
@@ -65,7 +65,13 @@ class Channel:
         self._unsent: memoryview | None = None
         self._reply: Reply | None = None
         self._received: list[bytes] = []
-        self._establishing = self._waits_to_read = self.has_replied = False
+        self._waits_to_read = self.has_replied = False
+        self._establishing = True  # from when it has asked for its turn
+        self._address: tuple[int, tuple[str, int]] | OSError
+        try:
+            self._address = resolve(asks.address())  # here, where to wait is no harm
+        except OSError as error:  # told at each attempt to connect
+            self._address = error
         engine.establish(self)
 
     # -- what the load's conductor says ------------------------------------------------------
@@ -101,8 +107,9 @@ class Channel:
         """Break off, and count nothing."""
         self._wake_s = self._sent_s = NEVER
         self._disconnect()
+        if self._engine.cancel(self):
+            self._establishing = False
         self._end_establishing()
-        self._engine.cancel(self)
 
     def give_up_before(self, heard_s: float) -> None:
         """Give up a request whose server has been silent since then."""
@@ -113,7 +120,6 @@ class Channel:
 
     def establish(self) -> None:
         """Connect and ask for a first reply, which is due now."""
-        self._establishing = True
         self._free_s = now_s = _clock_s()
         self._turns.due_s = now_s
         self._start(now_s)
@@ -126,6 +132,7 @@ class Channel:
         elif now_s >= self._wake_s:  # else it has been told otherwise since it asked
             self._wake_s = NEVER
             if self._quiet or not self._turns.begun:
+                self._establishing = True
                 self._engine.establish(self)
             elif self._turns.open:
                 self._start(self._turns.due_s)
@@ -284,7 +291,9 @@ class Channel:
     # -- the connection ----------------------------------------------------------------------
 
     def _connect(self) -> None:
-        self._sock = sock = _sources.connect(*resolve(self._asks.address()))
+        if isinstance(self._address, OSError):
+            raise self._address
+        self._sock = sock = _sources.connect(*self._address)
         self._fd = sock.fileno()
         self._recv, self._send = sock.recv, sock.send
         self._connecting_s = self._sent_s

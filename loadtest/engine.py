@@ -12,7 +12,6 @@ import os
 import select
 import time
 from collections import deque
-from contextlib import suppress
 from typing import Protocol
 
 import gevent
@@ -133,10 +132,13 @@ class Engine:
         self._establishing -= 1
         self._establish_more()
 
-    def cancel(self, driven: Driven) -> None:
-        """Do not call ``establish`` any more."""
-        with suppress(ValueError):  # it has had its turn
+    def cancel(self, driven: Driven) -> bool:
+        """Do not call ``establish``; return whether that was still to come."""
+        try:
             self._to_establish.remove(driven)
+        except ValueError:  # it has had its turn
+            return False
+        return True
 
     def _establish_more(self) -> None:
         if self._in_establish:  # one that went wrong at once: the loop below goes on

@@ -1,35 +1,29 @@
 """The comparison and the locustfile, run as a user runs them: real servers, a real Locust."""
 
 import json
-import math
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from loadtest.cell import Cell, Measurement
-from loadtest.result import Result, quantile, result_of
+from loadtest import observation
+from loadtest.result import result_of
 from servers.process_tree import children_of
 from servers.registry import MODELS
 from tests.running import DEADLINE_S, Server, process_is_gone, wait_until
 
 ROOT = Path(__file__).parent.parent
 DEMO = [sys.executable, "-m", "loadtest", "demo"]
-LOCUST = [sys.executable, "-m", "locust", "-f", "loadtest/locustfile.py"]
-DEMO_LIMIT_S = 120
+RUN = [sys.executable, "-m", "loadtest", "run"]
+DEMO_LIMIT_S = 150
+VERDICTS = ("ok", "generator-bound", "rate-not-held", "server-bound")  # all that noise can make
 
 
 def run(argv: list[str], **env: str) -> subprocess.CompletedProcess[str]:
@@ -72,6 +66,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProces
     return run([*DEMO, "--connections", "10", "--duration", "0.5", "--out", str(out)])
 
 
+@pytest.mark.xdist_group("demo")
 def test_every_model_is_compared_in_every_scenario(demo: subprocess.CompletedProcess[str]) -> None:
     assert demo.returncode == 0, demo.stderr
     assert "Traceback" not in demo.stderr
@@ -82,19 +77,22 @@ def test_every_model_is_compared_in_every_scenario(demo: subprocess.CompletedPro
     ]
     assert [row[2] for row in rows] == list(MODELS) * 4
     assert [row[0] for row in rows if row[0]] == ["hello", "echo", "wait", "connect"]
-    for *_, rate, p50, p99, errors, cpu, _memory, _note in rows:
+    for *_, rate, p50, p99, errors, cpu, _memory, verdict in rows:
+        assert verdict in VERDICTS
         assert float(rate.split("/")[0].replace(",", "")) > 0
         assert 0 < float(p50) <= float(p99)
         assert errors == "0"
         assert float(cpu.replace(",", "")) > 0
 
 
+@pytest.mark.xdist_group("demo")
 def test_progress_is_shown_while_it_runs(demo: subprocess.CompletedProcess[str]) -> None:
-    assert "20/20" in demo.stderr
+    assert "21/21" in demo.stderr
     for model in MODELS:
         assert f"wait-10-{model}" in demo.stderr
 
 
+@pytest.mark.xdist_group("demo")
 def test_a_bundle_says_what_was_run_on_what(demo: subprocess.CompletedProcess[str]) -> None:
     described = json.loads((folder_of(demo.stdout) / "run.json").read_text())
     assert described["command"][:4] == ["python", "-m", "loadtest", "demo"]
@@ -106,37 +104,50 @@ def test_a_bundle_says_what_was_run_on_what(demo: subprocess.CompletedProcess[st
     )
 
 
+@pytest.mark.xdist_group("demo")
 def test_every_number_can_be_computed_again_from_the_bundle(
     demo: subprocess.CompletedProcess[str],
 ) -> None:
     cells = sorted(folder_of(demo.stdout).glob("*/cell.json"))
-    assert len(cells) == 20
+    assert len([path for path in cells if path.parent.parent.name != "calibration"]) == 20
     for path in cells:
-        shown = json.loads(path.read_text())
-        raw = shown.pop("raw")
-        times_ms = json.loads((path.parent / "service_times_ms.json").read_text())
-        cell = Cell(shown["model"], shown["scenario"], shown["connections"])
-        again = result_of(cell, Measurement(service_times_ms=times_ms, **raw))
-        assert again == Result(**shown)
-        assert path.parent.name == cell.name
-        # The server's own count bears the generator out, the scrape aside: nothing is made up.
-        start, end = raw["metrics"]["start"], raw["metrics"]["end"]
-        protocol = "echo" if cell.scenario == "echo" else "http"
-        name = (
-            "server_received_bytes_total{echo}"
-            if protocol == "echo"
-            else "server_requests_total{http}"
-        )
-        served = (end[name] - start[name]) / (128 if protocol == "echo" else 1)
-        assert abs(served - shown["requests"]) <= 2 * cell.connections + 0.1 * shown["requests"]
+        again = json.loads(json.dumps(asdict(result_of(observation.read(path.parent)))))
+        assert again == json.loads(path.read_text())
 
 
+@pytest.mark.xdist_group("demo")
+def test_the_servers_own_count_bears_the_generator_out(
+    demo: subprocess.CompletedProcess[str],
+) -> None:
+    for path in folder_of(demo.stdout).glob("*-10-*/observation.json"):
+        seen = observation.read(path.parent)
+        idle, loaded = (seen.marks[name]["server"] for name in ("idle", "loaded"))
+        counted = sum(r["inside"]["requests"] + r["outside"]["requests"] for r in seen.records)
+        assert sum(sum(r["inside"]["errors"].values()) for r in seen.records) == 0
+        if seen.plan.scenario == "echo":
+            assert loaded["received_bytes_echo"] - idle["received_bytes_echo"] == 128 * counted
+        else:  # and the samples, one a second and at every mark
+            others = loaded["requests_http"] - idle["requests_http"] - counted
+            assert 0 <= others <= len(seen.samples) + 2
+
+
+@pytest.mark.xdist_group("demo")
 def test_wait_takes_as_long_as_the_back_end_it_pretends_to_ask(
     demo: subprocess.CompletedProcess[str],
 ) -> None:
-    for path in folder_of(demo.stdout).glob("wait-*/service_times_ms.json"):
+    for path in folder_of(demo.stdout).glob("wait-*/cell.json"):
+        times = json.loads(path.read_text())["classes"]["Wait"]["times"]["service_time"]
         # libuv counts time in whole milliseconds, so a timer of uvloop may be one early.
-        assert min(json.loads(path.read_text())) >= (49 if "uvloop" in path.parent.name else 50)
+        assert times["p50_ms"] >= (49 if "uvloop" in path.parent.name else 50)
+
+
+@pytest.mark.xdist_group("demo")
+def test_the_generators_floor_and_ceiling_go_into_the_bundle(
+    demo: subprocess.CompletedProcess[str],
+) -> None:
+    said = json.loads((folder_of(demo.stdout) / "run.json").read_text())["generator"]
+    assert 0 < said["floor_p50_us"] <= said["floor_p99_us"]
+    assert said["ceiling_hz"] > 0
 
 
 def test_a_cell_that_cannot_be_run_is_said_and_the_exit_status_tells(tmp_path: Path) -> None:
@@ -155,7 +166,7 @@ def test_an_interrupted_run_keeps_finished_cells_and_leaves_no_process(
 ) -> None:
     argv = [*DEMO, "--models", "forking,asyncio", "--scenarios", "hello", "--connections", "50"]
     with started([*argv, "--duration", "1", "--out", str(tmp_path)]) as process:
-        wait_until(lambda: bool([*tmp_path.glob("*/*forking/cell.json")]), "a finished cell")
+        wait_until(lambda: bool([*tmp_path.glob("*/*asyncio")]), "a finished cell")
         wait_until(lambda: len(children_of(process.pid)) == 2, "the next server and generator")
         pids = children_of(process.pid)
         process.send_signal(signum)
@@ -163,10 +174,8 @@ def test_an_interrupted_run_keeps_finished_cells_and_leaves_no_process(
     assert process.returncode == 130, errors
     assert "Traceback" not in errors
     assert "forking" in output and "asyncio" not in output
-    assert [path.parent.name for path in folder_of(output).glob("*/cell.json")] == [
-        "hello-50-forking"
-    ]
-    assert all(map(process_is_gone, pids))
+    assert (folder_of(output) / "hello-50-forking" / "cell.json").exists()
+    wait_until(lambda: all(map(process_is_gone, pids)), "an end of all processes")
 
 
 @pytest.mark.parametrize(
@@ -181,6 +190,20 @@ def test_an_interrupted_run_keeps_finished_cells_and_leaves_no_process(
         (["demo", "--duration", "-1"], "expected seconds from 0.1 to 60"),
         (["demo", "--duration", "nan"], "got 'nan'"),
         (["demo", "--out", "/dev/null"], "expected a folder to write to"),
+        (["run"], "expected a MODEL or a --target, and not both"),
+        (["run", "uvloop", "--target", "http://127.0.0.1:1"], "and not both"),
+        (["run", "fork"], "invalid choice: 'fork'"),
+        (["run", "uvloop", "--rate", "0"], "expected a number from 0.01 to"),
+        (["run", "uvloop", "--rate", "fast"], "got 'fast'"),
+        (["run", "uvloop", "--scenario", "bye"], "expected scenarios out of hello,echo,"),
+        (["run", "uvloop", "--connections", "0"], "expected a whole number from 1"),
+        (["run", "uvloop", "--connections", "900000"], "(the descriptor limit), got 900000"),
+        (["run", "uvloop", "--scenario", "idle"], "expected --connections 101 or more"),
+        (["run", "uvloop", "--find-capacity", "p42=1s"], "expected such as p99=50ms"),
+        (["run", "uvloop", "--rate", "5", "--find-capacity", "p99=1s"], "and not both"),
+        (["run", "--target", "https://a"], "expected http://HOST:PORT or tcp://HOST:PORT"),
+        (["run", "--target", "http://127.0.0.1:1"], "Connection refused; start it first"),
+        (["run", "--target", "http://name.invalid"], "expected a server at http://name.invalid"),
     ],
 )
 def test_a_mistake_gets_one_line_and_status_2(arguments: list[str], expected: str) -> None:
@@ -190,96 +213,106 @@ def test_a_mistake_gets_one_line_and_status_2(arguments: list[str], expected: st
     assert ended.stderr.count("\n") == 1 and expected in ended.stderr
 
 
-@given(st.lists(st.floats(0, 1e9), min_size=1), st.floats(0, 1))
-def test_a_quantile_is_the_smallest_value_that_covers_its_share(
-    values: list[float], q: float
-) -> None:
-    ascending = sorted(values)
-    found = quantile(ascending, q)
-    assert found is not None and found in values
-    covered = sum(value <= found for value in values)
-    below = sum(value < found for value in values)
-    assert covered >= math.ceil(q * len(values)) and (below < q * len(values) or below == 0)
+# -- python -m loadtest run ------------------------------------------------------------------
 
 
-# -- locust -f loadtest/locustfile.py -----------------------------------------------------------
-
-
-def hosts(server: Server) -> list[str]:
-    assert server.http is not None and server.echo is not None
-    return [
-        f"--host=http://{server.http[0]}:{server.http[1]}",
-        f"--echo-host={server.echo[0]}:{server.echo[1]}",
-    ]
-
-
-def test_locust_drives_every_scenario_with_its_own_flags(server: Server) -> None:
-    before = server.metrics()
-    flags = ["--headless", "-u", "8", "-r", "8", "-t", "2s", "--json", "--only-summary"]
-    ended = run([*LOCUST, *flags, *hosts(server)])
+def test_a_model_is_started_loaded_and_judged(tmp_path: Path) -> None:
+    argv = [*RUN, "asyncio", "--rate", "200", "--connections", "20", "--duration", "1"]
+    ended = run([*argv, "--arrivals", "poisson", "--out", str(tmp_path)])
     assert ended.returncode == 0, ended.stderr
-    statistics: list[dict[str, Any]] = json.loads(ended.stdout)
-    assert {(entry["method"], entry["name"]) for entry in statistics} == {
-        ("GET", "/"),
-        ("GET", "/wait?ms=50"),
-        ("ECHO", "bytes"),
-        ("CONNECT", "/"),
-    }
-    assert all(entry["num_requests"] > 0 for entry in statistics)
-    assert sum(entry["num_failures"] for entry in statistics) == 0
-    echoed = next(entry for entry in statistics if entry["method"] == "ECHO")
-    received = (
-        server.metrics()["server_received_bytes_total{echo}"]
-        - before["server_received_bytes_total{echo}"]
-    )
-    assert received >= 128 * echoed["num_requests"]
+    assert re.search(r"^verdict: (ok|generator-bound): ", ended.stdout, re.MULTILINE), ended.stdout
+    assert "generator on this machine: floor" in ended.stdout
+    cell = json.loads((folder_of(ended.stdout) / "hello-20-200" / "cell.json").read_text())
+    hello = cell["classes"]["Hello"]
+    assert hello["errors"] == {} and hello["connections"] == 20
+    assert {"latency", "service_time", "lateness", "first_byte"} <= hello["times"].keys()
+    assert cell["cpu_us_per_request"] > 0
 
 
-def test_locust_says_that_replies_are_wrong(server: Server) -> None:
-    # The HTTP port does not speak echo: every reply is a 400.
-    assert server.http is not None
-    wrong = f"--echo-host={server.http[0]}:{server.http[1]}"
-    flags = ["--headless", "-u", "1", "-t", "1s", "--json", "--only-summary"]
-    ended = run([*LOCUST, *flags, hosts(server)[0], wrong, "Echo"])
+def test_somebody_elses_server_is_loaded_and_its_cost_taken_from_its_process(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "page").write_bytes(b"x" * 100)
+    command = [sys.executable, "-u", "-m", "http.server", "0", "--bind", "127.0.0.1"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as server:
+        try:
+            assert server.stdout is not None
+            port = re.search(r"port (\d+)", server.stdout.readline())
+            assert port is not None
+            argv = [*RUN, "--target", f"http://127.0.0.1:{port[1]}", "--pid", str(server.pid)]
+            argv += ["--scenario", "get", "--path", "/page", "--rate", "50", "--connections", "5"]
+            ended = run([*argv, "--duration", "1", "--out", str(tmp_path)])
+        finally:
+            server.kill()
+    assert ended.returncode == 0, ended.stderr
+    (path,) = folder_of(ended.stdout).glob("get-*/cell.json")
+    cell = json.loads(path.read_text())
+    assert cell["classes"]["Get"]["requests"] > 0
+    assert cell["cpu_us_per_request"] > 0
+    assert cell["memory_bytes_per_connection"] is None
+
+
+def test_a_server_that_speaks_only_echo_has_no_cost_and_is_measured_all_the_same(
+    tmp_path: Path, server: Server
+) -> None:
+    if server.model != next(iter(MODELS)):  # nothing here depends on the model
+        return
+    assert server.echo is not None
+    argv = [*RUN, "--target", f"tcp://{server.echo[0]}:{server.echo[1]}", "--scenario", "echo"]
+    argv += ["--rate", "50", "--connections", "5", "--duration", "1", "--echo-bytes", "100000"]
+    ended = run([*argv, "--processes", "2", "--out", str(tmp_path)])
+    assert ended.returncode == 0, ended.stderr
+    (path,) = folder_of(ended.stdout).glob("echo-*/cell.json")
+    cell = json.loads(path.read_text())
+    assert cell["classes"]["Echo"]["requests"] > 0
+    assert cell["classes"]["Echo"]["errors"] == {}
+    assert cell["cpu_us_per_request"] is None
+    assert len(cell["generators"]) == 2
+
+
+def test_ctrl_c_keeps_what_the_window_has_measured(tmp_path: Path) -> None:
+    argv = [*RUN, "asyncio", "--rate", "100", "--connections", "5", "--duration", "600"]
+    with started([*argv, "--out", str(tmp_path)]) as process:
+
+        def in_the_window() -> bool:
+            logs = tmp_path.glob("*/hello-*/generator.log")
+            return any("stage: window" in log.read_text() for log in logs)
+
+        wait_until(in_the_window, "the window")
+        pids = children_of(process.pid)
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+    (path,) = tmp_path.glob("*/hello-*/cell.json")
+    assert json.loads(path.read_text())["window_s"] > 0
+    assert "verdict: " in output
+    wait_until(lambda: all(map(process_is_gone, pids)), "an end of all processes")
+
+
+def test_a_capacity_is_searched_step_by_step(tmp_path: Path) -> None:
+    argv = [*RUN, "asyncio", "--scenario", "wait", "--connections", "2", "--duration", "0.5"]
+    # Two connections that wait 50 ms each time make 40 requests a second, and no more.
+    argv += ["--find-capacity", "p99=5s", "--warmup", "0", "--out", str(tmp_path)]
+    ended = run(argv)
+    assert ended.returncode == 0, ended.stderr
+    steps = [*folder_of(ended.stdout).glob("wait-2-*/cell.json")]
+    assert len(steps) >= 3
+    assert re.search(r"p99=5000ms held at \d+ requests/s, and at \d+ no longer", ended.stdout)
+
+
+def test_the_meter_counts_each_kind_of_wrong_reply_by_its_name(tmp_path: Path) -> None:
+    argv = [sys.executable, "-m", "loadtest", "selftest", "--only", "wrong"]
+    ended = run([*argv, "--out", str(tmp_path)])
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "7 of 7 proofs held" in ended.stdout
+
+
+def test_the_doctor_says_what_is_fine_and_what_is_not() -> None:
+    argv = ["sh", "-c", f"ulimit -n 1000; exec {sys.executable} -m loadtest doctor"]
+    ended = run(argv)
     assert ended.returncode == 1
-    (entry,) = json.loads(ended.stdout)
-    assert entry["num_failures"] == entry["num_requests"] > 0
-
-
-def test_locusts_own_page_starts_and_watches_a_test(server: Server) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as unused:
-        port = unused.getsockname()[1]
-    page = f"http://127.0.0.1:{port}"
-    argv = [*LOCUST, "--web-host=127.0.0.1", f"--web-port={port}", *hosts(server), "Hello", "Echo"]
-    with started(argv) as locust:
-
-        def answers() -> bool:
-            try:
-                return b"locust" in urllib.request.urlopen(page).read().lower()
-            except urllib.error.URLError:  # not listening yet
-                assert locust.poll() is None, locust.communicate()
-                return False
-
-        wait_until(answers, "Locust's page")
-        form = {"user_count": "4", "spawn_rate": "4", "host": hosts(server)[0].partition("=")[2]}
-        swarm = urllib.request.Request(f"{page}/swarm", urllib.parse.urlencode(form).encode())
-        with urllib.request.urlopen(swarm) as reply:
-            assert json.load(reply)["success"]
-
-        def statistics() -> dict[str, Any]:
-            with urllib.request.urlopen(f"{page}/stats/requests") as reply:
-                return json.load(reply)  # type: ignore[no-any-return]
-
-        def both_protocols() -> bool:
-            return {"GET", "ECHO"} <= {entry["method"] for entry in statistics()["stats"]}
-
-        wait_until(both_protocols, "requests of both kinds")
-        assert statistics()["fail_ratio"] == 0
-        locust.send_signal(signal.SIGINT)
-        locust.communicate(timeout=DEADLINE_S)
-
-
-def test_a_wrong_flag_of_ours_is_told_before_any_load() -> None:
-    ended = run([*LOCUST, "--headless", "--echo-bytes", "5"])
-    assert ended.returncode == 2
-    assert "expected 64 to 1024 bytes, got '5'" in ended.stderr
+    row = next(line for line in ended.stdout.splitlines() if "descriptors" in line)
+    assert "NOT FINE" in row and "ulimit -Hn 20000" in row

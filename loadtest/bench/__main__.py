@@ -52,10 +52,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--hold", "N", str(min(10_000, descriptors)), whole_number(0, descriptors),
         "connections to hold; 0 leaves it out",
     )  # fmt: skip
+    option("--generator", "0|1", "1", whole_number(0, 1), "compare our users with FastHttpUser")
     option("--out", "FOLDER", "results", Path, "where a folder for the results is made")
     arguments = parser.parse_args(argv)
-    if not arguments.rounds and not arguments.hold:
-        parser.error("expected something to do, got --rounds 0 and --hold 0")
+    if not arguments.rounds and not arguments.hold and not arguments.generator:
+        parser.error("expected something to do, got --rounds 0, --hold 0 and --generator 0")
     if arguments.rounds and shutil.which("wrk") is None:
         return _needs("wrk; run: apt-get install wrk, or leave the peers out with --rounds 0")
     try:
@@ -71,6 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         rounds=arguments.rounds,
         duration_s=arguments.duration,
         hold=arguments.hold,
+        generator=bool(arguments.generator),
     )
     return benchmark(options, folder)
 

@@ -22,6 +22,7 @@ from rich.progress import (
 from loadtest.bench import report
 from loadtest.bench.contestants import comparisons, missing_peers, order
 from loadtest.bench.cost import Run, ratio, run
+from loadtest.bench.generators import NAMES, Sent, send
 from loadtest.bench.hold import hold
 from loadtest.bench.holding import Holding
 from loadtest.bench.processes import adopt_orphans
@@ -29,6 +30,7 @@ from loadtest.cores import Cores
 from loadtest.machine import described, said_by, write_json
 
 _PACKAGES = ("fastpysgi", "uvicorn", "httptools", "uvloop", "granian", "gunicorn", "gevent")
+GENERATOR_ROUNDS = 3
 INSTALL = "run: pip install '.[bench]'"
 
 
@@ -40,6 +42,7 @@ class Options:
     rounds: int
     duration_s: float
     hold: int
+    generator: bool
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Results:
     folder: Path
     runs: list[Run] = field(default_factory=list)
     holdings: list[Holding] = field(default_factory=list)
+    sent: list[Sent] = field(default_factory=list)
 
     @property
     def names(self) -> list[str]:
@@ -59,7 +63,7 @@ class Results:
     @property
     def failed(self) -> bool:
         """Whether something could not be measured, or was not held."""
-        return any(run.error for run in self.runs) or any(
+        return any([run.error for run in self.runs] + [sent.error for sent in self.sent]) or any(
             holding.failures() for holding in self.holdings
         )
 
@@ -72,6 +76,7 @@ class Results:
                 for pair in comparisons(self.names)
                 for spread in [ratio(self.runs, pair)]
             ],
+            "sent": [asdict(sent) for sent in self.sent],
             "holdings": [asdict(holding) for holding in self.holdings],
         }
         write_json(self.folder / "bench.json", content)
@@ -100,6 +105,7 @@ def benchmark(options: Options, folder: Path) -> int:
             for name, packages in missing.items():
                 progress.console.print(f"no {name}: it needs {', '.join(packages)}; {INSTALL}")
             _measure_costs(results, missing, cores, progress)
+            _measure_generators(results, cores, progress)
             _measure_holding(results, progress)
         status = 3 if missing else 1 if results.failed else 0
     except KeyboardInterrupt:  # what has been measured is on disk already
@@ -145,6 +151,20 @@ def _measure_costs(
         progress.advance(task)
 
 
+def _measure_generators(results: Results, cores: Cores, progress: Progress) -> None:
+    options = results.options
+    turns = [(number, name) for number in range(1, GENERATOR_ROUNDS + 1) for name in NAMES]
+    if not options.generator:
+        return
+    task = progress.add_task("", total=len(turns))
+    for number, name in turns:
+        _say(progress, task, f"generator, round {number}: {name}")
+        logs = results.folder / "logs"
+        results.sent.append(send(name, number, options.duration_s, cores, logs))
+        results.write()
+        progress.advance(task)
+
+
 def _measure_holding(results: Results, progress: Progress) -> None:
     connections = results.options.hold
     for model in results.options.models if connections else []:
@@ -173,6 +193,8 @@ def _show(results: Results) -> None:
         )
         if disturbance := report.disturbance(results.runs):
             console.print(disturbance, soft_wrap=True, highlight=False)
+    if results.sent:
+        console.print("\n", report.generator_table(results.sent), sep="")
     if results.holdings:
         console.print("\n", report.holding_table(results.holdings), sep="")
     console.print(f"raw results: {results.folder}", soft_wrap=True, highlight=False)

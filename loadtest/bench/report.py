@@ -14,6 +14,8 @@ from loadtest.bench.cost import (
     ratio,
 )
 from loadtest.bench.crowd import AT_ONCE
+from loadtest.bench.generators import NAMES, RATIO_MIN, USERS, Sent
+from loadtest.bench.generators import ratio as generator_ratio
 from loadtest.bench.holding import IDLE_MAX_SHARE, MEMORY_MAX_KB, Holding
 
 COLUMNS = 110
@@ -32,6 +34,11 @@ server. Others: what all else on the machine took meanwhile, in shares of one co
 _RATIO_CAPTION = """\
 CPU time per request, ours / the peer's: computed within each round, then the median and \
 (lowest - highest). "in the noise": the target lies between these two.\
+"""
+
+_GENERATOR_CAPTION = f"""\
+{USERS} users, flat out, GET / of the uvloop model; server and generator on a core each, in turn. \
+Ours check every byte, FastHttpUser the status. Ours are seldom at their limit: the server is.\
 """
 
 _HOLDING_CAPTION = f"""\
@@ -109,6 +116,36 @@ def verdict(spread: Spread, most: float) -> str:
     """Say whether a target is reached, and whether another run might say otherwise."""
     word = "reached" if spread.median <= most else "missed"
     return f"{word}, in the noise" if spread.low <= most < spread.high else word
+
+
+def generator_table(sent: Sequence[Sent]) -> Table:
+    """Return what our users send, beside Locust's own."""
+    table = _table("Requests of one generator process", _GENERATOR_CAPTION)
+    for name in (
+        "users",
+        "requests\n/s",
+        "core\nused",
+        "requests per\nsecond of CPU",
+        "runs\nused",
+    ):
+        table.add_column(name, justify="left" if name == "users" else "right")
+    for name in NAMES:
+        used = [one for one in sent if one.name == name and not one.error]
+        if not used:
+            table.add_row(name, "-", "-", "-", "0")
+            continue
+        table.add_row(
+            name,
+            f"{statistics.median(one.rate_hz for one in used):,.0f}",
+            f"{statistics.median(one.cpu_share for one in used):.0%}",
+            f"{statistics.median(one.per_core_hz for one in used):,.0f}",
+            str(len(used)),
+        )
+    spread = generator_ratio(sent)
+    if spread is not None:
+        said = f"{spread.median:.1f} ({spread.low:.1f} - {spread.high:.1f})"
+        table.add_row("ours / FastHttpUser", "", "", said, f"at least {RATIO_MIN:g}")
+    return table
 
 
 def holding_table(holdings: Sequence[Holding]) -> Table:

@@ -1,6 +1,7 @@
 """python -m loadtest selftest: run the proofs and show what they found."""
 
 import signal
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,21 +13,19 @@ from loadtest.cores import Cores
 from loadtest.machine import write_json
 from loadtest.progress import cell_progress
 from loadtest.selftest.calibration import calibrate
-from loadtest.selftest.proofs import Proof, run_all
+from loadtest.selftest.proofs import Proof, run_proofs
 from loadtest.target import CellError
 
-_STEPS = 6
 
-
-def selftest(folder: Path) -> int:
-    """Run it all; return the exit status: 0, 1 when a proof failed, 130 after Ctrl-C."""
+def selftest(names: Sequence[str], folder: Path) -> int:
+    """Run the proofs; return the exit status: 0, 1 when a proof failed, 130 after Ctrl-C."""
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, signal.default_int_handler)
     cores, console = Cores.halves(), Console()
     if not console.is_terminal:
         console.width = 150
     try:
-        with cell_progress(_STEPS) as progress:
+        with cell_progress(1 + len(names)) as progress:
 
             def begin(name: str) -> None:
                 progress.end()
@@ -35,7 +34,7 @@ def selftest(folder: Path) -> int:
             progress.begin("floor and ceiling")
             calibration = calibrate(cores, folder / "calibration")
             write_run(folder, {}, cores, asdict(calibration))
-            proofs = run_all(cores, folder, calibration, begin)
+            proofs = run_proofs(names, cores, folder, calibration, begin)
             progress.end()
     except CellError as error:
         console.print(f"not run: {error}", soft_wrap=True, highlight=False)

@@ -165,23 +165,27 @@ def wrong(cores: Cores, folder: Path) -> list[Proof]:
     ]
 
 
-def run_all(
-    cores: Cores, folder: Path, calibration: Calibration, begin: Callable[[str], None]
+def run_proofs(
+    names: Sequence[str],
+    cores: Cores,
+    folder: Path,
+    calibration: Calibration,
+    begin: Callable[[str], None],
 ) -> list[Proof]:
-    """Run all proofs, each in a folder of its own."""
-    steps: Sequence[tuple[str, Callable[[Path], list[Proof]]]] = (
-        ("freeze", lambda at: freeze(cores, at)),
-        ("delays", lambda at: delays(cores, at, calibration, 1)),
-        ("delays-2-workers", lambda at: delays(cores, at, calibration, 2)),
-        ("starved", lambda at: starved(cores, at, calibration.ceiling_hz)),
-        ("wrong", lambda at: wrong(cores, at)),
-    )
+    """Run proofs by name, each in a folder of its own."""
+    steps: dict[str, Callable[[Path], list[Proof]]] = {
+        "freeze": lambda at: freeze(cores, at),
+        "delays": lambda at: delays(cores, at, calibration, 1),
+        "workers": lambda at: delays(cores, at, calibration, 2),
+        "starved": lambda at: starved(cores, at, calibration.ceiling_hz),
+        "wrong": lambda at: wrong(cores, at),
+    }
     proofs = []
-    for name, step in steps:
+    for name in names:
         begin(name)
         at = folder / name
         at.mkdir()
-        proofs += step(at)
+        proofs += steps[name](at)
     return proofs
 
 

@@ -1,0 +1,116 @@
+"""What our users can send, beside Locust's FastHttpUser: same server, same core, in turn."""
+
+import json
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from loadtest.bench.contestants import serving
+from loadtest.bench.cost import Spread
+from loadtest.bench.processes import BenchError, cpu_s_of
+from loadtest.cores import Cores
+from loadtest.processes import last_line, running
+
+USERS = 64
+RATIO_MIN = 4.0
+RATIO_AIM = 6.0
+
+START_S = 3.0
+"""From Locust's start until all users ask: it takes 2 s to import all it needs."""
+
+_ROOT = Path(__file__).parent.parent
+_OURS, _FAST = "ours", "FastHttpUser"
+_FILES = {
+    _OURS: (_ROOT / "locustfile.py", "Hello"),
+    _FAST: (_ROOT / "bench" / "fasthttp.py", "FastHello"),
+}
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What one generator sent in one round.
+
+    Attributes:
+        rate_hz: Requests with a right reply, a second.
+        cpu_share: Of one core, that the generator used.
+        error: Why there is nothing; "" if there is.
+    """
+
+    name: str
+    round_number: int
+    rate_hz: float = 0.0
+    cpu_share: float = 0.0
+    error: str = ""
+
+    @property
+    def per_core_hz(self) -> float:
+        """Requests that a second of its CPU time makes."""
+        return self.rate_hz / self.cpu_share
+
+
+def send(name: str, round_number: int, duration_s: float, cores: Cores, folder: Path) -> Sent:
+    """Let a generator send flat out; a failure is a Sent that says so."""
+    file, users = _FILES[name]
+    log = folder / f"{name}-{round_number}.log"
+    try:
+        with serving(
+            "uvloop", cores.server[:1], folder / f"{name}-{round_number}-server.log"
+        ) as server:
+            command = [
+                sys.executable, "-m", "locust", "-f", str(file), "--headless", "--only-summary",
+                "--json", f"--users={USERS}", f"--spawn-rate={USERS}",
+                f"--run-time={START_S + duration_s + 1:.0f}s",
+                f"--host=http://{server.address.host}:{server.address.port}", users,
+            ]  # fmt: skip
+            if name == _OURS:
+                command.insert(-1, f"--cell={folder / f'{name}-{round_number}'}")
+            with running(command, cores.generator[:1], log) as locust:
+                time.sleep(START_S)
+                start_s, start_cpu_s = time.time(), cpu_s_of(locust.pid)
+                time.sleep(duration_s)
+                end_s, end_cpu_s = time.time(), cpu_s_of(locust.pid)
+                output, _ = locust.communicate(timeout=60)
+                if locust.returncode:
+                    raise BenchError(f"{name}: {last_line(log)}")
+    except BenchError as error:  # the next round may go well
+        return Sent(name, round_number, error=str(error))
+    return Sent(
+        name,
+        round_number,
+        rate_hz=rate_in(output, start_s, end_s),
+        cpu_share=(end_cpu_s - start_cpu_s) / (end_s - start_s),
+    )
+
+
+def rate_in(output: str, start_s: float, end_s: float) -> float:
+    """Return the rate in the whole seconds within a time, from what Locust prints as JSON.
+
+    Raises:
+        BenchError: There were none.
+    """
+    (entry,) = json.loads(output)
+    counts = [
+        count
+        for second, count in entry["num_reqs_per_sec"].items()
+        if start_s <= int(second) - 1 and int(second) + 1 <= end_s
+    ]
+    if not counts:
+        raise BenchError("Locust counted no requests")
+    return float(sum(counts) / len(counts))
+
+
+def ratio(sent: Iterable[Sent]) -> Spread | None:
+    """Return how many of ours a second of CPU makes for each of Locust's, within each round."""
+    by = {(one.name, one.round_number): one.per_core_hz for one in sent if not one.error}
+    return Spread.of(
+        [
+            rate / by[_FAST, number]
+            for (name, number), rate in by.items()
+            if name == _OURS and (_FAST, number) in by
+        ]
+    )
+
+
+NAMES = tuple(_FILES)

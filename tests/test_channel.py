@@ -1,0 +1,306 @@
+"""A connection of the load never waits, and counts what happens to it: over real sockets."""
+
+import contextlib
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from itertools import count
+
+import gevent
+import pytest
+
+from loadtest.address import Address
+from loadtest.arrivals import ARRIVALS, Schedule
+from loadtest.channel import Channel
+from loadtest.engine import Engine
+from loadtest.histogram import new_histogram, quantile_s
+from loadtest.meter import Meter, Taken
+from loadtest.replies import EchoExchange, Exchange, HTTPExchange
+from servers.registry import MODELS
+from tests.running import DEADLINE_S, Server, running
+
+RIGHT = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
+
+Answer = Callable[[socket.socket, int], bool]
+"""Takes a connection with a request in it and the request's number; returns whether to go on."""
+
+
+@contextlib.contextmanager
+def answering(answer: Answer) -> Iterator[Address]:
+    """Run a server that reads once, answers, and so on; the requests of all are counted as one."""
+    numbers = count()
+
+    def serve() -> None:
+        while True:
+            try:
+                sock, _ = listener.accept()
+            except OSError:  # the test has ended
+                return
+            with sock, contextlib.suppress(OSError):
+                while sock.recv(65536) and answer(sock, next(numbers)):
+                    pass
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield Address(*listener.getsockname())
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(DEADLINE_S)
+
+
+def right(sock: socket.socket, number: int) -> bool:
+    sock.sendall(RIGHT)
+    return True
+
+
+class User:
+    """Asks the same all the time."""
+
+    quiet = False
+    read_rate_bytes_per_s: float | None = None
+
+    def __init__(self, address: Address, exchange: Exchange | None = None) -> None:
+        self._address = address
+        self._exchange = exchange or HTTPExchange(address, expected=b"hello")
+
+    def address(self) -> Address:
+        return self._address
+
+    def next_exchange(self) -> Exchange:
+        return self._exchange
+
+
+class Driven:
+    """A channel, its meter, and what the two have seen so far."""
+
+    def __init__(self, user: User) -> None:
+        self.meter = Meter()
+        self.meter.open(0.0)
+        self.channel = Channel(engine(), self.meter, user)
+        self.requests = 0
+        self.errors: Counter[str] = Counter()
+        self.dropped = 0
+        self.times = {kind: new_histogram() for kind in ("latency", "service_time", "lateness")}
+
+    def look(self) -> None:
+        taken: Taken = self.meter.inside.take()
+        self.requests += taken.requests
+        self.errors.update(taken.errors)
+        self.dropped += taken.dropped
+        for kind, total in self.times.items():
+            if kind in taken.histograms:
+                total.add(taken.histograms[kind])
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        give_up_s = time.monotonic() + DEADLINE_S
+        while not condition():
+            assert time.monotonic() < give_up_s, (self.requests, self.errors)
+            gevent.sleep(0.002)
+            self.look()
+
+    def established(self) -> None:
+        self.until(lambda: self.channel.has_replied)
+
+
+_engines: list[Engine] = []
+
+
+def engine() -> Engine:
+    """Return the process's engine, made when it is first asked for."""
+    if not _engines:
+        _engines.append(Engine())
+    return _engines[0]
+
+
+@contextlib.contextmanager
+def driving(user: User) -> Iterator[Driven]:
+    driven = Driven(user)
+    try:
+        yield driven
+    finally:
+        driven.channel.close()
+
+
+def at_rate(period_s: float, deadline_s: float = 10.0) -> Schedule:
+    return Schedule(time.perf_counter(), period_s, ARRIVALS["constant"], deadline_s)
+
+
+def test_a_server_that_closes_without_a_word_has_not_replied() -> None:
+    with (
+        answering(lambda sock, number: False) as address,
+        driving(User(address)) as driven,
+    ):
+        driven.until(lambda: driven.errors["TruncatedError"] >= 2)
+        assert driven.requests == 0 and not driven.channel.has_replied
+
+
+def test_a_connection_waits_for_the_begin_and_then_asks_one_after_the_other() -> None:
+    with answering(right) as address, driving(User(address)) as driven:
+        driven.established()
+        gevent.sleep(0.05)
+        driven.look()
+        assert driven.requests == 1
+        driven.channel.begin(None)
+        driven.until(lambda: driven.requests > 100)
+        assert not driven.errors
+
+
+def test_a_kept_connection_that_the_server_has_closed_is_made_anew_without_an_error() -> None:
+    def once(sock: socket.socket, number: int) -> bool:
+        sock.sendall(RIGHT)
+        return False
+
+    with answering(once) as address, driving(User(address)) as driven:
+        driven.established()
+        driven.channel.begin(at_rate(0.05))
+        driven.until(lambda: driven.requests >= 5)
+        assert not driven.errors
+
+
+def test_what_was_due_while_the_server_was_silent_is_late_from_when_it_was_due() -> None:
+    def silent_once(sock: socket.socket, number: int) -> bool:
+        if number == 3:
+            time.sleep(0.5)
+        return right(sock, number)
+
+    with answering(silent_once) as address, driving(User(address)) as driven:
+        driven.established()
+        driven.channel.begin(at_rate(0.02))
+        driven.until(lambda: driven.requests >= 40)
+        # One request was sent into the silence; 25 were due in it, half of them waited 0.25 s.
+        late = [quantile_s(driven.times["latency"], q) or 0 for q in (0.75, 1.0)]
+        sent = quantile_s(driven.times["service_time"], 1.0) or 0
+        assert late[0] > 0.2 and late[1] > 0.49 and sent > 0.49
+        assert (quantile_s(driven.times["service_time"], 0.75) or 1) < late[0]
+
+
+def test_what_is_late_beyond_the_deadline_is_dropped_and_counted() -> None:
+    def silent_once(sock: socket.socket, number: int) -> bool:
+        if number == 3:
+            time.sleep(0.5)
+        return right(sock, number)
+
+    with answering(silent_once) as address, driving(User(address)) as driven:
+        driven.established()
+        driven.channel.begin(at_rate(0.01, deadline_s=0.1))
+        driven.until(lambda: driven.dropped >= 30)
+
+
+def test_an_end_is_reached_when_all_that_was_due_has_been_answered() -> None:
+    with answering(right) as address, driving(User(address)) as driven:
+        driven.established()
+        driven.channel.begin(at_rate(0.01))
+        gevent.sleep(0.2)
+        driven.channel.finish(time.perf_counter())
+        driven.until(lambda: not driven.channel.busy)
+        driven.look()
+        done = driven.requests
+        gevent.sleep(0.05)
+        driven.look()
+        assert driven.requests == done and not driven.errors
+
+
+def test_what_has_no_reply_at_the_end_is_an_error_and_what_was_not_sent_is_dropped() -> None:
+    def then_silent(sock: socket.socket, number: int) -> bool:
+        return number > 0 or right(sock, number)
+
+    with answering(then_silent) as address, driving(User(address)) as driven:
+        driven.established()
+        driven.channel.begin(at_rate(0.01))
+        gevent.sleep(0.2)
+        driven.channel.finish(time.perf_counter())
+        assert driven.channel.busy
+        driven.channel.abandon()
+        driven.look()
+        assert driven.errors == {"TimedOutError": 1}
+        assert driven.dropped >= 10
+        assert not driven.channel.busy
+
+
+def test_a_server_that_has_gone_is_tried_again_and_each_try_is_counted() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = Address(*listener.getsockname())
+    with driving(User(address)) as driven:
+        driven.until(lambda: driven.errors["RefusedError"] >= 3)
+        assert driven.requests == 0
+
+
+def test_bytes_that_nobody_asked_for_are_an_error() -> None:
+    def talkative(sock: socket.socket, number: int) -> bool:
+        right(sock, number)
+        time.sleep(0.05)
+        sock.sendall(b"and another thing")
+        return True
+
+    with answering(talkative) as address, driving(User(address)) as driven:
+        driven.until(lambda: driven.errors["LeftOverError"] >= 1)
+
+
+def test_a_fault_of_the_scenario_is_an_error_of_its_own() -> None:
+    class Faulty(User):
+        def next_exchange(self) -> Exchange:
+            raise ZeroDivisionError("my own fault")
+
+    with answering(right) as address, driving(Faulty(address)) as driven:
+        driven.until(lambda: driven.errors["ScenarioError"] >= 2)
+
+
+def test_a_request_each_on_a_connection_of_its_own_waits_for_the_end_of_each() -> None:
+    with running(next(iter(MODELS))) as server:
+        assert server.http is not None
+        address = Address(*server.http)
+        exchange = HTTPExchange(address, expected=b"Hello, World!", closes=True)
+        with driving(User(address, exchange)) as driven:
+            driven.established()
+            driven.channel.begin(None)
+            driven.until(lambda: driven.requests >= 10)
+            assert not driven.errors
+        accepted = server.metrics()["server_accepted_connections_total{http}"]
+        assert accepted >= 10
+
+
+@pytest.mark.parametrize("length", [1, 1000, 1_000_000])
+def test_every_model_echoes_any_length(server: Server, length: int) -> None:
+    assert server.echo is not None
+    payload = bytes(i % 251 for i in range(length))
+    user = User(Address(*server.echo), EchoExchange(payload))
+    with driving(user) as driven:
+        driven.established()
+        driven.channel.begin(None)
+        driven.until(lambda: driven.requests >= 5)
+        assert not driven.errors
+
+
+_BEYOND = """
+import json, socket
+from pathlib import Path
+from loadtest.sources import Sources
+Path("/proc/sys/net/ipv4/ip_local_port_range").write_text("40000 40009")
+listener = socket.create_server(("127.0.0.1", 0), backlog=100)
+sources = Sources()
+socks = [sources.connect(socket.AF_INET, listener.getsockname()) for _ in range(35)]
+print(json.dumps(sorted({sock.getsockname()[0] for sock in socks})))
+"""
+
+
+def test_connections_beyond_the_ports_of_one_address_come_from_others() -> None:
+    unshare = shutil.which("unshare")
+    if unshare is None:
+        pytest.skip("needs unshare (util-linux)")
+    script = (
+        f"ip link set lo up 2>/dev/null || ifconfig lo up; exec {sys.executable} -c '{_BEYOND}'"
+    )
+    ended = subprocess.run(
+        [unshare, "--net", "--map-root-user", "sh", "-c", script],
+        capture_output=True, text=True, timeout=DEADLINE_S, check=False,
+    )  # fmt: skip
+    if "unshare failed" in ended.stderr or "Network is unreachable" in ended.stderr:
+        pytest.skip(f"no network namespace to be had: {ended.stderr.strip()[-80:]}")
+    assert ended.returncode == 0, ended.stderr
+    assert len(json.loads(ended.stdout)) >= 3

@@ -1,0 +1,245 @@
+"""Locust's own page, flags, masters and workers, with our users: run as a user runs them."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.running import DEADLINE_S, Server, wait_until
+
+ROOT = Path(__file__).parent.parent
+LOCUST = [sys.executable, "-m", "locust", "-f", "loadtest/locustfile.py"]
+LIMIT_S = 60
+
+
+def run(argv: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        argv, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT_S, check=False,
+        env={**os.environ, "COLUMNS": "200"},
+    )  # fmt: skip
+
+
+@contextmanager
+def started(argv: list[str]) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        argv, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port: int = unused.getsockname()[1]
+        return port
+
+
+def hosts(server: Server) -> list[str]:
+    assert server.http is not None and server.echo is not None
+    return [
+        f"--host=http://{server.http[0]}:{server.http[1]}",
+        f"--echo-host={server.echo[0]}:{server.echo[1]}",
+    ]
+
+
+def test_locust_drives_scenarios_with_its_own_flags(server: Server, tmp_path: Path) -> None:
+    before = server.metrics()
+    flags = ["--headless", "-u", "8", "-r", "8", "-t", "3s", "--json", "--only-summary"]
+    flags += [f"--cell={tmp_path}", "Hello", "Wait", "Echo", "Connect"]
+    ended = run([*LOCUST, *flags, *hosts(server)])
+    assert ended.returncode == 0, ended.stderr
+    statistics: list[dict[str, Any]] = json.loads(ended.stdout)
+    assert {(entry["method"], entry["name"]) for entry in statistics} == {
+        ("GET", "/"),
+        ("GET", "/wait?ms=50"),
+        ("ECHO", "bytes"),
+        ("CONNECT", "/"),
+    }
+    assert all(entry["num_requests"] > 0 for entry in statistics)
+    assert sum(entry["num_failures"] for entry in statistics) == 0
+    echoed = next(entry for entry in statistics if entry["method"] == "ECHO")
+    received = (
+        server.metrics()["server_received_bytes_total{echo}"]
+        - before["server_received_bytes_total{echo}"]
+    )
+    assert received >= 128 * echoed["num_requests"]
+
+
+def test_locust_says_that_replies_are_wrong(server: Server, tmp_path: Path) -> None:
+    # The HTTP port does not speak echo: every reply is a 400.
+    assert server.http is not None
+    wrong = f"--echo-host={server.http[0]}:{server.http[1]}"
+    flags = ["--headless", "-u", "1", "-t", "3s", "--json", "--only-summary"]
+    ended = run([*LOCUST, *flags, f"--cell={tmp_path}", hosts(server)[0], wrong, "Echo"])
+    assert ended.returncode == 1
+    (entry,) = json.loads(ended.stdout)
+    assert entry["num_failures"] == entry["num_requests"] > 0
+
+
+def test_locusts_own_page_starts_and_watches_a_test(server: Server, tmp_path: Path) -> None:
+    port = free_port()
+    page = f"http://127.0.0.1:{port}"
+    argv = [*LOCUST, "--web-host=127.0.0.1", f"--web-port={port}", *hosts(server), "Hello", "Echo"]
+    argv.append(f"--cell={tmp_path}")
+    with started(argv) as locust:
+
+        def answers() -> bool:
+            try:
+                return b"locust" in urllib.request.urlopen(page).read().lower()
+            except urllib.error.URLError:  # not listening yet
+                assert locust.poll() is None, locust.communicate()
+                return False
+
+        wait_until(answers, "Locust's page")
+        form = {"user_count": "4", "spawn_rate": "4", "host": hosts(server)[0].partition("=")[2]}
+        swarm = urllib.request.Request(f"{page}/swarm", urllib.parse.urlencode(form).encode())
+        with urllib.request.urlopen(swarm) as reply:
+            assert json.load(reply)["success"]
+
+        def statistics() -> dict[str, Any]:
+            with urllib.request.urlopen(f"{page}/stats/requests") as reply:
+                return json.load(reply)  # type: ignore[no-any-return]
+
+        def both_protocols() -> bool:
+            return {"GET", "ECHO"} <= {entry["method"] for entry in statistics()["stats"]}
+
+        wait_until(both_protocols, "requests of both kinds")
+        assert statistics()["fail_ratio"] == 0
+        # Locust as it comes has whole milliseconds only.
+        assert any(
+            entry["response_time_percentile_0.95"] % 1 or entry["median_response_time"] % 1
+            for entry in statistics()["stats"]
+        )
+        urllib.request.urlopen(urllib.request.Request(f"{page}/stop", method="POST")).close()
+        wait_until((tmp_path / "cell.json").exists, "the results of a test that was stopped")
+        locust.send_signal(signal.SIGINT)
+        locust.communicate(timeout=DEADLINE_S)
+
+
+def test_a_wrong_flag_of_ours_is_told_before_any_load() -> None:
+    ended = run([*LOCUST, "--headless", "--echo-bytes", "0"])
+    assert ended.returncode == 2
+    assert "expected a whole number from 1 to 1048576, got '0'" in ended.stderr
+
+
+def cell_in(folder: Path) -> dict[str, Any]:
+    cell: dict[str, Any] = json.loads((folder / "cell.json").read_text())
+    return cell
+
+
+WINDOW = ["--headless", "--only-summary", "--users=10", "--spawn-rate=10", "--rate=100"]
+WINDOW += ["--warmup=0.2", "--window=1"]
+
+
+def test_a_scenario_of_ones_own_is_a_class_that_says_what_to_ask(
+    tmp_path: Path, server: Server
+) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from loadtest import plugin\n"
+        "from loadtest.scenarios import HTTPScenario\n"
+        "class Json(HTTPScenario):\n"
+        "    path = request_name = '/json'\n"
+        '    expected = b\'{"message": "Hello, World!"}\'\n'
+    )
+    argv = [sys.executable, "-m", "locust", "-f", str(tmp_path / "mine.py"), *WINDOW]
+    ended = run([*argv, hosts(server)[0], f"--cell={tmp_path}"])
+    assert ended.returncode == 0, ended.stderr
+    cell = cell_in(tmp_path)
+    assert cell["scenario"] == "Json"
+    assert cell["classes"]["Json"]["requests"] > 0 and cell["classes"]["Json"]["errors"] == {}
+
+
+@pytest.mark.parametrize(
+    ("classes", "users", "kinds"),
+    [
+        (["Convoy", "Heavy"], 10, {"Convoy", "Heavy"}),
+        (["Active", "Held"], 110, {"Active", "Held"}),
+        (["Cpu"], 5, {"Cpu"}),
+        (["Hash"], 5, {"Hash"}),
+        (["Stream"], 5, {"Stream"}),
+    ],
+)
+def test_every_scenario_gets_right_replies_from_every_model(
+    server: Server, tmp_path: Path, classes: list[str], users: int, kinds: set[str]
+) -> None:
+    argv = [*LOCUST, *WINDOW, f"--users={users}", f"--spawn-rate={users}", "--rate=10"]
+    ended = run([*argv, *hosts(server), f"--cell={tmp_path}", *classes])
+    assert ended.returncode == 0, ended.stderr
+    cell = cell_in(tmp_path)
+    assert cell["classes"].keys() == kinds
+    assert all(seen["errors"] == {} for seen in cell["classes"].values())
+    assert cell["classes"][cell["result_class"]]["requests"] > 0
+    if "Held" in kinds:
+        held = cell["classes"]["Held"]
+        assert held["connections"] == 10 and held["requests"] == 0
+
+
+@contextmanager
+def master_and_workers(
+    server: Server, folder: Path, expected: int, *flags: str
+) -> Iterator[tuple[subprocess.Popen[str], list[subprocess.Popen[str]]]]:
+    port = free_port()
+    argv = [*LOCUST, *WINDOW, "--master", "--master-bind-host=127.0.0.1", *flags, *hosts(server)]
+    argv += [f"--master-bind-port={port}", f"--expect-workers={expected}", f"--cell={folder}"]
+    worker = [*LOCUST, "--worker", "--master-host=127.0.0.1", f"--master-port={port}", "Hello"]
+    with ExitStack() as stack:
+        master = stack.enter_context(started([*argv, "Hello"]))
+        yield master, [stack.enter_context(started(worker)) for _ in range(expected)]
+
+
+def test_what_workers_measure_is_merged_at_the_master(server: Server, tmp_path: Path) -> None:
+    with master_and_workers(server, tmp_path, 2) as (master, _):
+        _, errors = master.communicate(timeout=LIMIT_S)
+    assert master.returncode == 0, errors
+    cell = cell_in(tmp_path)
+    hello = cell["classes"]["Hello"]
+    assert len(cell["generators"]) == 2 and hello["connections"] == 10
+    assert hello["times"]["latency"]["count"] == hello["requests"] == cell["due"]
+    assert 80 <= hello["requests"] <= 120  # 100 in a window of a second, which the master opens
+    logs = (tmp_path / "latency.hlog").read_text()
+    assert len(set(re.findall(r"^Tag=(Hello@\S+?),", logs, re.MULTILINE))) == 2
+
+
+def test_a_worker_that_is_lost_makes_the_cell_invalid(server: Server, tmp_path: Path) -> None:
+    if server.model != "asyncio":  # nothing here depends on the model
+        return
+    with master_and_workers(server, tmp_path, 2, "--window=8", "--deadline=1") as (master, workers):
+        assert master.stderr is not None
+        for line in master.stderr:
+            if "stage: window" in line:
+                break
+        workers[0].kill()
+        master.communicate(timeout=LIMIT_S)
+    verdict = cell_in(tmp_path)["verdict"]
+    assert verdict["name"] == "invalid"
+    assert "lost a process of the generator" in verdict["why"]
+
+
+def test_connections_that_never_come_about_make_the_cell_invalid(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    argv = [*LOCUST, *WINDOW, f"--host=http://127.0.0.1:{port}", f"--cell={tmp_path}", "Hello"]
+    with started(argv) as locust:
+        assert locust.stderr is not None
+        for line in locust.stderr:
+            if "stage: connect" in line:
+                break
+        locust.send_signal(signal.SIGTERM)
+        locust.communicate(timeout=DEADLINE_S)
+    verdict = cell_in(tmp_path)["verdict"]
+    assert verdict == {"name": "invalid", "why": "it was ended before the window, in: connect"}
