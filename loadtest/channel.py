@@ -1,13 +1,9 @@
 """One connection of the load: it connects, asks, checks, and never waits; the engine calls it."""
 
-import _socket
 import itertools
 import select
-import socket
 import time
-from collections.abc import Callable
 
-from loadtest.address import resolve
 from loadtest.arrivals import NEVER, Schedule, Turns
 from loadtest.engine import Engine
 from loadtest.errors import (
@@ -16,12 +12,11 @@ from loadtest.errors import (
     ScenarioError,
     TimedOutError,
     TruncatedError,
-    named,
     of_the_kernel,
 )
 from loadtest.meter import Meter
+from loadtest.pipe import Pipe
 from loadtest.replies import Asks, Exchange, Reply
-from loadtest.sources import Sources
 
 RECV_BYTES = 64 * 1024
 
@@ -29,7 +24,6 @@ PAUSE_AFTER_ERROR_S = 0.1
 """So that connections whose server has gone do not spin."""
 
 _clock_s = time.perf_counter
-_sources = Sources()
 _numbers = itertools.count()
 
 
@@ -44,34 +38,24 @@ class Channel:
     """
 
     __slots__ = (
-        "_address", "_asks", "_connecting_s", "_engine", "_establishing", "_exchange", "_fd",
-        "_first_byte_s", "_free_s", "_heard_s", "_meter", "_quiet", "_read_rate_bytes_per_s",
-        "_received", "_recv", "_replied_s", "_reply", "_send", "_sent_s", "_sock", "_turns",
-        "_unsent", "_waits_to_read", "_wake_s", "has_replied",
+        "_asks", "_engine", "_establishing", "_exchange", "_first_byte_s", "_free_s", "_heard_s",
+        "_meter", "_pipe", "_quiet", "_read_rate_bytes_per_s", "_received", "_replied_s",
+        "_reply", "_sent_s", "_turns", "_waits_to_read", "_wake_s", "has_replied",
     )  # fmt: skip
 
     def __init__(self, engine: Engine, meter: Meter, asks: Asks) -> None:
         self._engine, self._meter, self._asks = engine, meter, asks
         self._quiet, self._read_rate_bytes_per_s = asks.quiet, asks.read_rate_bytes_per_s
         self._turns = Turns(next(_numbers))
-        self._sock: _socket.socket | None = None
-        self._fd = -1
-        self._recv: Callable[[int], bytes]
-        self._send: Callable[[bytes | memoryview], int]
+        self._pipe = Pipe(engine, self, asks.address())
         self._exchange: Exchange
         self._wake_s = self._sent_s = NEVER  # the next wake-up; the request in flight
         self._free_s = self._heard_s = 0.0
-        self._connecting_s = self._first_byte_s = self._replied_s = 0.0
-        self._unsent: memoryview | None = None
+        self._first_byte_s = self._replied_s = 0.0
         self._reply: Reply | None = None
         self._received: list[bytes] = []
         self._waits_to_read = self.has_replied = False
         self._establishing = True  # from when it has asked for its turn
-        self._address: tuple[int, tuple[str, int]] | OSError
-        try:
-            self._address = resolve(asks.address())  # here, where to wait is no harm
-        except OSError as error:  # told at each attempt to connect
-            self._address = error
         engine.establish(self)
 
     # -- what the load's conductor says ------------------------------------------------------
@@ -128,7 +112,7 @@ class Channel:
         """Send what is due, read on, or try again."""
         if self._waits_to_read:
             self._waits_to_read = False
-            self._engine.rewatch(self._fd, select.EPOLLIN)
+            self._pipe.resume()
         elif now_s >= self._wake_s:  # else it has been told otherwise since it asked
             self._wake_s = NEVER
             if self._quiet or not self._turns.begun:
@@ -139,12 +123,15 @@ class Channel:
 
     def ready(self, events: int) -> None:
         """Connect, send or receive, as far as it goes."""
+        pipe = self._pipe
         try:
-            if self._connecting_s:
-                self._connected()
+            if pipe.connecting:
+                pipe.connected()
+                self._meter.of(self._turns.due_s).connect.add(_clock_s() - self._sent_s)
+                pipe.send(self._exchange.request)
                 return
             if events & select.EPOLLOUT:
-                self._send_rest()
+                pipe.send_rest()
             if events & ~select.EPOLLOUT:
                 self._receive()
         except BlockingIOError:  # woken for nothing
@@ -153,7 +140,7 @@ class Channel:
             if self._sent_s == NEVER and not self._quiet:
                 self._disconnect()  # a server may end what is idle; the next one connects anew
             else:
-                self._fail(of_the_kernel(error, connecting=bool(self._connecting_s)))
+                self._fail(of_the_kernel(error, connecting=pipe.connecting))
         except ReplyError as error:  # counted, by its name
             self._fail(error)
 
@@ -180,32 +167,17 @@ class Channel:
             self._meter.of(due_s).lateness.add(late_s)
         try:
             self._exchange = exchange = self._asks.next_exchange()
-            if self._sock is None:
-                self._connect()
+            if self._pipe.is_open:
+                self._pipe.send(exchange.request)
             else:
-                sent = self._send(exchange.request)
-                if sent < len(exchange.request):
-                    self._send_later(sent)
-        except BlockingIOError:  # the socket takes nothing now
-            self._send_later(0)
+                self._pipe.connect()
         except OSError as error:  # whatever has become of the connection
-            self._fail(of_the_kernel(error, connecting=self._sock is None))
+            self._fail(of_the_kernel(error, connecting=not self._pipe.is_open))
         except Exception as error:  # a fault of a scenario's author must not stop the others
             self._fail(ScenarioError(f"{type(error).__name__}: {error}"))
 
-    def _send_later(self, sent: int) -> None:
-        self._unsent = memoryview(self._exchange.request)[sent:]
-        self._engine.rewatch(self._fd, select.EPOLLIN | select.EPOLLOUT)
-
-    def _send_rest(self) -> None:
-        if self._unsent is not None:
-            self._unsent = self._unsent[self._send(self._unsent) :]
-        if not self._unsent:
-            self._unsent = None
-            self._engine.rewatch(self._fd, select.EPOLLIN)
-
     def _receive(self) -> None:
-        data = self._recv(RECV_BYTES)
+        data = self._pipe.recv(RECV_BYTES)
         now_s = _clock_s()
         if self._sent_s == NEVER:
             self._take_unasked(data)
@@ -229,7 +201,7 @@ class Channel:
             self._replied(now_s, len(received))
         elif self._read_rate_bytes_per_s is not None:
             self._waits_to_read = True
-            self._engine.rewatch(self._fd, 0)
+            self._pipe.pause()
             self._engine.at(now_s + len(data) / self._read_rate_bytes_per_s, self)
 
     def _take_unasked(self, data: bytes) -> None:
@@ -288,35 +260,9 @@ class Channel:
             self._establishing = False
             self._engine.established()
 
-    # -- the connection ----------------------------------------------------------------------
-
-    def _connect(self) -> None:
-        if isinstance(self._address, OSError):
-            raise self._address
-        self._sock = sock = _sources.connect(*self._address)
-        self._fd = sock.fileno()
-        self._recv, self._send = sock.recv, sock.send
-        self._connecting_s = self._sent_s
-        self._engine.watch(self._fd, self, select.EPOLLOUT)
-
-    def _connected(self) -> None:
-        assert self._sock is not None
-        failure = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if failure == 0:
-            self._meter.of(self._turns.due_s).connect.add(_clock_s() - self._connecting_s)
-            self._connecting_s = 0.0
-            self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._unsent = memoryview(self._exchange.request)
-            self._engine.rewatch(self._fd, select.EPOLLIN | select.EPOLLOUT)
-            self._send_rest()
-        else:
-            self._fail(of_the_kernel(named(failure), connecting=True))
-
     def _disconnect(self) -> None:
-        if self._sock is not None:
-            self._engine.forget(self._fd)
-            self._sock.close()
-        self._sock = self._unsent = self._reply = None
-        self._connecting_s = self._replied_s = 0.0
+        self._pipe.close()
+        self._reply = None
+        self._replied_s = 0.0
         self._waits_to_read = False
         self._received.clear()
