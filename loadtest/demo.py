@@ -22,7 +22,7 @@ WAIT_RATE_PER_CONNECTION_HZ = 10.0
 WARM_UP_S = 0.3
 """From the first turn to the window: the longest request takes 50 ms, and all have had one."""
 
-TABLE_COLUMNS = 120
+TABLE_COLUMNS = 132
 """Width where the output is no terminal: enough for the table."""
 
 

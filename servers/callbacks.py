@@ -12,7 +12,7 @@ from servers.connection import Step, Wait
 from servers.counters import RECEIVED_BYTES, RESETS, SENT_BYTES, Counters
 from servers.listeners import Listener
 from servers.shutdown import Shutdown
-from servers.silence import overdue, sweep_interval_s
+from servers.silence import overdue, slices, sweep_interval_s
 
 
 class Peer(asyncio.Protocol):
@@ -230,15 +230,18 @@ async def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shu
         for listener in listeners:
             loop.remove_reader(listener.sock)
 
-    def sweep() -> None:
-        for peer in overdue(peers, time.monotonic()):
-            peer.time_out()
-        loop.call_later(interval_s, sweep)
+    def sweep(parts: Iterator[list[Peer]]) -> None:
+        for part in parts:
+            for peer in overdue(part, time.monotonic()):
+                peer.time_out()
+            loop.call_soon(sweep, parts)
+            return
+        loop.call_later(interval_s, lambda: sweep(slices(peers)))
 
     requested = asyncio.Event()
     loop.add_reader(shutdown.fd, requested.set)
     interval_s = sweep_interval_s([listener.idle_timeout_s for listener in listeners])
-    loop.call_later(interval_s, sweep)
+    sweep(slices(peers))
     watch()
     await requested.wait()
 

@@ -10,6 +10,7 @@ import _thread
 import mmap
 import resource
 from collections.abc import Sequence
+from itertools import compress
 from typing import NamedTuple
 
 from servers.connection import Tally
@@ -132,10 +133,9 @@ class Counters:
         for index, name in enumerate(self.protocols):
             sums[name] = {column: values[1 + index] for column, values in enumerate(columns)}
             sums[name][OPEN] = in_use.count(index + 1)
-        for column in _FOLDED:
-            for protocol, value in zip(in_use, columns[column][first:], strict=True):
-                if protocol:
-                    sums[self.protocols[protocol - 1]][column] += value
+            mine = [number == index + 1 for number in in_use]
+            for column in _FOLDED:
+                sums[name][column] += sum(compress(columns[column][first:], mine))
         return sums
 
     def _new_row(self) -> Tally:

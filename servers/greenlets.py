@@ -21,7 +21,7 @@ from servers.connection import Awaiting
 from servers.counters import RECEIVED_BYTES, Counters
 from servers.listeners import Listener
 from servers.shutdown import Shutdown
-from servers.silence import overdue, sweep_interval_s
+from servers.silence import overdue, slices, sweep_interval_s
 
 
 def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shutdown) -> None:
@@ -47,8 +47,10 @@ def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shutdown)
         # read would cost each request what this costs once a second.
         while True:
             time.sleep(sweep_interval_s([listener.idle_timeout_s for listener in listeners]))
-            for peer in overdue(peers, time.monotonic()):
-                gevent.get_hub().loop.run_callback(interrupt, peer)
+            for part in slices(peers):
+                for peer in overdue(part, time.monotonic()):
+                    gevent.get_hub().loop.run_callback(interrupt, peer)
+                time.sleep(0)  # for the others
 
     def interrupt(peer: Peer) -> None:
         # In the hub, so nobody else runs: a peer that still awaits bytes is inside recv().

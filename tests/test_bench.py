@@ -30,6 +30,8 @@ needs_wrk_and_uvicorn = pytest.mark.skipif(
     reason="needs wrk, and uvicorn with httptools and uvloop",
 )
 
+ONLY_PEERS = ("--hold=0", "--generator=0")
+
 
 class Bench:
     """The benchmark in a process of its own; all it starts carries a mark in its environment."""
@@ -77,7 +79,9 @@ class Bench:
 
 @needs_wrk_and_uvicorn
 def test_a_round_compares_a_model_with_its_peer(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, "--models=asyncio", "--rounds=1", "--duration=0.3", "--hold=0")
+    bench = Bench(
+        tmp_path, "--models=asyncio", "--rounds=1", "--duration=0.3", "--hold=0", "--generator=0"
+    )
     status, stdout, stderr = bench.ended()
     assert status == 0, stdout + stderr
     asyncio, uvicorn = bench.results()["runs"]
@@ -96,7 +100,9 @@ def test_a_round_compares_a_model_with_its_peer(tmp_path: Path) -> None:
 
 @needs_wrk_and_uvicorn
 def test_ctrl_c_keeps_what_has_been_measured_and_leaves_no_process(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, "--models=asyncio", "--rounds=9", "--duration=0.3", "--hold=0")
+    bench = Bench(
+        tmp_path, "--models=asyncio", "--rounds=9", "--duration=0.3", "--hold=0", "--generator=0"
+    )
     wait_until(lambda: bool(bench.results()), "a first run")
     wait_until(lambda: len(bench.marked()) >= 3, "the next server and its wrk")
     bench.process.send_signal(signal.SIGINT)
@@ -108,7 +114,7 @@ def test_ctrl_c_keeps_what_has_been_measured_and_leaves_no_process(tmp_path: Pat
 
 
 def test_ctrl_c_while_forking_holds_leaves_no_process(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, "--models=forking", "--rounds=0", "--hold=500")
+    bench = Bench(tmp_path, "--models=forking", "--rounds=0", "--hold=500", "--generator=0")
     wait_until(lambda: len(bench.marked()) > 50, "children")
     bench.process.send_signal(signal.SIGTERM)
     assert bench.ended()[0] == 130
@@ -222,11 +228,11 @@ def test_every_model_has_a_peer_and_runs_once_a_round() -> None:
     [
         ["--models=forking,twisted"],
         ["--rounds=-1"],
-        ["--rounds=0", "--hold=0"],
+        ["--rounds=0", "--hold=0", "--generator=0"],
         ["--duration=soon"],
         ["--duration=0"],
         ["--hold=1000000000"],
-        ["--rounds=0", "--out=/proc/nowhere"],
+        ["--rounds=0", "--generator=0", "--out=/proc/nowhere"],
         ["--unknown"],
     ],
 )
@@ -246,7 +252,7 @@ def test_without_wrk_it_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert main(["--rounds=1", "--hold=0", f"--out={tmp_path}"]) == 3
+    assert main(["--rounds=1", "--hold=0", "--generator=0", f"--out={tmp_path}"]) == 3
     assert "apt-get install wrk" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 

@@ -2,12 +2,9 @@
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,43 +14,12 @@ from loadtest import observation
 from loadtest.result import result_of
 from servers.process_tree import children_of
 from servers.registry import MODELS
-from tests.running import DEADLINE_S, Server, process_is_gone, wait_until
+from tests.commands import folder_of, run, started
+from tests.running import DEADLINE_S, process_is_gone, wait_until
 
-ROOT = Path(__file__).parent.parent
 DEMO = [sys.executable, "-m", "loadtest", "demo"]
-RUN = [sys.executable, "-m", "loadtest", "run"]
-DEMO_LIMIT_S = 150
+pytestmark = pytest.mark.xdist_group("demo")  # one demonstration serves all its tests
 VERDICTS = ("ok", "generator-bound", "rate-not-held", "server-bound")  # all that noise can make
-
-
-def run(argv: list[str], **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        argv,
-        cwd=ROOT,
-        env={**os.environ, "COLUMNS": "200", **env},
-        capture_output=True,
-        text=True,
-        timeout=DEMO_LIMIT_S,
-        check=False,
-    )
-
-
-@contextmanager
-def started(argv: list[str]) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(
-        argv, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    with process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def folder_of(output: str) -> Path:
-    match = re.search(r"^raw results: (.+)$", output, re.MULTILINE)
-    assert match is not None, output
-    return Path(match[1])
 
 
 # -- python -m loadtest demo -----------------------------------------------------------------
@@ -66,7 +32,6 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProces
     return run([*DEMO, "--connections", "10", "--duration", "0.5", "--out", str(out)])
 
 
-@pytest.mark.xdist_group("demo")
 def test_every_model_is_compared_in_every_scenario(demo: subprocess.CompletedProcess[str]) -> None:
     assert demo.returncode == 0, demo.stderr
     assert "Traceback" not in demo.stderr
@@ -85,14 +50,12 @@ def test_every_model_is_compared_in_every_scenario(demo: subprocess.CompletedPro
         assert float(cpu.replace(",", "")) > 0
 
 
-@pytest.mark.xdist_group("demo")
 def test_progress_is_shown_while_it_runs(demo: subprocess.CompletedProcess[str]) -> None:
     assert "21/21" in demo.stderr
     for model in MODELS:
         assert f"wait-10-{model}" in demo.stderr
 
 
-@pytest.mark.xdist_group("demo")
 def test_a_bundle_says_what_was_run_on_what(demo: subprocess.CompletedProcess[str]) -> None:
     described = json.loads((folder_of(demo.stdout) / "run.json").read_text())
     assert described["command"][:4] == ["python", "-m", "loadtest", "demo"]
@@ -104,7 +67,6 @@ def test_a_bundle_says_what_was_run_on_what(demo: subprocess.CompletedProcess[st
     )
 
 
-@pytest.mark.xdist_group("demo")
 def test_every_number_can_be_computed_again_from_the_bundle(
     demo: subprocess.CompletedProcess[str],
 ) -> None:
@@ -115,7 +77,6 @@ def test_every_number_can_be_computed_again_from_the_bundle(
         assert again == json.loads(path.read_text())
 
 
-@pytest.mark.xdist_group("demo")
 def test_the_servers_own_count_bears_the_generator_out(
     demo: subprocess.CompletedProcess[str],
 ) -> None:
@@ -131,7 +92,6 @@ def test_the_servers_own_count_bears_the_generator_out(
             assert 0 <= others <= len(seen.samples) + 2
 
 
-@pytest.mark.xdist_group("demo")
 def test_wait_takes_as_long_as_the_back_end_it_pretends_to_ask(
     demo: subprocess.CompletedProcess[str],
 ) -> None:
@@ -141,7 +101,6 @@ def test_wait_takes_as_long_as_the_back_end_it_pretends_to_ask(
         assert times["p50_ms"] >= (49 if "uvloop" in path.parent.name else 50)
 
 
-@pytest.mark.xdist_group("demo")
 def test_the_generators_floor_and_ceiling_go_into_the_bundle(
     demo: subprocess.CompletedProcess[str],
 ) -> None:
@@ -211,108 +170,3 @@ def test_a_mistake_gets_one_line_and_status_2(arguments: list[str], expected: st
     assert ended.returncode == 2
     assert ended.stdout == ""
     assert ended.stderr.count("\n") == 1 and expected in ended.stderr
-
-
-# -- python -m loadtest run ------------------------------------------------------------------
-
-
-def test_a_model_is_started_loaded_and_judged(tmp_path: Path) -> None:
-    argv = [*RUN, "asyncio", "--rate", "200", "--connections", "20", "--duration", "1"]
-    ended = run([*argv, "--arrivals", "poisson", "--out", str(tmp_path)])
-    assert ended.returncode == 0, ended.stderr
-    assert re.search(r"^verdict: (ok|generator-bound): ", ended.stdout, re.MULTILINE), ended.stdout
-    assert "generator on this machine: floor" in ended.stdout
-    cell = json.loads((folder_of(ended.stdout) / "hello-20-200" / "cell.json").read_text())
-    hello = cell["classes"]["Hello"]
-    assert hello["errors"] == {} and hello["connections"] == 20
-    assert {"latency", "service_time", "lateness", "first_byte"} <= hello["times"].keys()
-    assert cell["cpu_us_per_request"] > 0
-
-
-def test_somebody_elses_server_is_loaded_and_its_cost_taken_from_its_process(
-    tmp_path: Path,
-) -> None:
-    (tmp_path / "page").write_bytes(b"x" * 100)
-    command = [sys.executable, "-u", "-m", "http.server", "0", "--bind", "127.0.0.1"]
-    with subprocess.Popen(
-        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as server:
-        try:
-            assert server.stdout is not None
-            port = re.search(r"port (\d+)", server.stdout.readline())
-            assert port is not None
-            argv = [*RUN, "--target", f"http://127.0.0.1:{port[1]}", "--pid", str(server.pid)]
-            argv += ["--scenario", "get", "--path", "/page", "--rate", "50", "--connections", "5"]
-            ended = run([*argv, "--duration", "1", "--out", str(tmp_path)])
-        finally:
-            server.kill()
-    assert ended.returncode == 0, ended.stderr
-    (path,) = folder_of(ended.stdout).glob("get-*/cell.json")
-    cell = json.loads(path.read_text())
-    assert cell["classes"]["Get"]["requests"] > 0
-    assert cell["cpu_us_per_request"] > 0
-    assert cell["memory_bytes_per_connection"] is None
-
-
-def test_a_server_that_speaks_only_echo_has_no_cost_and_is_measured_all_the_same(
-    tmp_path: Path, server: Server
-) -> None:
-    if server.model != next(iter(MODELS)):  # nothing here depends on the model
-        return
-    assert server.echo is not None
-    argv = [*RUN, "--target", f"tcp://{server.echo[0]}:{server.echo[1]}", "--scenario", "echo"]
-    argv += ["--rate", "50", "--connections", "5", "--duration", "1", "--echo-bytes", "100000"]
-    ended = run([*argv, "--processes", "2", "--out", str(tmp_path)])
-    assert ended.returncode == 0, ended.stderr
-    (path,) = folder_of(ended.stdout).glob("echo-*/cell.json")
-    cell = json.loads(path.read_text())
-    assert cell["classes"]["Echo"]["requests"] > 0
-    assert cell["classes"]["Echo"]["errors"] == {}
-    assert cell["cpu_us_per_request"] is None
-    assert len(cell["generators"]) == 2
-
-
-def test_ctrl_c_keeps_what_the_window_has_measured(tmp_path: Path) -> None:
-    argv = [*RUN, "asyncio", "--rate", "100", "--connections", "5", "--duration", "600"]
-    with started([*argv, "--out", str(tmp_path)]) as process:
-
-        def in_the_window() -> bool:
-            logs = tmp_path.glob("*/hello-*/generator.log")
-            return any("stage: window" in log.read_text() for log in logs)
-
-        wait_until(in_the_window, "the window")
-        pids = children_of(process.pid)
-        process.send_signal(signal.SIGINT)
-        output, errors = process.communicate(timeout=DEADLINE_S)
-    assert process.returncode == 130, errors
-    assert "Traceback" not in errors
-    (path,) = tmp_path.glob("*/hello-*/cell.json")
-    assert json.loads(path.read_text())["window_s"] > 0
-    assert "verdict: " in output
-    wait_until(lambda: all(map(process_is_gone, pids)), "an end of all processes")
-
-
-def test_a_capacity_is_searched_step_by_step(tmp_path: Path) -> None:
-    argv = [*RUN, "asyncio", "--scenario", "wait", "--connections", "2", "--duration", "0.5"]
-    # Two connections that wait 50 ms each time make 40 requests a second, and no more.
-    argv += ["--find-capacity", "p99=5s", "--warmup", "0", "--out", str(tmp_path)]
-    ended = run(argv)
-    assert ended.returncode == 0, ended.stderr
-    steps = [*folder_of(ended.stdout).glob("wait-2-*/cell.json")]
-    assert len(steps) >= 3
-    assert re.search(r"p99=5000ms held at \d+ requests/s, and at \d+ no longer", ended.stdout)
-
-
-def test_the_meter_counts_each_kind_of_wrong_reply_by_its_name(tmp_path: Path) -> None:
-    argv = [sys.executable, "-m", "loadtest", "selftest", "--only", "wrong"]
-    ended = run([*argv, "--out", str(tmp_path)])
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert "7 of 7 proofs held" in ended.stdout
-
-
-def test_the_doctor_says_what_is_fine_and_what_is_not() -> None:
-    argv = ["sh", "-c", f"ulimit -n 1000; exec {sys.executable} -m loadtest doctor"]
-    ended = run(argv)
-    assert ended.returncode == 1
-    row = next(line for line in ended.stdout.splitlines() if "descriptors" in line)
-    assert "NOT FINE" in row and "ulimit -Hn 20000" in row

@@ -1,7 +1,6 @@
 """Locust's own page, flags, masters and workers, with our users: run as a user runs them."""
 
 import json
-import os
 import re
 import signal
 import socket
@@ -17,36 +16,10 @@ from typing import Any
 
 import pytest
 
+from tests.commands import LIMIT_S, free_port, run, started
 from tests.running import DEADLINE_S, Server, wait_until
 
-ROOT = Path(__file__).parent.parent
 LOCUST = [sys.executable, "-m", "locust", "-f", "loadtest/locustfile.py"]
-LIMIT_S = 60
-
-
-def run(argv: list[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        argv, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT_S, check=False,
-        env={**os.environ, "COLUMNS": "200"},
-    )  # fmt: skip
-
-
-@contextmanager
-def started(argv: list[str]) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(
-        argv, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    with process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as unused:
-        port: int = unused.getsockname()[1]
-        return port
 
 
 def hosts(server: Server) -> list[str]:

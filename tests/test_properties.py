@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from itertools import accumulate
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from servers.connection import Awaiting, Step, Wait
@@ -54,8 +54,8 @@ def test_the_answer_is_the_same_byte_by_byte(stream: bytes) -> None:
 @repeatable
 def test_noise_gets_400_or_was_but_empty_lines(parts: list[bytes]) -> None:
     noise = b"".join(parts)
-    said = talk(parts)
-    assert said == talk([noise])
+    assume(b"HTTP/" not in noise)  # Hypothesis tries what it finds in our sources, requests too
+    assert (said := talk(parts)) == talk([noise])
     assert said.asked == 0
     assert statuses(said.answer) == [400] or (not noise.replace(b"\r\n", b"") and not said.answer)
 

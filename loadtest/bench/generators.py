@@ -74,12 +74,13 @@ def send(name: str, round_number: int, duration_s: float, cores: Cores, folder: 
                 output, _ = locust.communicate(timeout=60)
                 if locust.returncode:
                     raise BenchError(f"{name}: {last_line(log)}")
+        rate_hz = rate_in(output, start_s, end_s)
     except BenchError as error:  # the next round may go well
         return Sent(name, round_number, error=str(error))
     return Sent(
         name,
         round_number,
-        rate_hz=rate_in(output, start_s, end_s),
+        rate_hz=rate_hz,
         cpu_share=(end_cpu_s - start_cpu_s) / (end_s - start_s),
     )
 
