@@ -10,7 +10,7 @@ from typing import Any
 
 from loadtest.catalogue import PROOFS, RATES_HZ, SCENARIOS
 from loadtest.machine import new_folder
-from loadtest.usage import Parser, names, number, seconds, whole_number
+from loadtest.usage import Parser, names, number, one_of, seconds, whole_number
 from servers.registry import MODELS
 
 _DESCRIPTORS_RESERVED = 100
@@ -122,7 +122,7 @@ def _add_run(commands: Any) -> None:
         "--pid", metavar="N", type=whole_number(1, 1 << 22), default=0,
         help="of the target, where it has no /metrics: its CPU time is taken from the kernel",
     )  # fmt: skip
-    option("--scenario", "NAME", "hello", _scenario, "what the clients do; see below")
+    option("--scenario", "NAME", "hello", one_of(SCENARIOS), "what the clients do; see below")
     parser.add_argument(
         "--rate", metavar="N", type=number(0.01, 1e6), default=0.0,
         help="requests a second in all (default: flat out, one after the other)",
@@ -135,7 +135,7 @@ def _add_run(commands: Any) -> None:
     option("--duration", "S", "10", number(0.1, 86400), "length of the window")
     option("--warmup", "S", "1", number(0, 3600), "at the full rate, before the window")
     option("--processes", "N", "1", whole_number(1, 256), "that make the load")
-    option("--arrivals", "NAME", "constant", _arrivals, "constant or poisson")
+    option("--arrivals", "NAME", "constant", one_of(("constant", "poisson")), "constant or poisson")
     option("--deadline", "S", "10", number(0.1, 600), "what is later is dropped and counted")
     option("--echo-bytes", "N", "128", whole_number(1, 1 << 20), "length of an echoed message")
     option("--path", "PATH", "/", str, "what the scenario get asks for")
@@ -242,14 +242,6 @@ def _descriptors() -> int:
 def _connections(text: str) -> list[int]:
     parse = whole_number(1, _descriptors() - _DESCRIPTORS_RESERVED, why=" (the descriptor limit)")
     return list(dict.fromkeys(map(parse, text.split(","))))
-
-
-def _scenario(text: str) -> str:
-    return names("scenario", list(SCENARIOS))(text)[0]
-
-
-def _arrivals(text: str) -> str:
-    return names("arrival", ["constant", "poisson"])(text)[0]
 
 
 if __name__ == "__main__":

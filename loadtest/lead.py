@@ -56,6 +56,7 @@ class Lead:
     def lead(self) -> None:
         """Lead the test through its phases; all its users are there."""
         if self._conductor is not None:
+            self._end_greenlets()  # somebody has changed the number of users: a new window
             self._greenlet = gevent.spawn(self._lead, self._conductor)
             self._sampling = gevent.spawn(self._conductor.sample)
 
@@ -83,8 +84,7 @@ class Lead:
         conductor = self._conductor
         if conductor is None:
             return
-        if self._greenlet is not None and self._greenlet is not gevent.getcurrent():
-            self._greenlet.kill()
+        self._end_greenlets()
         if conductor.stage == "window":
             conductor.close()
         self._end(conductor)
@@ -93,15 +93,18 @@ class Lead:
         if self._conductor is None:
             return
         self._conductor = None
-        if self._sampling is not None:
-            self._sampling.kill()
+        self._end_greenlets()
         given = self._environment.parsed_options
         assert given is not None
         folder = Path(given.cell) if given.cell else new_folder(Path("results"), "-locust")
         folder.mkdir(parents=True, exist_ok=True)
         result = write_cell(folder, conductor.observation())
-        if not given.cell:
-            summarise(result, folder)
+        summarise(result, folder)
+
+    def _end_greenlets(self) -> None:
+        for greenlet in (self._greenlet, self._sampling):
+            if greenlet is not None and greenlet is not gevent.getcurrent():
+                greenlet.kill()
 
     @property
     def conductor(self) -> Conductor | None:

@@ -5,10 +5,11 @@ process, leads and collects (``conductor``). They talk by Locust's own messages 
 """
 
 import argparse
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import fields
-from typing import Any
+from typing import Any, NamedTuple
 
 import gevent
 import locust.stats
@@ -26,56 +27,25 @@ from loadtest.errors import NotConnectedError
 from loadtest.lead import Lead
 from loadtest.locust_stats import rounded_ms
 from loadtest.scenarios import ECHO_BYTES, ECHO_BYTES_MAX, ECHO_PORT
-from loadtest.usage import number, whole_number
+from loadtest.usage import number, one_of, whole_number
 
 TICK_S = 0.1
 """How often a process tells how many connections it has, until the load begins."""
 
 _REPORT = "loadtest"  # our part of a worker's report
 _leads: dict[int, Lead] = {}
+_log = logging.getLogger("loadtest")
 
 # Of users that are not ours.
 locust.stats.bucket_response_time = rounded_ms  # type: ignore[assignment]  # whole by annotation
 
 
-@events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator]  # Locust's hooks have no types
-def add_arguments(parser: LocustArgumentParser) -> None:
-    """Add what Locust has no flags for: on the command line, and as fields on its page."""
-
-    def option(
-        flag: str, metavar: str, type_: Callable[[str], Any], default: Any, text: str
-    ) -> None:
-        parser.add_argument(flag, metavar=metavar, type=type_, default=default, help=text)
-
-    option("--rate", "N", number(0, 1e6), 0.0, "requests a second in all; 0: flat out")
-    parser.add_argument(
-        "--arrivals", choices=list(ARRIVALS), default="constant", help="how they come at a rate"
-    )
-    option("--deadline", "S", number(0.1, 600), 10.0, "what is later is dropped and counted")
-    option("--warmup", "S", number(0, 3600), 2.0, "load before the window, in seconds")
-    option(
-        "--window", "S", number(0, 86400), 0.0,
-        "length of the window, in seconds, and then an end; 0: until the test is stopped",
-    )  # fmt: skip
-    option(
-        "--echo-host", "HOST[:PORT]", _echo_host, "",
-        f"where echo is spoken, else port {ECHO_PORT} of --host",
-    )  # fmt: skip
-    option(
-        "--echo-bytes", "N", whole_number(1, ECHO_BYTES_MAX), ECHO_BYTES,
-        f"length of an echoed message, 1 to {ECHO_BYTES_MAX}",
-    )  # fmt: skip
-    option("--path", "PATH", str, "/", "what the scenario Get asks for")
-    option(
-        "--server-pid", "PID", whole_number(0, 1 << 22), 0,
-        "take the server's usage from this process and its children, not from /metrics",
-    )  # fmt: skip
-    option(
-        "--server-cores", "N", whole_number(0, 1 << 12), 0,
-        "cores that the server may use; 0: not known",
-    )  # fmt: skip
-    option("--cell", "FOLDER", str, "", "folder of the results (default: a new one in results/)")
-    option("--target-name", "NAME", str, "", "what the results call the server")
+class _Flag(NamedTuple):
+    metavar: str
+    type: Callable[[str], Any]
+    default: Any
+    text: str
+    on_page: bool = True
 
 
 def _echo_host(text: str) -> str:
@@ -86,6 +56,47 @@ def _echo_host(text: str) -> str:
     except NotConnectedError as error:  # it says what was expected and what was got
         raise argparse.ArgumentTypeError(str(error)) from error
     return text
+
+
+_FLAGS = {
+    "rate": _Flag("N", number(0, 1e6), 0.0, "requests a second in all; 0: flat out"),
+    "arrivals": _Flag("NAME", one_of(ARRIVALS), "constant", "how they come: constant or poisson"),
+    "deadline": _Flag("S", number(0.1, 600), 10.0, "seconds; later ones are dropped and counted"),
+    "warmup": _Flag("S", number(0, 3600), 2.0, "load before the window, in seconds"),
+    "window": _Flag("S", number(0, 86400), 0.0, "then an end; 0: until the test is stopped"),
+    "echo-host": _Flag("HOST[:PORT]", _echo_host, "", f"else port {ECHO_PORT} of --host"),
+    "echo-bytes": _Flag("N", whole_number(1, ECHO_BYTES_MAX), ECHO_BYTES, "of an echoed message"),
+    "path": _Flag("PATH", str, "/", "what the scenario Get asks for"),
+    "server-pid": _Flag("PID", whole_number(0, 1 << 22), 0, "asked instead of /metrics", False),
+    "server-cores": _Flag("N", whole_number(0, 1 << 12), 0, "for the server; 0: not known", False),
+    "cell": _Flag("FOLDER", str, "", "of the results (default: a new one in results/)", False),
+    "target-name": _Flag("NAME", str, "", "what the results call the server", False),
+}  # fmt: skip
+
+
+@events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator]  # Locust's hooks have no types
+def add_arguments(parser: LocustArgumentParser) -> None:
+    """Add what Locust has no flags for: on the command line, and as fields on its page."""
+    for name, flag in _FLAGS.items():
+        parser.add_argument(
+            f"--{name}",
+            metavar=flag.metavar,
+            type=flag.type,
+            default=flag.default,
+            help=flag.text,
+            include_in_web_ui=flag.on_page,
+        )
+
+
+def _check(given: argparse.Namespace) -> None:
+    """Replace by its default, and say so, what Locust's page has let through unread."""
+    for name, flag in _FLAGS.items():
+        attribute = name.replace("-", "_")
+        try:
+            flag.type(str(getattr(given, attribute)))
+        except argparse.ArgumentTypeError as error:  # it says what was expected and what was got
+            _log.error("--%s: %s; it is %s now", name, error, flag.default)
+            setattr(given, attribute, flag.default)
 
 
 @events.init.add_listener  # type: ignore[untyped-decorator]
@@ -111,6 +122,7 @@ def on_test_start(environment: Environment, **_: Any) -> None:
     """Forget the last test; each may have other arguments, from Locust's page."""
     given = environment.parsed_options
     assert given is not None
+    _check(given)
     if not isinstance(environment.runner, WorkerRunner):
         _leads[id(environment)].start()
     if not isinstance(environment.runner, MasterRunner):

@@ -173,7 +173,7 @@ class Connect(HTTPScenario):
 
 
 class Cpu(HTTPScenario):
-    """What more cores are worth when the interpreter lock is held: some 5 ms of Python each."""
+    """What more cores are worth when the interpreter lock is held: some 10 ms of Python each."""
 
     path = request_name = "/cpu?n=100000"
     expected = b"%d\n" % _after_rounds(100_000)
@@ -193,7 +193,7 @@ class Convoy(Hello):
 
 
 class Heavy(HTTPScenario):
-    """The few in a convoy: each holds the interpreter lock some 50 ms, twice a second."""
+    """The few in a convoy: each holds the interpreter lock some 100 ms, twice a second."""
 
     request_type = "HEAVY"
     path = request_name = "/cpu?n=1000000"

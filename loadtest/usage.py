@@ -2,7 +2,7 @@
 
 import argparse
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NoReturn
 
 
@@ -32,6 +32,17 @@ def names(kind: str, known: Sequence[str]) -> Callable[[str], list[str]]:
                 f"expected {kind}s out of {','.join(known)}, got {unknown[0]!r}"
             )
         return list(dict.fromkeys(given))
+
+    return parse
+
+
+def one_of(known: Collection[str]) -> Callable[[str], str]:
+    """Return what reads one of some names."""
+
+    def parse(text: str) -> str:
+        if text not in known:
+            raise argparse.ArgumentTypeError(f"expected one of {','.join(known)}, got {text!r}")
+        return text
 
     return parse
 

@@ -154,7 +154,7 @@ def test_an_interrupted_run_keeps_finished_cells_and_leaves_no_process(
         (["run", "fork"], "invalid choice: 'fork'"),
         (["run", "uvloop", "--rate", "0"], "expected a number from 0.01 to"),
         (["run", "uvloop", "--rate", "fast"], "got 'fast'"),
-        (["run", "uvloop", "--scenario", "bye"], "expected scenarios out of hello,echo,"),
+        (["run", "uvloop", "--scenario", "bye"], "expected one of hello,echo,"),
         (["run", "uvloop", "--connections", "0"], "expected a whole number from 1"),
         (["run", "uvloop", "--connections", "900000"], "(the descriptor limit), got 900000"),
         (["run", "uvloop", "--scenario", "idle"], "expected --connections 101 or more"),

@@ -68,7 +68,8 @@ def test_locusts_own_page_starts_and_watches_a_test(server: Server, tmp_path: Pa
     port = free_port()
     page = f"http://127.0.0.1:{port}"
     argv = [*LOCUST, "--web-host=127.0.0.1", f"--web-port={port}", *hosts(server), "Hello", "Echo"]
-    argv.append(f"--cell={tmp_path}")
+    log = tmp_path / "locust.log"
+    argv += [f"--cell={tmp_path}", f"--logfile={log}"]
     with started(argv) as locust:
 
         def answers() -> bool:
@@ -80,6 +81,7 @@ def test_locusts_own_page_starts_and_watches_a_test(server: Server, tmp_path: Pa
 
         wait_until(answers, "Locust's page")
         form = {"user_count": "4", "spawn_rate": "4", "host": hosts(server)[0].partition("=")[2]}
+        form["rate"] = "-5"  # a field of the page, which knows no bounds
         swarm = urllib.request.Request(f"{page}/swarm", urllib.parse.urlencode(form).encode())
         with urllib.request.urlopen(swarm) as reply:
             assert json.load(reply)["success"]
@@ -93,6 +95,7 @@ def test_locusts_own_page_starts_and_watches_a_test(server: Server, tmp_path: Pa
 
         wait_until(both_protocols, "requests of both kinds")
         assert statistics()["fail_ratio"] == 0
+        assert "--rate: expected a number from 0 to 1e+06, got '-5.0'" in log.read_text()
         # Locust as it comes has whole milliseconds only.
         assert any(
             entry["response_time_percentile_0.95"] % 1 or entry["median_response_time"] % 1
