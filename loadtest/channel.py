@@ -20,6 +20,9 @@ from loadtest.replies import Asks, Exchange, Reply
 
 RECV_BYTES = 64 * 1024
 
+LEARNT_BYTES_MAX = 16 * 1024
+"""Longer replies are checked piece by piece: to put them together first would cost more."""
+
 PAUSE_AFTER_ERROR_S = 0.1
 """So that connections whose server has gone do not spin."""
 
@@ -40,7 +43,7 @@ class Channel:
     __slots__ = (
         "_asks", "_engine", "_establishing", "_exchange", "_first_byte_s", "_free_s", "_heard_s",
         "_meter", "_pipe", "_quiet", "_read_rate_bytes_per_s", "_received", "_replied_s",
-        "_reply", "_sent_s", "_turns", "_waits_to_read", "_wake_s", "has_replied",
+        "_reply", "_reply_bytes", "_sent_s", "_turns", "_waits_to_read", "_wake_s", "has_replied",
     )  # fmt: skip
 
     def __init__(self, engine: Engine, meter: Meter, asks: Asks) -> None:
@@ -52,6 +55,7 @@ class Channel:
         self._wake_s = self._sent_s = NEVER  # the next wake-up; the request in flight
         self._free_s = self._heard_s = 0.0
         self._first_byte_s = self._replied_s = 0.0
+        self._reply_bytes = 0
         self._reply: Reply | None = None
         self._received: list[bytes] = []
         self._waits_to_read = self.has_replied = False
@@ -185,20 +189,26 @@ class Channel:
             self._take_end(data, now_s)
         elif self._reply is None and data == self._exchange.known:
             self._first_byte_s = now_s
-            self._replied(now_s, len(data))
+            self._reply_bytes = len(data)
+            self._replied(now_s)
         else:
             self._check(data, now_s)
 
     def _check(self, data: bytes, now_s: float) -> None:
         self._heard_s = now_s
+        exchange = self._exchange
         if self._reply is None:
-            self._reply = self._exchange.new_reply()
+            self._reply = exchange.new_reply()
             self._first_byte_s = now_s
-        self._received.append(data)
+            self._reply_bytes = 0
+        self._reply_bytes += len(data)
+        small = exchange.learns and self._reply_bytes <= LEARNT_BYTES_MAX
+        if small:
+            self._received.append(data)
         if self._reply.feed(data):
-            received = b"".join(self._received)
-            self._exchange.learn(received)
-            self._replied(now_s, len(received))
+            if small:
+                exchange.learn(b"".join(self._received))
+            self._replied(now_s)
         elif self._read_rate_bytes_per_s is not None:
             self._waits_to_read = True
             self._pipe.pause()
@@ -215,24 +225,30 @@ class Channel:
         if data:
             raise LeftOverError(f"{len(data)} bytes came after the last reply")
         self._meter.of(self._turns.due_s).close.add(now_s - self._replied_s)
+        self._count()
         self._disconnect()
         self._done(now_s)
 
-    def _replied(self, now_s: float, reply_bytes: int) -> None:
-        tallies = self._meter.of(self._turns.due_s)
-        tallies.requests += 1
-        tallies.reply_bytes += reply_bytes
-        tallies.service_time.add(now_s - self._sent_s)
-        tallies.first_byte.add(self._first_byte_s - self._sent_s)
-        if self._turns.scheduled:
-            tallies.latency.add(now_s - self._turns.due_s)
-        if self._exchange.closes:
-            self._replied_s = now_s
-        else:
+    def _replied(self, now_s: float) -> None:
+        self._replied_s = now_s
+        if not self._exchange.closes:  # else it is right only if nothing comes but the end
+            self._count()
             self._done(now_s)
+
+    def _count(self) -> None:
+        """Count a request whose reply was right."""
+        due_s, sent_s, replied_s = self._turns.due_s, self._sent_s, self._replied_s
+        tallies = self._meter.of(due_s)
+        tallies.requests += 1
+        tallies.reply_bytes += self._reply_bytes
+        tallies.service_time.add(replied_s - sent_s)
+        tallies.first_byte.add(self._first_byte_s - sent_s)
+        if self._turns.scheduled:
+            tallies.latency.add(replied_s - due_s)
 
     def _done(self, now_s: float) -> None:
         self._sent_s = NEVER
+        self._replied_s = 0.0
         self._free_s = now_s
         if self._reply is not None:
             self._reply = None
@@ -243,8 +259,8 @@ class Channel:
         self._next()
 
     def _fail(self, error: ReplyError) -> None:
-        now_s = _clock_s()
-        self._meter.fail(self._turns.due_s if self._sent_s != NEVER else now_s, error)
+        now_s, in_flight = _clock_s(), self._sent_s != NEVER
+        self._meter.fail(self._turns.due_s if in_flight else now_s, error)
         self._disconnect()
         self._sent_s = NEVER
         self._free_s = now_s + PAUSE_AFTER_ERROR_S
@@ -252,6 +268,9 @@ class Channel:
         # Not at once, even if it is late: what fails at once would do so for ever.
         if self._quiet or not self._turns.begun:
             self._wait(self._free_s)
+        elif not in_flight:
+            if self._wake_s != NEVER:  # for the next one that is due, which has not had its turn
+                self._wait(max(self._wake_s, self._free_s))
         elif (due_s := self._turns.next_s(self._free_s, self._meter)) != NEVER:
             self._wait(max(due_s, self._free_s))
 

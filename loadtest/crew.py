@@ -158,6 +158,7 @@ class Crew:
             else Schedule(now_s, period_s, gap, self.options.deadline_s)
             for name, period_s in periods_s.items()
         }
+        gc.unfreeze()  # of a test before
         gc.collect()
         gc.freeze()  # the connections are here to stay: no collection need look at them again
         for channel, name in self.channels.items():

@@ -40,11 +40,13 @@ class Exchange(Protocol):
         request: The bytes to send.
         known: A whole reply that is right; None while none is known.
         closes: Whether the server has to close the connection after its reply.
+        learns: Whether it takes note of whole replies that were right.
     """
 
     request: bytes
     known: bytes | None
     closes: bool
+    learns: bool
 
     def new_reply(self) -> Reply:
         """Return what takes the reply."""
@@ -77,7 +79,7 @@ class Asks(Protocol):
 class EchoExchange:
     """The echo protocol (RFC 862): the same bytes back."""
 
-    closes = False
+    closes = learns = False
 
     def __init__(self, payload: bytes) -> None:
         self.request = payload
@@ -125,6 +127,8 @@ class HTTPExchange:
         closes: Ask the server to close afterwards.
     """
 
+    learns = True
+
     def __init__(
         self,
         address: Address,
@@ -144,7 +148,6 @@ class HTTPExchange:
         self.known: bytes | None = None  # not b"", which is what recv() returns at the end
         self.closes = closes
         self.expected = expected
-        self._learns = expected is None or len(expected) <= HEAD_BYTES_MAX
 
     def new_reply(self) -> "HTTPReply":
         """Return what takes the reply."""
@@ -152,8 +155,7 @@ class HTTPExchange:
 
     def learn(self, received: bytes) -> None:
         """Take note of a whole reply that is right."""
-        if self._learns:
-            self.known = received
+        self.known = received
 
 
 class HTTPReply:

@@ -65,7 +65,7 @@ def run(options: Options, folder: Path) -> int:
     except Interrupted as interrupt:  # what has been measured is on disk already
         status = 130
         if interrupt.result is not None:
-            steps.append(Step(options.load.rate_hz, interrupt.result))
+            steps.append(Step(interrupt.result.rate_wanted_hz, interrupt.result))
     except KeyboardInterrupt:  # before there was anything
         status = 130
     except CellError as error:

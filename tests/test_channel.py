@@ -238,6 +238,20 @@ def test_bytes_that_nobody_asked_for_are_an_error() -> None:
         driven.until(lambda: driven.errors["LeftOverError"] >= 1)
 
 
+def test_bytes_after_a_last_reply_make_it_wrong() -> None:
+    def more(sock: socket.socket, number: int) -> bool:
+        right(sock, number)
+        time.sleep(0.05)
+        sock.sendall(b"more")
+        return False
+
+    with answering(more) as address:
+        exchange = HTTPExchange(address, expected=b"hello", closes=True)
+        with driving(User(address, exchange)) as driven:
+            driven.until(lambda: driven.errors["LeftOverError"] >= 2)
+            assert driven.requests == 0
+
+
 def test_a_fault_of_the_scenario_is_an_error_of_its_own() -> None:
     class Faulty(User):
         def next_exchange(self) -> Exchange:

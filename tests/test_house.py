@@ -10,6 +10,8 @@ import pytest
 from loadtest.bench.contestants import COMPARISONS
 from loadtest.bench.cost import Run, ratio
 from loadtest.bench.fresh import Fresh
+from loadtest.bench.generators import Sent
+from loadtest.bench.generators import ratio as generator_ratio
 from loadtest.bench.holding import Holding
 from servers.registry import MODELS
 
@@ -71,6 +73,10 @@ def test_the_readmes_figures_are_those_of_the_stored_run() -> None:
             f" {held.idle_share:.1%} |"
         )
     assert [line for line in lines if f"\n{line}\n" not in README] == []
+    spread = generator_ratio([Sent(**sent) for sent in stored["sent"]])
+    assert spread is not None
+    said = f"{spread.median:.1f} ({spread.low:.1f} - {spread.high:.1f})"
+    assert f"ours / `FastHttpUser`: {said}." in README
 
 
 def test_the_readmes_links_lead_somewhere() -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from loadtest.cell import Load, run_target
+from loadtest.cell import Interrupted, Load, run_target
 from loadtest.cores import Cores
 from loadtest.processes import last_line, running
 from loadtest.result import Result
@@ -91,7 +91,11 @@ def calibrate(
         cell = folder / name
         cell.mkdir(parents=True)
         with proof_server("plain", cores.server, cell) as served:
-            results.append(run_target(served.target, load(rate_hz), cores, cell, lambda _: None))
+            try:
+                result = run_target(served.target, load(rate_hz), cores, cell, lambda _: None)
+            except Interrupted as interrupt:  # what it has is not what was asked for
+                raise KeyboardInterrupt from interrupt
+            results.append(result)
     floor, ceiling = results
     if floor.main is None or ceiling.main is None or "service_time" not in floor.main.times:
         raise CellError(f"the generator could not be measured: {floor.verdict.why}")
