@@ -13,7 +13,6 @@ from pathlib import Path
 from loadtest.address import Address, address_of
 from loadtest.errors import NotConnectedError
 from loadtest.processes import last_line, running
-from servers.registry import MODELS
 
 READY_S = 30.0
 STOP_S = 40.0
@@ -107,12 +106,7 @@ def _announced(process: subprocess.Popen[str], log: Path) -> tuple[str, str]:
     return match[1], match[2]
 
 
-def is_model(name: str) -> bool:
-    """Return whether it is one of ours."""
-    return name in MODELS
-
-
 def free_port() -> int:
-    """Return a port that was free a moment ago: Locust's master cannot say which it has picked."""
+    """Return a port that was free a moment ago: not everybody can say which they have picked."""
     with socket.create_server(("127.0.0.1", 0)) as sock:
         return Address(*sock.getsockname()[:2]).port

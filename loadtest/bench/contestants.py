@@ -19,6 +19,7 @@ from loadtest.bench.processes import BenchError
 from loadtest.clients import HTTPClient
 from loadtest.errors import ReplyError
 from loadtest.processes import last_line, running
+from loadtest.target import free_port
 
 READY_S = 30.0
 """For a server to listen; the slowest peer takes 2 s."""
@@ -126,7 +127,7 @@ def serving(name: str, cores: Sequence[int], log: Path, *flags: str) -> Iterator
         BenchError: It doesn't serve.
     """
     if name in PEERS:
-        address = Address("127.0.0.1", _free_port())
+        address = Address("127.0.0.1", free_port())
         peer = PEERS[name]
         words = shlex.split(peer.command.format(port=address.port))
         command = [sys.executable, *words, peer.app]
@@ -137,13 +138,6 @@ def serving(name: str, cores: Sequence[int], log: Path, *flags: str) -> Iterator
         command = [sys.executable, "-m", "servers", name, "--http-port=0", "--echo-port=0", *flags]
         with running(command, cores, log) as process:
             yield _checked(process, _announced(process, log))
-
-
-def _free_port() -> int:
-    """Return a port that was free a moment ago: peers cannot all say which they have picked."""
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port: int = sock.getsockname()[1]
-        return port
 
 
 def _announced(process: subprocess.Popen[str], log: Path) -> Address:
