@@ -11,6 +11,7 @@ from locust.env import Environment
 
 from loadtest.arrivals import ARRIVALS, Schedule
 from loadtest.channel import Channel
+from loadtest.clock import now_s
 from loadtest.engine import Engine
 from loadtest.locust_stats import feed
 from loadtest.meter import Meter
@@ -95,7 +96,7 @@ class Crew:
         self._names: dict[str, tuple[str, str]] = {}  # class -> type and name of its requests
         self._shared: dict[str, Exchange] = {}
         self._schedules: dict[str, Schedule | None] | None = None
-        self._taken_s = time.time()
+        self._taken_s = now_s()
         self._usage: dict[str, dict[str, float]] = {}
         self.wrong: list[str] = []
 
@@ -151,11 +152,11 @@ class Crew:
         Args:
             periods_s: By class; None: one request after the other.
         """
-        now_s, gap = time.perf_counter(), ARRIVALS[self.options.arrivals]
+        start_s, gap = time.perf_counter(), ARRIVALS[self.options.arrivals]
         self._schedules = {
             name: None
             if period_s is None
-            else Schedule(now_s, period_s, gap, self.options.deadline_s)
+            else Schedule(start_s, period_s, gap, self.options.deadline_s)
             for name, period_s in periods_s.items()
         }
         gc.unfreeze()  # of a test before
@@ -167,19 +168,19 @@ class Crew:
     def open(self) -> None:
         """Let the window begin."""
         self.take()
-        now_s = time.perf_counter()
+        open_s = time.perf_counter()
         for meter in self._meters.values():
-            meter.open(now_s)
+            meter.open(open_s)
         self._phase = "window"
         self._usage["open"] = usage_of_self()
 
     def close(self) -> None:
         """Let the window end; what is due until then is still asked, and waited for."""
-        now_s = time.perf_counter()
+        close_s = time.perf_counter()
         for meter in self._meters.values():
-            meter.close(now_s)
+            meter.close(close_s)
         for channel in self.channels:
-            channel.finish(now_s)
+            channel.finish(close_s)
         self._usage["close"] = usage_of_self()
         self.take()
         self._phase = "after"
@@ -200,7 +201,7 @@ class Crew:
 
     def take(self) -> None:
         """Hand what was measured to Locust's statistics, and keep it for the conductor."""
-        from_s, self._taken_s = self._taken_s, time.time()
+        from_s, self._taken_s = self._taken_s, now_s()
         usage = usage_of_self() | {"time_s": self._taken_s, "connections": len(self.channels)}
         self.records.append({"usage": usage})
         for name, meter in self._meters.items():

@@ -5,6 +5,7 @@ for each kind, a line for each second, scenario class and process.
 """
 
 import json
+import math
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -100,7 +101,8 @@ def write(folder: Path, observation: Observation) -> None:
 
 
 def _write_log(path: Path, kind: str, records: list[dict[str, Any]]) -> None:
-    base_s = records[0]["from_s"]
+    # A whole second: readers leave out what seems to lie before the start by a rounding.
+    base_s = math.floor(records[0]["from_s"])
     with path.open("w", encoding="ascii") as file:
         log = HistogramLogWriter(file)
         log.output_comment(f"[{kind} in microseconds]")

@@ -21,6 +21,7 @@ from locust.runners import MasterRunner, WorkerRunner
 
 from loadtest.address import address_of
 from loadtest.arrivals import ARRIVALS
+from loadtest.clock import now_s
 from loadtest.conductor import BEGIN, CLOSE, ESTABLISHED, FINISHED, OPEN
 from loadtest.crew import Crew, Options
 from loadtest.errors import NotConnectedError
@@ -172,7 +173,7 @@ def on_worker_report(client_id: str, data: dict[str, Any]) -> None:
 
 def _every_second(environment: Environment, crew: Crew) -> None:
     while True:
-        gevent.sleep(1 - time.time() % 1)  # on the full second, as in every other process
+        gevent.sleep(1 - now_s() % 1)  # on the full second, as in every other process
         crew.every_second()
         _hand_over(environment, crew)
 

@@ -8,6 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from loadtest.address import Address
 from loadtest.clients import HTTPClient
+from loadtest.clock import now_s
 from loadtest.errors import ReplyError
 from loadtest.process_usage import usage_of_tree
 
@@ -56,7 +57,7 @@ class Sampler:
         Args:
             proportional: With proportional memory, which takes 0.3 ms a process to find out.
         """
-        sample: dict[str, Any] = {"time_s": time.time(), "kernel": kernel_counters()}
+        sample: dict[str, Any] = {"time_s": now_s(), "kernel": kernel_counters()}
         if self._pid is not None:
             sample["server"] = usage_of_tree(self._pid)
         elif self.says:

@@ -4,6 +4,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hdrh.log import HistogramLogReader
 from hypothesis import given
 from hypothesis import strategies as st
@@ -112,8 +113,10 @@ def record(worker: str, from_s: float, times_us: list[int]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def test_what_is_written_is_read_again_by_us_and_by_the_hdr_library(tmp_path: Path) -> None:
-    now_s = 1_790_000_000.123
+@pytest.mark.parametrize("now_s", [1_790_000_000.123, 1_795_452_553.2024486, 1_790_000_000.0])
+def test_what_is_written_is_read_again_by_us_and_by_the_hdr_library(
+    tmp_path: Path, now_s: float
+) -> None:
     records = [record("a", now_s, [100]), record("b", now_s + 0.1, [300, 400])]
     records.append(record("a", now_s + 1, [200]))
     seen = Observation(PLAN, {"Hello": 2}, 2.0, records)
