@@ -37,6 +37,18 @@ class CellProgress:
         self._progress.advance(self._task)
 
 
+def new_progress() -> Progress:
+    """Return a bar on standard error, for those who measure."""
+    return Progress(
+        MofNCompleteColumn(),
+        BarColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+        console=Console(stderr=True),
+        refresh_per_second=2,  # it draws on the cores that are measured
+    )
+
+
 @contextmanager
 def cell_progress(total: int | None) -> Iterator[CellProgress]:
     """Show progress for the length of a block, on standard error.
@@ -44,12 +56,5 @@ def cell_progress(total: int | None) -> Iterator[CellProgress]:
     Args:
         total: How many there will be; None if nobody knows.
     """
-    with Progress(
-        MofNCompleteColumn(),
-        BarColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}"),
-        console=Console(stderr=True),
-        refresh_per_second=2,  # it draws on the cores that are measured
-    ) as progress:
+    with new_progress() as progress:
         yield CellProgress(progress, progress.add_task("", total=total))

@@ -10,14 +10,7 @@ from types import FrameType
 from typing import NoReturn
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import Progress, TaskID
 
 from loadtest.bench import report
 from loadtest.bench.contestants import comparisons, missing_peers, order
@@ -28,6 +21,7 @@ from loadtest.bench.holding import Holding
 from loadtest.bench.processes import adopt_orphans
 from loadtest.cores import Cores
 from loadtest.machine import described, said_by, write_json
+from loadtest.progress import new_progress
 
 _PACKAGES = ("fastpysgi", "uvicorn", "httptools", "uvloop", "granian", "gunicorn", "gevent")
 GENERATOR_ROUNDS = 3
@@ -101,7 +95,7 @@ def benchmark(options: Options, folder: Path) -> int:
     results = Results(options, folder)
     missing = missing_peers(results.names)
     try:
-        with _progress() as progress:
+        with new_progress() as progress:
             for name, packages in missing.items():
                 progress.console.print(f"no {name}: it needs {', '.join(packages)}; {INSTALL}")
             _measure_costs(results, missing, cores, progress)
@@ -118,17 +112,6 @@ def _interrupt(_signum: int, _frame: FrameType | None) -> NoReturn:
     for signum in (signal.SIGINT, signal.SIGTERM):  # ending what runs must not be interrupted
         signal.signal(signum, signal.SIG_IGN)
     raise KeyboardInterrupt
-
-
-def _progress() -> Progress:
-    return Progress(
-        MofNCompleteColumn(),
-        BarColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}"),
-        console=Console(stderr=True),
-        refresh_per_second=2,  # it draws on the cores that are measured
-    )
 
 
 def _measure_costs(
