@@ -6,7 +6,8 @@ BIN := .venv/bin
 .PHONY: demo test lint bench clean
 
 demo: .venv/installed
-	$(BIN)/python -m loadtest demo $(ARGS)
+	$(BIN)/python -m loadtest compare --scenarios hello,wait,connect --connections 10,1000 \
+	  --loads rate --repeats 2 --duration 0.8 --warmup 0.3 $(ARGS)
 
 test: .venv/installed
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup $(ARGS)

@@ -13,6 +13,7 @@ from loadtest.cores import Cores
 from loadtest.processes import last_line, running
 from loadtest.result import Result, result_of
 from loadtest.target import CellError, Target, free_port, serving
+from loadtest.warm import Forked, WarmLocust
 
 POLL_S = 0.05
 
@@ -22,6 +23,7 @@ WORKERS_S = 30
 _LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 
 Say = Callable[[str], None]
+_Process = subprocess.Popen[str] | Forked
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,9 @@ class Interrupted(KeyboardInterrupt):
         self.result = result
 
 
-def run_model(model: str, load: Load, cores: Cores, folder: Path, say: Say) -> Result:
+def run_model(
+    model: str, load: Load, cores: Cores, folder: Path, say: Say, warm: WarmLocust | None = None
+) -> Result:
     """Run a cell against a model that is started for it.
 
     Raises:
@@ -91,14 +95,22 @@ def run_model(model: str, load: Load, cores: Cores, folder: Path, say: Say) -> R
         Interrupted: Ctrl-C.
     """
     with serving(model, cores.server, folder / "server.log") as target:
-        return run_target(target, load, cores, folder, say)
+        return run_target(target, load, cores, folder, say, warm)
 
 
-def run_target(target: Target, load: Load, cores: Cores, folder: Path, say: Say) -> Result:
+def run_target(
+    target: Target,
+    load: Load,
+    cores: Cores,
+    folder: Path,
+    say: Say,
+    warm: WarmLocust | None = None,
+) -> Result:
     """Run a cell against a server that is there; what Locust says goes into files in the folder.
 
     Args:
         say: Called with what it is doing, whenever that changes.
+        warm: Forks Locust, where one process makes the load; None: it is started each time.
 
     Raises:
         CellError: It could not be run.
@@ -107,7 +119,11 @@ def run_target(target: Target, load: Load, cores: Cores, folder: Path, say: Say)
     log = folder / "generator.log"
     try:
         with ExitStack() as stack:
-            lead = _start(stack, target, load, cores.generator, folder)
+            if warm is not None and load.processes == 1:
+                argv = ["locust", *_argv(target, load, folder)]
+                lead: _Process = stack.enter_context(warm.running(argv, log))
+            else:
+                lead = _start(stack, target, load, cores.generator, folder)
             try:
                 _follow(lead, log, say)
             except KeyboardInterrupt:
@@ -131,26 +147,36 @@ def _start(
     stack: ExitStack, target: Target, load: Load, cores: Sequence[int], folder: Path
 ) -> "subprocess.Popen[str]":
     """Start Locust, with workers if there is to be more than one process; return who leads."""
-    argv = [sys.executable, "-m", "locust", "-f", str(_LOCUSTFILE), "--headless", "--only-summary"]
-    argv += load.flags(target, folder)
+    argv = [sys.executable, "-m", "locust"]
+    log = folder / "generator.log"
     if load.processes == 1:
-        return stack.enter_context(running([*argv, *load.classes], cores, folder / "generator.log"))
+        return stack.enter_context(running([*argv, *_argv(target, load, folder)], cores, log))
     port = free_port()
-    argv += ["--master", "--master-bind-host=127.0.0.1", f"--master-bind-port={port}"]
+    argv += [
+        *_argv(target, load, folder),
+        "--master",
+        "--master-bind-host=127.0.0.1",
+        f"--master-bind-port={port}",
+    ]
     argv += [f"--expect-workers={load.processes}", f"--expect-workers-max-wait={WORKERS_S}"]
-    argv += load.classes
     worker = [sys.executable, "-m", "locust", "-f", str(_LOCUSTFILE), "--worker"]
     worker += ["--master-host=127.0.0.1", f"--master-port={port}", *load.classes]
-    lead = stack.enter_context(running(argv, cores, folder / "generator.log"))
+    lead = stack.enter_context(running(argv, cores, log))
     for number in range(load.processes):
         own = [cores[number % len(cores)]]
         stack.enter_context(running(worker, own, folder / f"worker-{number}.log"))
     return lead
 
 
-def _follow(lead: "subprocess.Popen[str]", log: Path, say: Say) -> None:
+def _argv(target: Target, load: Load, folder: Path) -> list[str]:
+    return [
+        "-f", str(_LOCUSTFILE), "--headless", "--only-summary", *load.flags(target, folder),
+        *load.classes,
+    ]  # fmt: skip
+
+
+def _follow(lead: _Process, log: Path, say: Say) -> None:
     """Wait for the end, and say what Locust's log says of stages."""
-    assert lead.stdout is not None
     with log.open(encoding="utf-8", errors="replace") as lines:
         while lead.poll() is None:
             for line in lines:

@@ -186,6 +186,7 @@ class Conductor:
             marks=self._marks,
             missing=missing,
             sampling_cpu_s=self._sampler.cpu_s,
+            conditions=self._sampler.conditions,
             trouble=trouble,
         )
 

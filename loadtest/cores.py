@@ -17,3 +17,27 @@ class Cores:
         cores = sorted(os.sched_getaffinity(0))
         half = len(cores) // 2
         return cls(cores[:half] or cores, cores[half:])
+
+    @property
+    def apart(self) -> bool:
+        """Whether neither is in the other's way."""
+        return not set(self.server) & set(self.generator)
+
+
+def parse_cores(text: str) -> list[int]:
+    """Return the cores in such as ``0,2-3``, which must be ours to use.
+
+    Raises:
+        ValueError: They are not; says what was expected and what was got.
+    """
+    usable = sorted(os.sched_getaffinity(0))
+    chosen: set[int] = set()
+    for part in text.split(","):
+        first, dash, last = part.partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise ValueError(f"expected cores such as 0,2-3, got {text!r}")
+        wanted = range(int(first), int(last or first) + 1)
+        if not wanted or not set(wanted) <= set(usable):
+            raise ValueError(f"expected cores out of {usable}, got {text!r}")
+        chosen.update(wanted)
+    return sorted(chosen)

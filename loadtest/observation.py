@@ -64,6 +64,7 @@ class Observation:
         marks: Name -> sample: "idle", "open", "close", "loaded".
         missing: Processes that were lost, or did not report at the end.
         sampling_cpu_s: What taking the samples has cost the generator.
+        conditions: Limits and socket options that the server says it serves under.
         trouble: Why it did not come to a window; "" if it did.
     """
 
@@ -77,6 +78,7 @@ class Observation:
     marks: dict[str, dict[str, Any]] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
     sampling_cpu_s: float = 0.0
+    conditions: dict[str, float] = field(default_factory=dict)
     trouble: str = ""
 
     def histogram(self, kind: str, class_: str) -> HdrHistogram:

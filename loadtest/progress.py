@@ -32,9 +32,9 @@ class CellProgress:
         """Show what it is doing."""
         self._progress.update(self._task, description=f"{self._name}: {stage}")
 
-    def end(self) -> None:
+    def end(self, advance: float = 1) -> None:
         """Count it as done."""
-        self._progress.advance(self._task)
+        self._progress.advance(self._task, advance)
 
 
 def new_progress() -> Progress:
@@ -58,3 +58,18 @@ def cell_progress(total: int | None) -> Iterator[CellProgress]:
     """
     with new_progress() as progress:
         yield CellProgress(progress, progress.add_task("", total=total))
+
+
+@contextmanager
+def matrix_progress(seconds: float) -> Iterator[CellProgress]:
+    """Show progress by time expected: cells of ten connections and of ten thousand differ."""
+    progress = Progress(
+        TextColumn("{task.percentage:3.0f}%"),
+        BarColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+        console=Console(stderr=True),
+        refresh_per_second=2,  # it draws on the cores that are measured
+    )
+    with progress:
+        yield CellProgress(progress, progress.add_task("", total=seconds))

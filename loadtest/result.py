@@ -10,10 +10,8 @@ from hdrh.histogram import HdrHistogram
 from loadtest.histogram import mean_s, quantile_s
 from loadtest.meter import KINDS
 from loadtest.observation import Observation
+from loadtest.server_use import ServerUse, memory_bytes_per_connection, server_use
 from loadtest.verdict import Evidence, Verdict, judge
-
-CONNECTIONS_MIN = 100
-"""With fewer, memory per connection is lost in what the process takes and frees anyway."""
 
 _QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999, "max": 1.0}
 
@@ -71,9 +69,10 @@ class Result:
         due: Requests that were due in the window and have come to an end.
         held_share: How much of what was due the replies that came within the window make up.
         server_cpu: Of the server over the window, in cores.
-        cpu_us_per_request: Of the server, for each right reply in the window.
+        cpu_us_per_request: Of the server, for each right reply in the window; then its two parts.
         memory_bytes_per_connection: Proportional, of the server's whole process tree.
         kernel: What TCP lost or repeated in the window, in the generator's network namespace.
+        conditions: Limits and socket options that the server has read back from the kernel.
         sampling_cpu: What the samples cost the generator, in cores.
     """
 
@@ -89,8 +88,12 @@ class Result:
     generators: dict[str, Process]
     server_cpu: float | None
     cpu_us_per_request: float | None
+    cpu_user_us_per_request: float | None
+    cpu_system_us_per_request: float | None
+    context_switches_per_request: float | None
     memory_bytes_per_connection: float | None
     kernel: dict[str, int]
+    conditions: dict[str, float]
     sampling_cpu: float
     evidence: Evidence
     verdict: Verdict
@@ -122,14 +125,15 @@ def result_of(seen: Observation) -> Result:
     if plan.rate_hz and due:
         held = sum(_done_in_window(seen.records, name) for name in rated)
         held_share = min(held / due, sum(c.requests for c in rated.values()) / due)
-    server_cpu = _server_cpu(seen.marks)
+    use = server_use(seen.marks)
+    cost = None if use is None or not done else use.per_request(done / window_s)
     kernel = _difference(seen.marks, "kernel")
     generators = {
         worker: _process(usage["open"], usage["close"], window_s)
         for worker, usage in seen.usage.items()
         if window_s and {"open", "close"} <= usage.keys()
     }
-    evidence = _evidence(seen, classes, held_share, generators, server_cpu, kernel)
+    evidence = _evidence(seen, classes, held_share, generators, use, kernel)
     return Result(
         target=plan.target,
         scenario=plan.scenario,
@@ -141,12 +145,14 @@ def result_of(seen: Observation) -> Result:
         due=due,
         held_share=held_share,
         generators=generators,
-        server_cpu=server_cpu,
-        cpu_us_per_request=_cpu_us_per_request(seen.marks, server_cpu, done / window_s)
-        if done
-        else None,
-        memory_bytes_per_connection=_memory_per_connection(seen.marks),
+        server_cpu=None if use is None else use.cpu,
+        cpu_us_per_request=None if cost is None else cost.cpu * 1e6,
+        cpu_user_us_per_request=None if cost is None else cost.user * 1e6,
+        cpu_system_us_per_request=None if cost is None else cost.system * 1e6,
+        context_switches_per_request=None if cost is None else cost.context_switches,
+        memory_bytes_per_connection=memory_bytes_per_connection(seen.marks),
         kernel=kernel,
+        conditions=seen.conditions,
         sampling_cpu=seen.sampling_cpu_s / window_s if window_s else 0.0,
         evidence=evidence,
         verdict=judge(evidence),
@@ -226,39 +232,12 @@ def _difference(marks: Mapping[str, Mapping[str, Any]], what: str) -> dict[str, 
     return {name: after[name] - before[name] for name in after if name in before}
 
 
-def _server_cpu(marks: Mapping[str, Mapping[str, Any]]) -> float | None:
-    """Return the CPU time that the server used in each second between two samples of it."""
-    if not {"open", "close"} <= marks.keys():
-        return None
-    before, after = marks["open"], marks["close"]
-    if not before["server"] or not after["server"]:
-        return None
-    used = sum(after["server"][n] - before["server"][n] for n in ("cpu_user_s", "cpu_system_s"))
-    return float(used / (after["time_s"] - before["time_s"]))
-
-
-def _cpu_us_per_request(
-    marks: Mapping[str, Any], server_cpu: float | None, rate_hz: float
-) -> float | None:
-    return None if server_cpu is None else server_cpu / rate_hz * 1e6
-
-
-def _memory_per_connection(marks: Mapping[str, Mapping[str, Any]]) -> float | None:
-    idle, loaded = (marks.get(name, {}).get("server") or {} for name in ("idle", "loaded"))
-    if "proportional_bytes" not in idle or "proportional_bytes" not in loaded:
-        return None
-    connections = sum(loaded[name] - idle[name] for name in ("open_http", "open_echo"))
-    if connections < CONNECTIONS_MIN:
-        return None
-    return float((loaded["proportional_bytes"] - idle["proportional_bytes"]) / connections)
-
-
 def _evidence(
     seen: Observation,
     classes: Mapping[str, Class],
     held_share: float | None,
     generators: Mapping[str, Process],
-    server_cpu: float | None,
+    use: ServerUse | None,
     kernel: Mapping[str, int],
 ) -> Evidence:
     plan = seen.plan
@@ -267,10 +246,9 @@ def _evidence(
     ended = errors + sum(c.requests for c in classes.values())
     lateness = main.times.get("lateness") if main else None
     server_busy = None
-    if server_cpu is not None and plan.server_cores:
-        server = seen.marks["close"]["server"]
+    if use is not None and plan.server_cores:
         # One process of Python has one interpreter lock.
-        server_busy = server_cpu / (plan.server_cores if server["processes"] > 1 else 1)
+        server_busy = use.cpu / (plan.server_cores if use.processes > 1 else 1)
     return Evidence(
         trouble=seen.trouble,
         missing=seen.missing,

@@ -43,12 +43,16 @@ class Sampler:
     Args:
         address: Where it speaks HTTP; None where it does not.
         pid: Of any server, instead of what it says of itself; None where not known.
+
+    Attributes:
+        conditions: Limits and socket options that it has said it serves under.
     """
 
     def __init__(self, address: Address | None, pid: int | None) -> None:
         self._address, self._pid = address, pid
         self.samples: list[dict[str, Any]] = []
         self.cpu_s = 0.0
+        self.conditions: dict[str, float] = {}
         self.says = pid is None and address is not None and self._scrape() is not None
 
     def sample(self, proportional: bool = False) -> dict[str, Any]:
@@ -78,6 +82,7 @@ class Sampler:
         begin_s = time.process_time()
         said = parsed(text)
         self.cpu_s += time.process_time() - begin_s
+        self.conditions = self.conditions or conditions(text)
         return said or None
 
 
@@ -93,6 +98,19 @@ def parsed(text: bytes) -> dict[str, float]:
                 found[name] = sample.value
     return found
 
+
+def conditions(text: bytes) -> dict[str, float]:
+    """Return limits and socket options out of a Prometheus text of ours."""
+    lines = [line for line in text.decode().splitlines() if line.startswith(_CONDITIONS)]
+    return {
+        " ".join(sample.labels.values()): sample.value
+        for family in text_string_to_metric_families("\n".join(lines))
+        for sample in family.samples
+    }
+
+
+_CONDITIONS = ('server_limit{name="descriptors"}', "server_socket_option{")
+"""What the kernel was asked back; all other limits are constants of this project."""
 
 _PREFIXES = tuple({name.partition("{")[0] for name in _SERVER})
 

@@ -47,7 +47,7 @@ class Target:
     cores: int = 0
 
     @classmethod
-    def parse(cls, text: str, pid: int = 0) -> "Target":
+    def parse(cls, text: str, pid: int = 0, name: str = "") -> "Target":
         """Return the server at ``http://HOST:PORT`` or ``tcp://HOST:PORT``.
 
         Raises:
@@ -66,7 +66,7 @@ class Target:
                 f"expected a server at {text}, got: {error.strerror or error}; start it first, or"
                 " name one of ours"
             ) from error
-        return cls(text, text, f"{address.host}:{address.port}" if tcp else "", pid)
+        return cls(name or text, text, f"{address.host}:{address.port}" if tcp else "", pid)
 
     @property
     def speaks_http(self) -> bool:

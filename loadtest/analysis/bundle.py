@@ -1,0 +1,114 @@
+"""A bundle, read back: what was run on what, and every cell that can be read.
+
+Whatever lies in the folder may be broken, half written or somebody else's: it never raises
+anything but BundleError, and one broken cell hides none of the others.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from loadtest.compare.matrix import CellPlan, Matrix
+from loadtest.compare.state import State
+from loadtest.cores import Cores
+from loadtest.result import Result
+from loadtest.selftest.calibration import Calibration
+
+_T = TypeVar("_T")
+
+
+class BundleError(Exception):
+    """A folder is no bundle of a comparison; says what was expected and what was got."""
+
+
+@dataclass(frozen=True)
+class About:
+    """What was run on what: ``run.json``."""
+
+    command: list[str]
+    options: Matrix
+    started: str
+    commit: str | None
+    versions: dict[str, str | None]
+    kernel: str
+    cpu: str
+    memory_bytes: int
+    cores: Cores
+    limits: dict[str, Any]
+    generator: Calibration
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A run.
+
+    Attributes:
+        plan: All cells, in the order in which they were to be run.
+        cells: Those that have been measured.
+        broken: Name -> why a cell cannot be read.
+    """
+
+    folder: Path
+    about: About
+    plan: list[CellPlan]
+    state: State
+    cells: dict[CellPlan, Result] = field(default_factory=dict)
+    broken: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        """What it is called: the time at which it began, if nobody has renamed it."""
+        return self.folder.resolve().name
+
+
+def read_bundle(folder: Path, known: Bundle | None = None) -> Bundle:
+    """Return what there is in a folder.
+
+    Args:
+        known: The same, read earlier: its cells are not read again, since they never change.
+
+    Raises:
+        BundleError: It is no bundle.
+    """
+    if known is None or known.folder != folder:
+        about = _decoded(folder / "run.json", About)
+        plan = _decoded(folder / "cells.json", list[CellPlan])
+    else:
+        about, plan = known.about, known.plan
+    bundle = Bundle(folder, about, plan, _decoded(folder / "state.json", State))
+    present = {entry.name for entry in folder.iterdir() if entry.is_dir()}
+    for cell in plan:
+        if known is not None and cell in known.cells:
+            bundle.cells[cell] = known.cells[cell]
+        elif cell.name in present and (folder / cell.name / "cell.json").exists():
+            try:
+                bundle.cells[cell] = _decoded(folder / cell.name / "cell.json", Result)
+            except BundleError as error:  # the others are as good as before
+                bundle.broken[cell.name] = str(error)
+    return bundle
+
+
+def is_comparison(folder: Path) -> bool:
+    """Return whether a folder looks like what ``compare`` makes, whole or broken."""
+    return (folder / "cells.json").exists()
+
+
+def _decoded(path: Path, type_: type[_T]) -> _T:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=type_)
+    except OSError as error:  # not there, or not ours to read
+        raise BundleError(
+            f"expected the folder of a comparison, got {path.parent}: no {path.name}"
+            f" ({error.strerror})"
+        ) from error
+    except (msgspec.DecodeError, ValueError) as error:  # cut off, foreign, or of another version
+        raise BundleError(
+            f"expected {path} as this version writes it, got: {shortened(str(error))}"
+        ) from error
+
+
+def shortened(text: str, length: int = 200) -> str:
+    """Return a text that fits where it is shown."""
+    return text if len(text) <= length else text[: length - 1] + "…"

@@ -1,0 +1,150 @@
+"""The Universal Scalability Law, fitted to throughput against connections.
+
+X(N) = λN / (1 + σ(N-1) + κN(N-1)), with σ for contention and κ for coherency (Gunther 1993, 2007).
+Only of cells in which the server was the limit; and not at all where they do not carry it.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import curve_fit
+
+POINTS_MIN = 4
+"""Numbers of connections: one more than the law has parameters, or any curve would do."""
+
+RESAMPLES = 200
+MISFIT_MAX = 0.15
+"""How far the curve may pass from a median, as a share of it: Gunther takes 5 to 10 % for good."""
+
+_SEED = 20
+_Points = Sequence[tuple[int, float]]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A fitted value and 95 % of what resampled repeats make of it."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A curve.
+
+    Attributes:
+        rate_hz: λ, what one connection makes.
+        contention: σ.
+        coherency: κ.
+        peak: Connections at which throughput is highest; None unless all of its interval lies
+            within what was measured.
+        curve: Connections and requests a second, to draw.
+    """
+
+    rate_hz: Interval
+    contention: Interval
+    coherency: Interval
+    peak: Interval | None
+    curve: list[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why there is no curve."""
+
+    why: str
+
+
+def throughput_hz(connections: float, rate_hz: float, contention: float, coherency: float) -> float:
+    """Return what the law says."""
+    n = connections
+    return rate_hz * n / (1 + contention * (n - 1) + coherency * n * (n - 1))
+
+
+def fit(rates_hz: Mapping[int, Sequence[float]]) -> Fit | Refusal:
+    """Fit the law to repeats of throughput.
+
+    Args:
+        rates_hz: Connections -> requests a second of each repeat that was bound by the server.
+    """
+    points = {n: list(values) for n, values in sorted(rates_hz.items()) if values}
+    if len(points) < POINTS_MIN:
+        return Refusal(
+            f"{len(points)} numbers of connections were server-bound, and the law needs"
+            f" {POINTS_MIN}"
+        )
+    medians = [(n, float(np.median(values))) for n, values in points.items()]
+    found = _fitted(medians)
+    if found is None:
+        return Refusal("no curve of this form passes through the medians")
+    misfit = max(abs(throughput_hz(n, *found) / x - 1) for n, x in medians)
+    if misfit > MISFIT_MAX:
+        return Refusal(f"the best curve passes {misfit:.0%} from a median: this is another law")
+    if min(map(len, points.values())) < 2:
+        return Refusal("one repeat has no interval: --repeats 3")
+    rng = np.random.default_rng(_SEED)
+    drawn = []
+    for _ in range(RESAMPLES):
+        resampled = [
+            (n, float(np.median(rng.choice(values, len(values))))) for n, values in points.items()
+        ]
+        again = _fitted(resampled, found)
+        if again is not None:
+            drawn.append(again)
+    if len(drawn) < RESAMPLES * 0.9:
+        return Refusal("a curve passes through the medians, but not through resampled ones")
+    rate, contention, coherency, peak = (
+        Interval(value, min(low, value), max(high, value))
+        for value, (low, high) in zip(
+            (*found, _peak(found)),
+            np.percentile([(*one, _peak(one)) for one in drawn], (2.5, 97.5), axis=0).T.tolist(),
+            strict=True,
+        )
+    )
+    first, last = medians[0][0], medians[-1][0]
+    return Fit(
+        rate,
+        contention,
+        coherency,
+        peak=peak if first <= peak.low and peak.high <= last else None,
+        curve=[(n, throughput_hz(n, *found)) for n in np.geomspace(first, last, 60).tolist()],
+    )
+
+
+def _peak(law: tuple[float, float, float]) -> float:
+    """Return the number of connections at which throughput is highest, finite in any case."""
+    _, contention, coherency = law
+    return math.sqrt((1 - contention) / max(coherency, 1e-15))
+
+
+def _fitted(
+    points: _Points, near: tuple[float, float, float] | None = None
+) -> tuple[float, float, float] | None:
+    """Return λ, σ and κ by least squares of relative errors; None if there is no answer."""
+    n = np.array([connections for connections, _ in points], dtype=float)
+    x = np.array([rate for _, rate in points])
+
+    def log_law(
+        at: NDArray[np.float64], log_rate: float, contention: float, coherency: float
+    ) -> NDArray[np.float64]:
+        result: NDArray[np.float64] = (
+            log_rate + np.log(at) - np.log1p(contention * (at - 1) + coherency * at * (at - 1))
+        )
+        return result
+
+    rate, contention, coherency = near or (float(x[0] / n[0]), 0.5, 1e-6)
+    # Within the bounds, and not upon them: there is no way from there.
+    start = (math.log(rate), min(max(contention, 1e-3), 0.999), max(coherency, 1e-9))
+    try:
+        (log_rate, contention, coherency), _ = curve_fit(
+            log_law, n, np.log(x), p0=start,
+            bounds=((-math.inf, 0.0, 0.0), (math.inf, 1.0, 1.0)), x_scale=(1.0, 0.1, 1e-6),
+            max_nfev=2000,
+        )  # fmt: skip
+    except RuntimeError:  # it does not converge
+        return None
+    return math.exp(log_rate), float(contention), float(coherency)

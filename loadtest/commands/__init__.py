@@ -1,0 +1,1 @@
+"""The command line, a module for each kind of command: what it takes, and whom it calls."""

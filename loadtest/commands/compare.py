@@ -1,0 +1,187 @@
+"""python -m loadtest compare: what it takes."""
+
+import argparse
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from loadtest.catalogue import SCENARIOS
+from loadtest.commands.adding import EPILOG, add, add_out, connections_max, folder_for
+from loadtest.commands.reading import add_gate, judged, parsed_rules
+from loadtest.usage import Parser, names, number, whole_number
+from servers.registry import MODELS
+
+if TYPE_CHECKING:
+    from loadtest.compare.matrix import Matrix
+    from loadtest.cores import Cores
+    from loadtest.target import Target
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._]{0,39}")
+_DEFAULT = ("hello", "wait", "connect", "cpu")
+_LOADS = ("rate", "flat-out")
+
+_EPILOG = f"""\
+examples:
+  python -m loadtest compare --models gevent,asyncio --scenarios wait --repeats 5
+  python -m loadtest compare --target mine=http://127.0.0.1:9000 --scenarios hello,get --path /
+  python -m loadtest compare --resume results/2026-11-23T12-00-00Z
+
+scenarios:
+{"".join(f"  {name:8} {entry.reveals}" + chr(10) for name, entry in SCENARIOS.items())}
+It ends with report.html in the bundle. {EPILOG}"""
+
+
+def add_compare(commands: Any) -> None:
+    """Add the command."""
+    parser = add(
+        commands,
+        "compare",
+        _compare,
+        help="models and servers, side by side, into a bundle with a report",
+        description="Run every contender in every scenario, in turn, and draw what came of it.",
+        epilog=_EPILOG,
+    )
+    option = parser.option
+    parser.add_argument(
+        "--models", metavar="A,B", type=names("model", list(MODELS)),
+        help=f"servers of ours (default: {','.join(MODELS)}; with --target: none)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--target", metavar="NAME=URL", action="append", default=[],
+        help="a server that runs somewhere, http://HOST:PORT or tcp://HOST:PORT; again for more",
+    )  # fmt: skip
+    option(
+        "--scenarios", "A,B", ",".join(_DEFAULT), names("scenario", list(SCENARIOS)),
+        "what the clients do",
+    )  # fmt: skip
+    option("--connections", "N,M", "10,1000", _connections, "clients at the same time")
+    option("--repeats", "N", "3", whole_number(1, 1000), "rounds, each in fresh processes")
+    option("--duration", "S", "10", number(0.1, 86400), "length of each window")
+    option("--warmup", "S", "1", number(0, 3600), "at the full load, before each window")
+    parser.add_argument(
+        "--rate", metavar="N", type=number(0.01, 1e6), dest="rate",
+        help="requests a second in all that every contender is to hold (default: each scenario's)",
+    )  # fmt: skip
+    option("--loads", "A,B", ",".join(_LOADS), names("load", _LOADS), "the kinds of cells")
+    parser.add_argument(
+        "--shares", metavar="N,M", type=_shares, default=[],
+        help="cells at so many per cent of what each contender can do itself, such as 25,50,75",
+    )  # fmt: skip
+    parser.add_argument(
+        "--flat-out-all", action="store_true",
+        help="hello, echo and the like flat out too: where the generator has cores enough",
+    )  # fmt: skip
+    option("--path", "PATH", "/", str, "what the scenario get asks for")
+    parser.add_argument(
+        "--server-cores", metavar="0,2-3", default="", help="(default: the first half)"
+    )
+    parser.add_argument(
+        "--load-cores", metavar="1,4-5", default="", help="(default: the second half)"
+    )
+    option("--seed", "N", "1", whole_number(0, 1 << 32), "of the order of the cells")
+    add_out(parser)
+    add_gate(parser)
+    parser.add_argument("--resume", metavar="BUNDLE", type=Path, help="go on with what was stopped")
+
+
+def _compare(parser: Parser, arguments: argparse.Namespace) -> int:
+    from loadtest.compare.command import compare, read_plan
+    from loadtest.report.command import after_run
+
+    parsed_rules(parser, arguments)
+    try:
+        if arguments.resume:
+            matrix, cores = read_plan(arguments.resume)
+            targets = _targets([f"{name}={url}" for name, url in matrix.targets.items()])
+        else:
+            targets = _targets(arguments.target)
+            cores = _cores(arguments.server_cores, arguments.load_cores)
+            matrix = _matrix(parser, arguments, targets, len(cores.generator))
+    except ValueError as error:  # it says what was expected and what was got
+        parser.error(str(error))
+    resume = arguments.resume and arguments.resume.absolute()
+    folder = resume or folder_for(parser, arguments, "")
+    status = compare(matrix, targets, cores, folder, resume=bool(arguments.resume))
+    after_run(folder)
+    return status or judged(parser, arguments, folder, anyway=False)
+
+
+def _matrix(
+    parser: Parser, arguments: argparse.Namespace, targets: "dict[str, Target]", processes: int
+) -> "Matrix":
+    from loadtest.compare.matrix import Matrix
+
+    models = arguments.models or ([] if targets else list(MODELS))
+    matrix = Matrix(
+        models=models,
+        targets={name: target.host for name, target in targets.items()},
+        scenarios=arguments.scenarios,
+        connections=arguments.connections,
+        repeats=arguments.repeats,
+        duration_s=arguments.duration,
+        warmup_s=arguments.warmup,
+        loads=arguments.loads,
+        shares=arguments.shares,
+        rate_hz=arguments.rate,
+        flat_out_all=arguments.flat_out_all,
+        path=arguments.path,
+        processes=processes,
+        seed=arguments.seed,
+    )
+    _refuse(parser, matrix.scenarios, targets, models)
+    if not matrix.cells():
+        parser.error(
+            "expected cells, got none: more --connections, or --flat-out-all for"
+            f" {','.join(matrix.scenarios)}"
+        )
+    return matrix
+
+
+def _refuse(
+    parser: Parser, scenarios: list[str], targets: "dict[str, Target]", models: list[str]
+) -> None:
+    for name, target in targets.items():
+        if name in models or name in MODELS:
+            parser.error(f"expected another name for a target, got {name!r}: a model has it")
+        if unfit := [s for s in scenarios if (s == "echo") == target.speaks_http]:
+            parser.error(
+                f"expected {'tcp' if target.speaks_http else 'http'}://HOST:PORT for the scenario"
+                f" {unfit[0]}, got {name}={target.host}; name others with --scenarios"
+            )
+    if "get" in scenarios and not targets:
+        parser.error("expected a --target for the scenario get, got none")
+
+
+def _targets(given: list[str]) -> "dict[str, Target]":
+    from loadtest.target import Target
+
+    targets = {}
+    for text in given:
+        name, found, url = text.partition("=")
+        if not found or not _NAME.fullmatch(name):
+            raise ValueError(
+                f"expected NAME=URL, in NAME letters, digits, dots and underscores, got {text!r}"
+            )
+        if name in targets:
+            raise ValueError(f"expected each name once, got {name!r} again")
+        targets[name] = Target.parse(url, name=name)
+    return targets
+
+
+def _cores(server: str, generator: str) -> "Cores":
+    from loadtest.cores import Cores, parse_cores
+
+    if not server and not generator:
+        return Cores.halves()
+    if not server or not generator:
+        raise ValueError("expected --server-cores and --load-cores, got one of them")
+    return Cores(parse_cores(server), parse_cores(generator))
+
+
+def _connections(text: str) -> list[int]:
+    parse = whole_number(1, connections_max(), why=" (the descriptor limit)")
+    return sorted(set(map(parse, text.split(","))))
+
+
+def _shares(text: str) -> list[int]:
+    return sorted(set(map(whole_number(1, 100), text.split(","))))

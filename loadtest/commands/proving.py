@@ -1,0 +1,46 @@
+"""python -m loadtest selftest, and doctor."""
+
+import argparse
+from typing import Any
+
+from loadtest.catalogue import PROOFS
+from loadtest.commands.adding import add, add_out, folder_for
+from loadtest.usage import Parser, names
+
+
+def add_selftest(commands: Any) -> None:
+    """Add the command."""
+    parser = add(
+        commands,
+        "selftest",
+        _selftest,
+        help="prove that the meter measures",
+        description="Measure what is known, and compare: freezes, delays, wrong replies, hunger.",
+        epilog="Takes some two minutes. Exits with 0; with 1 when a proof fails.",
+    )
+    parser.option("--only", "A,B", ",".join(PROOFS), names("proof", PROOFS), "what to prove")
+    add_out(parser)
+
+
+def _selftest(parser: Parser, arguments: argparse.Namespace) -> int:
+    from loadtest.selftest.command import selftest
+
+    return selftest(arguments.only, folder_for(parser, arguments, "-selftest"))
+
+
+def add_doctor(commands: Any) -> None:
+    """Add the command."""
+    add(
+        commands,
+        "doctor",
+        _doctor,
+        help="what of this machine would spoil a measurement",
+        description="Look at the machine's limits: what is fine, what is not, and what mends it.",
+        epilog="Exits with 0; with 1 when something is not fine.",
+    )
+
+
+def _doctor(_parser: Parser, _arguments: argparse.Namespace) -> int:
+    from loadtest.doctor import doctor
+
+    return doctor()

@@ -1,0 +1,113 @@
+"""python -m loadtest report, and dashboard: what they take."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from loadtest.commands.adding import add
+from loadtest.usage import Parser, whole_number
+
+_REPORT_EPILOG = """\
+examples:
+  python -m loadtest report results/2026-11-23T12-00-00Z
+  python -m loadtest report results/before results/after --out both
+  python -m loadtest report results/after --baseline results/before \\
+      --fail-if 'uvloop hello p99 +10%' --fail-if 'gevent wait rate -5%'
+
+Runs unlike in scenarios, connections, rate, duration or machine are refused; commit and versions
+may differ. Exits with 0; with 1 where a bundle cannot be read or a rule is broken; with 2 when
+asked for what there is not.
+"""
+
+
+def add_report(commands: Any) -> None:
+    """Add the command."""
+    parser = add(
+        commands,
+        "report",
+        _report,
+        help="draw bundles again, side by side, and judge them against a baseline",
+        description="Draw bundles as one page that needs no network, and as Markdown.",
+        epilog=_REPORT_EPILOG,
+    )
+    parser.add_argument("bundles", metavar="BUNDLE", nargs="+", type=Path, help="folder of a run")
+    parser.add_argument(
+        "--out", metavar="FOLDER", type=Path, help="(default: the bundle; of several, the last)"
+    )
+    parser.add_argument("--anyway", action="store_true", help="compare runs that are unlike")
+    add_gate(parser)
+
+
+def add_gate(parser: Parser) -> None:
+    """Add what a gate for CI needs."""
+    parser.add_argument("--baseline", metavar="BUNDLE", type=Path, help="what is compared to")
+    parser.add_argument(
+        "--fail-if", metavar="RULE", action="append", default=[],
+        help="'MODEL SCENARIO METRIC [CONNECTIONS] +N%%': exit with 1 if worse by more than that",
+    )  # fmt: skip
+
+
+def judged(parser: Parser, arguments: argparse.Namespace, folder: Path, anyway: bool) -> int:
+    """Judge a bundle by the rules given, if any are."""
+    from loadtest.analysis.bundle import BundleError
+    from loadtest.report.command import judge
+
+    rules = parsed_rules(parser, arguments)
+    if not rules:
+        return 0
+    try:
+        return judge(folder, arguments.baseline, rules, anyway)
+    except (BundleError, ValueError) as error:  # it says what was expected and what was got
+        parser.error(str(error))
+
+
+def parsed_rules(parser: Parser, arguments: argparse.Namespace) -> list[Any]:
+    """Return the rules given; before anything is run, so that a mistake costs nothing."""
+    from loadtest.analysis.gate import Rule
+
+    if bool(arguments.baseline) != bool(arguments.fail_if):
+        parser.error("expected --baseline and --fail-if together, got one of them")
+    try:
+        return [Rule.parse(text) for text in arguments.fail_if]
+    except ValueError as error:  # it says what was expected and what was got
+        parser.error(str(error))
+
+
+def _report(parser: Parser, arguments: argparse.Namespace) -> int:
+    from loadtest.analysis.bundle import BundleError
+    from loadtest.report.command import report
+
+    parsed_rules(parser, arguments)
+    out = arguments.out or arguments.bundles[-1]
+    try:
+        status = report(arguments.bundles, out, arguments.anyway)
+    except BundleError as error:  # it says what was expected and what was got
+        parser.error(str(error))
+    except OSError as error:  # no such place, or not ours to write to
+        parser.error(f"expected a folder to write to, got {out}: {error.strerror}")
+    return judged(parser, arguments, arguments.bundles[-1], arguments.anyway) or status
+
+
+def add_dashboard(commands: Any) -> None:
+    """Add the command."""
+    parser = add(
+        commands,
+        "dashboard",
+        _dashboard,
+        help="all runs, in a browser, also while they happen",
+        description="Serve the runs in a folder: a list, each by itself, any of them together.",
+        epilog="Ends with Ctrl-C. On the machine that measures it costs a little of what is"
+        " measured: look from time to time, or afterwards.",
+    )
+    option = parser.option
+    option("--results", "FOLDER", "results", Path, "where the bundles are")
+    option("--bind", "ADDRESS", "127.0.0.1", str, "whom to listen to; this machine alone")
+    option("--port", "N", "8090", whole_number(0, 65535), "0 picks a free one")
+
+
+def _dashboard(parser: Parser, arguments: argparse.Namespace) -> int:
+    from loadtest.dashboard.server import serve
+
+    if not arguments.results.is_dir():
+        parser.error(f"expected a folder with bundles, got --results {arguments.results}")
+    return serve(arguments.results, arguments.bind, arguments.port)

@@ -1,0 +1,1 @@
+"""python -m loadtest compare: many cells, in a fair order, into one bundle."""

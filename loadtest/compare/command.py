@@ -1,0 +1,207 @@
+"""python -m loadtest compare: run the matrix, keep every cell, end with a report."""
+
+import json
+import shutil
+import signal
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+
+from loadtest import observation
+from loadtest.bundle import write_run
+from loadtest.catalogue import SCENARIOS
+from loadtest.cell import Load, run_model, run_target
+from loadtest.compare.matrix import CellPlan, Matrix
+from loadtest.compare.shares import LeftOut, rate_of_share
+from loadtest.compare.state import FINISHED, INTERRUPTED, State
+from loadtest.cores import Cores
+from loadtest.machine import write_json
+from loadtest.progress import CellProgress, matrix_progress
+from loadtest.result import Result, result_of
+from loadtest.selftest.calibration import Calibration, calibrate
+from loadtest.target import CellError, Target
+from loadtest.warm import WarmLocust, warm_locust
+
+CELLS_FILE = "cells.json"
+"""The plan: all cells, in their order."""
+
+CALIBRATION_S = 6.0
+
+
+class Comparison:
+    """A run that is under way.
+
+    Args:
+        matrix: What is to be compared.
+        targets: The servers that run somewhere, by name.
+        cores: Who runs where.
+        folder: The bundle.
+    """
+
+    def __init__(
+        self, matrix: Matrix, targets: Mapping[str, Target], cores: Cores, folder: Path
+    ) -> None:
+        self._matrix, self._targets, self._cores, self._folder = matrix, targets, cores, folder
+        self._plan = matrix.cells()
+        self._results: dict[str, Result] = {}
+        self.state = State(total=len(self._plan))
+
+    def expected_s(self) -> float:
+        """Return how long all that is left will take, roughly."""
+        left = [cell for cell in self._plan if cell.name not in self._results]
+        return CALIBRATION_S + sum(map(self._matrix.expected_s, left))
+
+    def take_up(self) -> None:
+        """Count the cells that an earlier, interrupted run has finished; forget half a cell."""
+        for cell in self._plan:
+            folder = self._folder / cell.name
+            if (folder / "cell.json").exists():
+                self._results[cell.name] = result_of(observation.read(folder))
+            elif folder.exists():
+                shutil.rmtree(folder)
+        self.state.done = len(self._results)
+
+    def run(self, progress: CellProgress) -> None:
+        """Run all cells that are left; each is on disk as soon as it has ended.
+
+        Raises:
+            CellError: The generator itself could not be measured.
+        """
+        progress.begin("floor and ceiling of the generator")
+        shutil.rmtree(self._folder / "calibration", ignore_errors=True)
+        calibration = calibrate(self._cores, self._folder / "calibration", progress.say)
+        options = asdict(self._matrix)
+        if not (self._folder / "run.json").exists():
+            write_run(self._folder, options, self._cores, asdict(calibration))
+            write_json(self._folder / CELLS_FILE, [asdict(cell) for cell in self._plan])
+        progress.end(CALIBRATION_S)
+        with warm_locust(self._cores.generator, self._folder / "locust.log") as warm:
+            for cell in self._plan:
+                if cell.name not in self._results:
+                    self._run(cell, calibration, progress, warm)
+                    progress.end(self._matrix.expected_s(cell))
+
+    def _run(
+        self,
+        cell: CellPlan,
+        calibration: Calibration,
+        progress: CellProgress,
+        warm: WarmLocust,
+    ) -> None:
+        self.state.cell, self.state.left_s = cell.name, self.expected_s() - CALIBRATION_S
+        self.state.write(self._folder)
+        progress.begin(cell.name)
+        folder = self._folder / cell.name
+        try:
+            load = self._load(cell, calibration)
+            folder.mkdir()
+            if cell.contender in self._targets:
+                target = self._targets[cell.contender]
+                result = run_target(target, load, self._cores, folder, progress.say, warm)
+            else:
+                result = run_model(cell.contender, load, self._cores, folder, progress.say, warm)
+        except LeftOut as why:
+            self.state.left_out[cell.name] = str(why)
+        except CellError as error:  # the next one may well run
+            self.state.failed[cell.name] = str(error)
+        except KeyboardInterrupt:  # what was measured of half a window is no cell
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        else:
+            self._results[cell.name] = result
+        self.state.done += 1
+
+    def _load(self, cell: CellPlan, calibration: Calibration) -> Load:
+        if cell.share is not None:
+            rate_hz = rate_of_share(cell, self._results, calibration.ceiling_hz)
+        else:
+            flat_out = cell.load != "rate"
+            rate_hz = 0.0 if flat_out else self._matrix.rate_for(cell.scenario, cell.connections)
+        return Load(
+            cell.scenario,
+            SCENARIOS[cell.scenario].users,
+            cell.connections,
+            rate_hz,
+            warmup_s=self._matrix.warmup_s,
+            window_s=self._matrix.duration_s,
+            processes=min(self._matrix.processes, cell.connections),
+            path=self._matrix.path,
+        )
+
+    def end(self, state: str) -> None:
+        """Say how the run has ended."""
+        self.state.state, self.state.cell, self.state.left_s = state, "", 0.0
+        self.state.write(self._folder)
+
+
+def compare(
+    matrix: Matrix, targets: Mapping[str, Target], cores: Cores, folder: Path, resume: bool
+) -> int:
+    """Run a matrix into a bundle and draw it; return the exit status.
+
+    0 whatever the verdicts, 1 where a cell could not be run, 130 when interrupted: what has been
+    measured until then is drawn and kept, and ``resume`` goes on.
+    """
+    # As for Ctrl-C even where a shell has it ignored, in the background: nothing may be left.
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, signal.default_int_handler)
+    console = Console(stderr=True)
+    comparison = Comparison(matrix, targets, cores, folder)
+    if resume:
+        comparison.take_up()
+    console.print(_announced(comparison, cores), soft_wrap=True, highlight=False)
+    begin_s = time.monotonic()
+    try:
+        with ExitStack() as stack:
+            progress = stack.enter_context(matrix_progress(comparison.expected_s()))
+            comparison.run(progress)
+        comparison.end(FINISHED)
+        status = 1 if comparison.state.failed else 0
+    except CellError as error:  # the generator itself
+        comparison.end(INTERRUPTED)
+        console.print(f"not run: {error}", soft_wrap=True, highlight=False)
+        return 1
+    except KeyboardInterrupt:  # the cells that have finished are on disk already
+        comparison.end(INTERRUPTED)
+        status = 130
+    done, total = comparison.state.done, comparison.state.total
+    console.print(f"{done} of {total} cells in {time.monotonic() - begin_s:.0f} s", highlight=False)
+    for what, reasons in (
+        ("not run", comparison.state.failed), ("left out", comparison.state.left_out),
+    ):  # fmt: skip
+        for name, why in reasons.items():
+            console.print(f"{name} {what}: {why}", soft_wrap=True, highlight=False)
+    return status
+
+
+def _announced(comparison: Comparison, cores: Cores) -> str:
+    minutes, seconds = divmod(round(comparison.expected_s()), 60)
+    left = comparison.state.total - comparison.state.done
+    shared = "" if cores.apart else "; SHARED: what they measure is each other as well"
+    return (
+        f"{left} cells, some {minutes} min {seconds:02} s; server on cores"
+        f" {_listed(cores.server)}, generator on {_listed(cores.generator)}{shared}"
+    )
+
+
+def _listed(cores: list[int]) -> str:
+    return ",".join(map(str, cores))
+
+
+def read_plan(folder: Path) -> tuple[Matrix, Cores]:
+    """Return what an interrupted run was to compare.
+
+    Raises:
+        ValueError: There is no such run in the folder; says what was expected.
+    """
+    try:
+        content = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        return Matrix(**content["options"]), Cores(**content["cores"])
+    except (OSError, ValueError, KeyError, TypeError) as error:  # none, broken, or another's
+        raise ValueError(
+            f"expected the folder of a comparison, got {folder}: {type(error).__name__}: {error}"
+        ) from error

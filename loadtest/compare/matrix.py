@@ -1,0 +1,147 @@
+"""Which cells there are, and in which order they are run."""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from loadtest.catalogue import SCENARIOS
+
+RATE, FLAT_OUT, SHARE = "rate", "flat-out", "share-"
+"""How a cell is loaded: at a rate that all hold, as fast as it goes, or at a share (in per cent) of
+what the contender can do itself."""
+
+OVERHEAD_S = 1.4
+"""To start server and generator and to end them, beside the load."""
+
+CONNECT_S = {"forking": 0.013, "threaded": 0.0006}
+CONNECT_OTHERS_S = 0.0002
+"""For each connection to be there: a fork, a thread, or next to nothing."""
+
+
+@dataclass(frozen=True, order=True)
+class CellPlan:
+    """One cell of the matrix.
+
+    Attributes:
+        contender: A model, or a target's name.
+        load: RATE, FLAT_OUT, or SHARE and per cent.
+        repeat: From 1.
+        twin: Whether it only repeats the contender's cell of the same round: two like that tell
+            how much two measurements of one and the same thing differ (A/A).
+    """
+
+    scenario: str
+    connections: int
+    load: str
+    contender: str
+    repeat: int
+    twin: bool = False
+
+    @property
+    def name(self) -> str:
+        """What its folder is called."""
+        twin = "-twin" if self.twin else ""
+        return (
+            f"{self.scenario}-{self.connections}-{self.load}-{self.contender}{twin}-{self.repeat}"
+        )
+
+    @property
+    def share(self) -> float | None:
+        """Which part of its own capacity the contender is asked for; None if of no matter."""
+        return float(self.load.removeprefix(SHARE)) / 100 if self.load.startswith(SHARE) else None
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """What is to be compared.
+
+    Attributes:
+        models: Of ours.
+        targets: Name -> URL of servers that run somewhere.
+        loads: RATE, FLAT_OUT or both.
+        shares: In per cent of each contender's own capacity, with the most connections only.
+        rate_hz: In place of each scenario's own; None: that.
+        flat_out_all: Whether even scenarios in which the generator has more to do than the server
+            are run flat out.
+        path: What the scenario ``get`` asks for.
+        processes: That make the load.
+        seed: Of the order.
+    """
+
+    models: list[str]
+    scenarios: list[str]
+    connections: list[int]
+    repeats: int
+    duration_s: float
+    warmup_s: float
+    targets: dict[str, str] = field(default_factory=dict)
+    loads: list[str] = field(default_factory=lambda: [RATE, FLAT_OUT])
+    shares: list[int] = field(default_factory=list)
+    rate_hz: float | None = None
+    flat_out_all: bool = False
+    path: str = "/"
+    processes: int = 1
+    seed: int = 1
+
+    @property
+    def contenders(self) -> list[str]:
+        """All names."""
+        return [*self.models, *self.targets]
+
+    def rate_for(self, scenario: str, connections: int) -> float:
+        """Return the rate in requests a second that all are to hold."""
+        entry = SCENARIOS[scenario]
+        if self.rate_hz is None:
+            return entry.rate_for(connections)
+        return min(self.rate_hz, connections * entry.rate_per_connection_hz)
+
+    def cells(self) -> list[CellPlan]:
+        """Return all cells, in the order in which they are run.
+
+        In each round of repeats the scenarios come in a random order; of each, the contenders
+        take turns, in a random order too: what drifts with time hits all of them alike. In each
+        block one of them, another every time, comes once more as its own twin.
+        """
+        rng = random.Random(self.seed)
+        twins = self._twins(rng)
+        cells = []
+        for repeat in range(1, self.repeats + 1):
+            blocks = [
+                (scenario, connections)
+                for scenario in self.scenarios
+                for connections in self.connections
+                if connections >= SCENARIOS[scenario].connections_min
+            ]
+            rng.shuffle(blocks)
+            for scenario, connections in blocks:
+                for load in self._loads_of(scenario, connections):
+                    block = [
+                        CellPlan(scenario, connections, load, name, repeat)
+                        for name in self.contenders
+                    ]
+                    if not load.startswith(SHARE):
+                        twin = next(twins)
+                        block.append(CellPlan(scenario, connections, load, twin, repeat, twin=True))
+                    rng.shuffle(block)
+                    cells += block
+        return cells
+
+    def _twins(self, rng: random.Random) -> Iterator[str]:
+        while True:
+            names = self.contenders
+            rng.shuffle(names)
+            yield from names
+
+    def _loads_of(self, scenario: str, connections: int) -> Iterator[str]:
+        """Yield the common rate, flat out, then shares: what these are of must be known first."""
+        if RATE in self.loads:
+            yield RATE
+        if FLAT_OUT in self.loads and (self.flat_out_all or SCENARIOS[scenario].works):
+            yield FLAT_OUT
+        if connections == max(self.connections):
+            yield from (f"{SHARE}{percent}" for percent in self.shares)
+
+    def expected_s(self, cell: CellPlan) -> float:
+        """Return how long a cell takes, roughly."""
+        connect_s = CONNECT_S.get(cell.contender, CONNECT_OTHERS_S) * cell.connections
+        return OVERHEAD_S + connect_s + self.warmup_s + self.duration_s

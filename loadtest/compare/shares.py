@@ -1,0 +1,56 @@
+"""What a contender can do by itself, as far as it is known: shares of its load are shares of it."""
+
+from collections.abc import Mapping
+
+from loadtest.compare.matrix import FLAT_OUT, RATE, CellPlan
+from loadtest.result import Result
+from loadtest.verdict import ACCEPT_QUEUE_BOUND, OK, SERVER_BOUND
+
+GENERATOR_SHARE_MAX = 0.5
+"""Of the generator's ceiling: at a rate, on many connections, a request costs it twice as much as
+flat out on few."""
+
+_CEILINGS = (SERVER_BOUND, ACCEPT_QUEUE_BOUND, OK)
+
+
+class LeftOut(Exception):
+    """A cell that would measure nothing; says why."""
+
+
+def capacity_hz(cell: CellPlan, results: Mapping[str, Result]) -> float:
+    """Return the requests a second that a cell's contender can answer on its cores.
+
+    Measured flat out where the generator was not the limit; else projected from how busy it was
+    at the common rate. Both of the first round, so that all rounds have one rate.
+
+    Args:
+        cell: At some share.
+        results: Of the cells so far, by name.
+
+    Raises:
+        LeftOut: It is not known.
+    """
+    block = (cell.scenario, cell.connections)
+    flat_out = results.get(CellPlan(*block, FLAT_OUT, cell.contender, 1).name)
+    if flat_out is not None and flat_out.main is not None and flat_out.verdict.name in _CEILINGS:
+        return flat_out.main.rate_hz
+    held = results.get(CellPlan(*block, RATE, cell.contender, 1).name)
+    if held is None or held.main is None or not held.evidence.server_busy:
+        raise LeftOut("what it can do is not known: neither its ceiling nor its cost was measured")
+    return held.main.rate_hz / held.evidence.server_busy
+
+
+def rate_of_share(cell: CellPlan, results: Mapping[str, Result], ceiling_hz: float) -> float:
+    """Return the rate for a cell that asks for a share of its contender's capacity.
+
+    Raises:
+        LeftOut: The capacity is not known, or the generator cannot make that many.
+    """
+    assert cell.share is not None
+    rate_hz = float(f"{cell.share * capacity_hz(cell, results):.3g}")
+    if rate_hz > GENERATOR_SHARE_MAX * ceiling_hz:
+        raise LeftOut(
+            f"{rate_hz:,.0f} requests/s are more than half of what the generator can make flat out"
+            f" ({ceiling_hz:,.0f})"
+        )
+    return rate_hz

@@ -1,0 +1,53 @@
+"""How far a run has come: written after each cell, for whoever looks or goes on."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from loadtest.machine import write_json
+
+RUNNING, FINISHED, INTERRUPTED = "running", "finished", "interrupted"
+FILE = "state.json"
+
+
+@dataclass
+class State:
+    """How far a run has come.
+
+    Attributes:
+        state: RUNNING, FINISHED or INTERRUPTED.
+        cell: The one that is being run.
+        done: How many have ended, well or not.
+        total: How many there are.
+        left_s: How long the rest will take, roughly.
+        failed: Cell -> why it could not be run.
+        left_out: Cell -> why it was not tried.
+    """
+
+    state: str = RUNNING
+    cell: str = ""
+    done: int = 0
+    total: int = 0
+    left_s: float = 0.0
+    failed: dict[str, str] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+
+    def write(self, folder: Path) -> None:
+        """Write it into the bundle."""
+        write_json(folder / FILE, asdict(self))
+
+    @classmethod
+    def read(cls, folder: Path) -> "State":
+        """Return what was written into a bundle.
+
+        Raises:
+            OSError: There is none.
+            ValueError: It is no state.
+        """
+        content = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError(f"expected a state, got {type(content).__name__}")
+        try:
+            return cls(**content)
+        except TypeError as error:  # other fields than ours
+            raise ValueError(f"expected a state, got: {error}") from error

@@ -1,0 +1,1 @@
+"""python -m loadtest dashboard: the same page, served, and growing while a run goes on."""

@@ -1,0 +1,171 @@
+"""The dashboard: a list of runs, and the page of any of them, also while they happen.
+
+GET /                    the list
+GET /runs?run=A&run=B    their page; &anyway=1 where they are unlike
+GET /part?run=A&part=X   charts of it, as JSON
+GET /events?run=A        a line whenever there is more to see (server-sent events)
+"""
+
+import asyncio
+import socket
+import sys
+from collections.abc import Awaitable, Callable
+from ipaddress import ip_address
+from pathlib import Path
+
+from aiohttp import web
+from plotly.offline import get_plotlyjs
+
+from loadtest.analysis.bundle import BundleError
+from loadtest.compare.state import RUNNING
+from loadtest.dashboard.store import Store
+from loadtest.report.command import asset
+from loadtest.report.page import render
+
+LOOK_S = 1.0
+"""How often it is looked whether a run has come further: one stat() a run."""
+
+RUNS_MAX = 20
+"""On one page."""
+
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'"
+    " 'unsafe-inline'; img-src 'self' data: blob:; connect-src 'self'; base-uri 'none';"
+    " form-action 'self'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+"""Plotly sets styles of elements; all else comes from here or not at all."""
+
+_STORE = web.AppKey("store", Store)
+_LOCK = web.AppKey("lock", asyncio.Lock)
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_routes = web.RouteTableDef()
+
+
+@_routes.get("/")
+async def _list(request: web.Request) -> web.Response:
+    entries = await asyncio.to_thread(request.app[_STORE].entries)
+    return _html(render("list.html", entries=entries))
+
+
+@_routes.get("/runs")
+async def _runs(request: web.Request) -> web.Response:
+    names, anyway = _asked(request)
+    store = request.app[_STORE]
+    try:
+        async with request.app[_LOCK]:  # two readers of one bundle would only wait for each other
+            page = await asyncio.to_thread(store.page, names, anyway)
+            text = await asyncio.to_thread(page.html, inline=False)
+    except BundleError as error:  # it says what was expected and what was got
+        unlike = "--anyway" in str(error)
+        again = f"/runs?{request.query_string}&anyway=1" if unlike else ""
+        text = render("problem.html", problem=str(error), again=again)
+        return _html(text, status=409 if unlike else 404)
+    return _html(text)
+
+
+@_routes.get("/part")
+async def _part(request: web.Request) -> web.Response:
+    names, anyway = _asked(request)
+    store = request.app[_STORE]
+    try:
+        async with request.app[_LOCK]:
+            page = await asyncio.to_thread(store.page, names, anyway)
+            body = await asyncio.to_thread(page.part, request.query.get("part", ""))
+    except (BundleError, KeyError) as error:  # not there, or no longer
+        raise web.HTTPNotFound(text=f"expected a part of the page, got {error}") from error
+    return web.Response(body=body, content_type="application/json")
+
+
+@_routes.get("/events")
+async def _events(request: web.Request) -> web.StreamResponse:
+    names, _ = _asked(request)
+    store = request.app[_STORE]
+    response = web.StreamResponse(
+        headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
+    )
+    await response.prepare(request)
+    seen: list[int] = []
+    while True:
+        stamps = [store.stamp(name) for name in names]
+        if stamps != seen:
+            seen = stamps
+            try:
+                await response.write(b"data: more\n\n")
+            except ConnectionResetError:  # nobody looks any more
+                return response
+            if not any(e.state and e.state.state == RUNNING for e in store.entries()):
+                return response
+        await asyncio.sleep(LOOK_S)
+
+
+@_routes.get("/static/{name}")
+async def _static(request: web.Request) -> web.Response:
+    kinds = {"page.css": "text/css", "page.js": "text/javascript"}
+    name = request.match_info["name"]
+    if name == "plotly.min.js":
+        text, kind = await asyncio.to_thread(get_plotlyjs), "text/javascript"
+    elif name in kinds:
+        text, kind = asset(name), kinds[name]
+    else:
+        raise web.HTTPNotFound
+    return web.Response(text=text, content_type=kind)
+
+
+def _asked(request: web.Request) -> tuple[list[str], bool]:
+    names = [*dict.fromkeys(request.query.getall("run", []))][:RUNS_MAX]
+    return names, "anyway" in request.query
+
+
+def _html(text: str, status: int = 200) -> web.Response:
+    return web.Response(text=text, content_type="text/html", status=status)
+
+
+@web.middleware
+async def _guarded(request: web.Request, handler: _Handler) -> web.StreamResponse:
+    """Serve our own name only: a page elsewhere must not read results by a name it points here."""
+    host = request.host.rsplit(":", 1)[0].strip("[]")
+    if host != "localhost" and not _is_address(host) and host != socket.gethostname():
+        raise web.HTTPMisdirectedRequest(text=f"expected this machine's name, got {host[:100]!r}")
+    return await handler(request)
+
+
+async def _with_headers(_: web.Request, response: web.StreamResponse) -> None:
+    response.headers.update(_HEADERS)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:  # a name
+        return False
+    return True
+
+
+def app_of(folder: Path) -> web.Application:
+    """Return the application for a folder of bundles."""
+    app = web.Application(middlewares=[_guarded])
+    app[_STORE] = Store(folder)
+    app[_LOCK] = asyncio.Lock()
+    app.add_routes(_routes)
+    app.on_response_prepare.append(_with_headers)
+    return app
+
+
+def serve(folder: Path, bind: str, port: int) -> int:
+    """Serve until Ctrl-C; return the exit status: 0, or 3 where it could not listen."""
+    try:
+        family = socket.AF_INET6 if ":" in bind else socket.AF_INET
+        sock = socket.create_server((bind, port), family=family)
+    except OSError as error:  # in use, or not an address of ours
+        print(
+            f"expected to listen on {bind}:{port}, got: {error.strerror or error}; name another"
+            " --port, or 0 for any",
+            file=sys.stderr,
+        )
+        return 3
+    shown = f"[{bind}]" if ":" in bind else bind
+    print(f"dashboard: http://{shown}:{sock.getsockname()[1]}/", flush=True)
+    web.run_app(app_of(folder), sock=sock, print=None, shutdown_timeout=1.0)
+    return 0

@@ -1,0 +1,98 @@
+"""The runs in a folder, as far as they have come; what has been read once is kept."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from loadtest.analysis.bundle import Bundle, BundleError, is_comparison, read_bundle
+from loadtest.analysis.likeness import refuse_unlike
+from loadtest.compare.state import FILE, State
+from loadtest.report.page import Page
+
+PAGES_MAX = 8
+"""Kept ready: whoever looks goes back and forth between a few."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line in the list of runs.
+
+    Attributes:
+        problem: Why it cannot be read; "" if it can.
+    """
+
+    name: str
+    state: State | None
+    problem: str = ""
+
+
+class Store:
+    """Bundles by name.
+
+    Args:
+        folder: Where they are.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._bundles: dict[str, Bundle] = {}
+        self._stamps: dict[str, int] = {}
+        self._pages: dict[tuple[tuple[str, ...], bool, tuple[int, ...]], Page] = {}
+
+    def names(self) -> list[str]:
+        """Return the comparisons that there are, the newest first."""
+        try:
+            entries = [entry for entry in self._folder.iterdir() if is_comparison(entry)]
+        except OSError:  # the folder has been removed meanwhile
+            return []
+        return sorted((entry.name for entry in entries), reverse=True)
+
+    def entries(self) -> list[Entry]:
+        """Return the list of runs, of which only the state is read."""
+        found = []
+        for name in self.names():
+            try:
+                found.append(Entry(name, State.read(self._folder / name)))
+            except (OSError, ValueError) as error:  # none yet, cut off, or somebody else's
+                found.append(Entry(name, None, f"expected {FILE}: {error}"))
+        return found
+
+    def stamp(self, name: str) -> int:
+        """Return a number that changes whenever a run has come further."""
+        try:
+            return (self._folder / name / FILE).stat().st_mtime_ns
+        except OSError:  # it has been removed
+            return 0
+
+    def page(self, names: Sequence[str], anyway: bool) -> Page:
+        """Return the page of some runs, as they are now.
+
+        Raises:
+            BundleError: One is not there, or cannot be read, or they are unlike.
+        """
+        known = set(self.names())
+        if unknown := [name for name in names if name not in known]:
+            raise BundleError(f"expected a run out of the list, got {unknown[0][:100]!r}")
+        stamps = tuple(map(self.stamp, names))
+        key = (tuple(names), anyway, stamps)
+        if key not in self._pages:
+            bundles, problems = {}, []
+            for name, stamp in zip(names, stamps, strict=True):
+                try:
+                    bundles[name] = self._bundle(name, stamp)
+                except BundleError as error:  # it does not hide the others
+                    problems.append(str(error))
+            if not bundles:
+                raise BundleError(problems[0] if problems else "expected a run, got none")
+            if not anyway:
+                refuse_unlike([*bundles.values()])
+            while len(self._pages) >= PAGES_MAX:
+                del self._pages[next(iter(self._pages))]
+            self._pages[key] = Page(bundles, problems)
+        return self._pages[key]
+
+    def _bundle(self, name: str, stamp: int) -> Bundle:
+        if self._stamps.get(name) != stamp:
+            self._bundles[name] = read_bundle(self._folder / name, self._bundles.get(name))
+            self._stamps[name] = stamp
+        return self._bundles[name]

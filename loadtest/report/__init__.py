@@ -1,0 +1,1 @@
+"""Bundles, drawn: one page that needs no network, and Markdown."""

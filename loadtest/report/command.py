@@ -1,0 +1,135 @@
+"""python -m loadtest report: draw bundles again, anywhere; and judge them against a baseline."""
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+from rich.console import Console
+from rich.table import Table
+
+from loadtest.analysis.bundle import Bundle, BundleError, read_bundle
+from loadtest.analysis.gate import Rule, judge_rule
+from loadtest.analysis.groups import Groups
+from loadtest.analysis.likeness import refuse_unlike
+from loadtest.report import words
+from loadtest.report.markdown import markdown
+from loadtest.report.page import Page, as_json
+
+HTML, MARKDOWN = "report.html", "report.md"
+
+
+def read_all(folders: Iterable[Path]) -> tuple[dict[str, Bundle], list[str]]:
+    """Return the bundles in some folders by their names, and what could not be read."""
+    bundles: dict[str, Bundle] = {}
+    problems = []
+    for folder in folders:
+        try:
+            bundle = read_bundle(folder)
+        except BundleError as error:  # the others are as good as before
+            problems.append(str(error))
+            continue
+        name, count = bundle.id, 1
+        while name in bundles:
+            count += 1
+            name = f"{bundle.id} ({count})"
+        bundles[name] = bundle
+    return bundles, problems
+
+
+def asset(name: str) -> str:
+    """Return one of the page's own files."""
+    return (resources.files("loadtest.report") / "assets" / name).read_text(encoding="utf-8")
+
+
+def write_report(page: Page, folder: Path) -> Path:
+    """Write a page into a folder as one file that needs nothing else, and as Markdown."""
+    html = page.html(
+        inline=True,
+        css=Markup(asset("page.css")),  # noqa: S704  # our own
+        js=Markup(asset("page.js")),  # noqa: S704
+        plotly=Markup(get_plotlyjs()),  # noqa: S704  # Plotly's
+        parts=[(name, as_json(page.part(name))) for name in page.parts()],
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / HTML
+    path.write_text(html, encoding="utf-8")
+    (folder / MARKDOWN).write_text(markdown(page), encoding="utf-8")
+    return path
+
+
+def report(folders: Sequence[Path], out: Path, anyway: bool) -> int:
+    """Draw bundles side by side; return the exit status: 0, or 1 where there is nothing to draw.
+
+    Raises:
+        BundleError: None can be read, or they are unlike.
+    """
+    bundles, problems = read_all(folders)
+    if not bundles:
+        raise BundleError(problems[0])
+    if not anyway:
+        refuse_unlike([*bundles.values()])
+    page = Page(bundles, problems)
+    path = write_report(page, out)
+    for problem in page.problems:
+        print(problem, file=sys.stderr)
+    show(page)
+    print(f"report: {path}")
+    return 1 if problems else 0
+
+
+def after_run(folder: Path) -> None:
+    """Draw what a comparison has measured, and print who won what."""
+    try:
+        bundle = read_bundle(folder)
+    except BundleError:  # it was ended before there was a plan
+        return
+    page = Page({bundle.id: bundle})
+    if bundle.cells:
+        path = write_report(page, folder)
+        show(page)
+        print(f"report: {path}")
+        print(f"dashboard: python -m loadtest dashboard --results {folder.parent}")
+    print(f"raw results: {folder}")
+
+
+def show(page: Page) -> None:
+    """Print who won what."""
+    console = Console()
+    if not console.is_terminal:
+        console.width = 150
+    table = Table(show_lines=True)
+    for name in ("question", "best", "next best", "is it real?"):
+        table.add_column(name)
+    for finding in page.findings:
+        best = finding.ranked[0]
+        table.add_row(
+            f"{finding.question.title}\n{words.conditions(finding)}",
+            f"{words.winners(page.pen, finding)}\n"
+            f"{words.value(best.estimate, finding.metric.unit)}",
+            words.next_best(page.pen, finding) or "–",
+            words.real(finding),
+        )
+    if page.findings:
+        console.print(table)
+    else:
+        console.print("no two contenders could be ranked", highlight=False)
+
+
+def judge(folder: Path, baseline: Path, rules: Sequence[Rule], anyway: bool) -> int:
+    """Print what has become of rules since a baseline; return 1 where one is broken, else 0.
+
+    Raises:
+        BundleError: One of the bundles cannot be read, or they are unlike.
+        ValueError: Neither has cells for a rule.
+    """
+    bundles: Mapping[str, Bundle] = {"baseline": read_bundle(baseline), "run": read_bundle(folder)}
+    if not anyway:
+        refuse_unlike([*bundles.values()])
+    groups = Groups(dict(bundles))
+    judgements = [one for rule in rules for one in judge_rule(groups, rule, "baseline", "run")]
+    for judgement in judgements:
+        print(f"{'FAILED' if judgement.broken else 'passed'}: {judgement.said}")
+    return 1 if any(judgement.broken for judgement in judgements) else 0

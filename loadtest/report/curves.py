@@ -1,0 +1,201 @@
+"""Charts of a scenario: throughput and latency against connections, and against offered rate."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+from loadtest.analysis import usl
+from loadtest.analysis.estimates import Estimate, estimate
+from loadtest.analysis.groups import Group, Key
+from loadtest.analysis.metrics import METRICS, Metric
+from loadtest.compare.matrix import FLAT_OUT, RATE
+from loadtest.report.chart import Chart, Pen, axis, connections_axis, verdict_of
+from loadtest.verdict import SERVER_BOUND
+
+
+def scenario_charts(pen: Pen, scenario: str) -> list[Chart]:
+    """Return the charts of a scenario."""
+    charts = (
+        _throughput(pen, scenario),
+        _latency_by_connections(pen, scenario),
+        _latency_by_rate(pen, scenario),
+    )
+    return [chart for chart in charts if chart is not None]
+
+
+def _lines(
+    pen: Pen, scenario: str, load: str
+) -> Iterator[tuple[str, str, list[tuple[int, Group]]]]:
+    """Yield contender, run, and its groups by connections."""
+    lines: dict[tuple[str, str], list[tuple[int, Group]]] = defaultdict(list)
+    for connections in pen.groups.connections(scenario, load):
+        for group in pen.groups.of(scenario, connections, load):
+            lines[group.key.contender, group.key.run].append((connections, group))
+    for (contender, run), groups in lines.items():
+        yield contender, run, groups
+
+
+def _points(
+    groups: list[tuple[int, Group]], metric: Metric
+) -> tuple[list[tuple[float, Estimate]], list[tuple[float, float, str]]]:
+    """Return the points on the line, and those that are struck out."""
+    on_line, struck = [], []
+    for x, group in groups:
+        found = group.estimate(metric)
+        if found is not None:
+            on_line.append((float(x), found))
+        elif (value := group.struck(metric)) is not None:
+            struck.append((float(x), value, verdict_of(group)))
+    return on_line, struck
+
+
+def _throughput(pen: Pen, scenario: str) -> Chart | None:
+    rate, traces, notes = METRICS["rate"], [], []
+    flat_out = pen.groups.connections(scenario, FLAT_OUT)
+    for contender, run, groups in _lines(pen, scenario, FLAT_OUT):
+        points, struck = _points(groups, rate)
+        if points:
+            traces.append(pen.line(contender, run, points, "measured"))
+        if struck:
+            traces.append(pen.struck(contender, run, struck))
+        law = usl.fit(
+            {
+                connections: [
+                    result.main.rate_hz
+                    for result in group.verdicts.get(SERVER_BOUND, [])
+                    if result.main is not None
+                ]
+                for connections, group in groups
+            }
+        )
+        label = pen.label(contender, run)
+        if isinstance(law, usl.Refusal):
+            notes.append(f"{label}: no scalability law fitted: {law.why}")
+        else:
+            notes.append(f"{label}: {_said(law)}")
+            look = pen.looks[contender]
+            traces.append(
+                pen.trace(
+                    contender,
+                    run,
+                    "fitted (USL)",
+                    mode="lines",
+                    x=[x for x, _ in law.curve],
+                    y=[y for _, y in law.curve],
+                    line={"color": look.colour, "width": 1, "dash": "dot"},
+                    showlegend=False,
+                )
+            )
+    projected = _projected(pen, scenario) if not flat_out else []
+    traces += projected
+    connections = flat_out or pen.groups.connections(scenario, RATE)
+    if not traces:
+        return None
+    read = (
+        "Higher is better: right replies a second, flat out, as more connections ask; bars are 95 %"
+        " intervals, crosses were limited by the generator and are not ranked."
+    )
+    title = "Throughput against connections"
+    if projected:
+        title = "Throughput of a core, projected"
+        read = (
+            "Higher is better, and nobody has measured it: a second divided by the CPU time of a"
+            " request at the held rate, since the generator is slower than the server here."
+        )
+    return Chart(
+        "throughput", title, read, traces,
+        {"xaxis": connections_axis(connections), "yaxis": axis("requests/s")},
+        {"x": "connections", "y": "requests/s"}, notes,
+    )  # fmt: skip
+
+
+def _projected(pen: Pen, scenario: str) -> list[dict[str, object]]:
+    cpu, traces = METRICS["cpu"], []
+    for contender, run, groups in _lines(pen, scenario, RATE):
+        points = []
+        for x, group in groups:
+            found = estimate([1e6 / value for value in group.values(cpu).values() if value])
+            if found is not None:
+                points.append((float(x), found))
+        if points:
+            trace = pen.line(contender, run, points, "projected", dash="dash")
+            trace["marker"]["symbol"] += "-open"
+            traces.append(trace)
+    return traces
+
+
+def _said(law: usl.Fit) -> str:
+    def interval(value: usl.Interval) -> str:
+        return f"{value.value:.2g} ({value.low:.2g} to {value.high:.2g})"
+
+    peak = law.peak
+    return (
+        f"contention σ {interval(law.contention)}, coherency κ {interval(law.coherency)},"
+        f" {'no certain peak' if peak is None else f'peak at {interval(peak)} connections'}"
+    )
+
+
+def _latency_by_connections(pen: Pen, scenario: str) -> Chart | None:
+    connections, traces = pen.groups.connections(scenario, RATE), []
+    for contender, run, groups in _lines(pen, scenario, RATE):
+        for name, dash in (("p50", "dot"), ("p99", None)):
+            points, struck = _points(groups, METRICS[name])
+            if points:
+                traces.append(
+                    pen.line(contender, run, points, name, dash=dash, showlegend=dash is None)
+                )
+            if struck:
+                traces.append(pen.struck(contender, run, struck, name))
+    if not traces:
+        return None
+    return Chart(
+        "latency-connections",
+        "Latency against connections",
+        "Lower is better: half of all requests (dotted, p50) and 99 of 100 (p99) were answered"
+        " within this time of when they were due, at a rate that is the same for all.",
+        traces,
+        {"xaxis": connections_axis(connections), "yaxis": axis("latency in ms", log=True)},
+        {"x": "connections", "y": "latency in ms"},
+    )
+
+
+def _latency_by_rate(pen: Pen, scenario: str) -> Chart | None:
+    by_line: dict[tuple[str, str], list[tuple[float, Group]]] = defaultdict(list)
+    loads = {load for s, _, load in pen.groups.by_block if s == scenario and load != FLAT_OUT}
+    shares = loads - {RATE}
+    if not shares:
+        return None
+    connections = max(c for s, c, load in pen.groups.by_block if s == scenario and load in shares)
+    for load in loads:
+        for group in pen.groups.of(scenario, connections, load):
+            offered = max(result.rate_wanted_hz for result in group.results.values())
+            by_line[group.key.contender, group.key.run].append((offered, group))
+    traces = []
+    for (contender, run), groups in by_line.items():
+        rows = [(x, group) for x, group in sorted(groups, key=lambda row: row[0])]
+        for name, dash in (("p50", "dot"), ("p99", None)):
+            on_line = [(x, found) for x, g in rows if (found := g.estimate(METRICS[name]))]
+            struck = [
+                (x, value, verdict_of(g))
+                for x, g in rows
+                if (value := g.struck(METRICS[name])) is not None
+            ]
+            if on_line:
+                traces.append(
+                    pen.line(contender, run, on_line, name, dash=dash, showlegend=dash is None)
+                )
+            if struck:
+                traces.append(pen.struck(contender, run, struck, name))
+    return Chart(
+        "latency-rate",
+        f"Latency against offered rate, {connections:,} connections",
+        "Each line ends where its contender can do no more: the points are shares of what each can"
+        " do itself, so look at where a line turns up, not at how far right it goes.",
+        traces,
+        {"xaxis": axis("requests/s offered", log=True), "yaxis": axis("latency in ms", log=True)},
+        {"x": "requests/s offered", "y": "latency in ms"},
+    )
+
+
+def part_name(key: Key) -> str:
+    """Return the name under which a page finds the charts of a block."""
+    return f"block/{key.scenario}/{key.connections}/{key.load}"

@@ -1,0 +1,195 @@
+"""Charts of one block: the whole distribution of times, and what a request cost."""
+
+from collections.abc import Callable
+from typing import Any
+
+from loadtest.analysis.bundle import BundleError
+from loadtest.analysis.estimates import Estimate, estimate
+from loadtest.analysis.groups import Group
+from loadtest.analysis.metrics import METRICS, ranked
+from loadtest.analysis.times import merged_times, spectrum
+from loadtest.compare.matrix import CellPlan
+from loadtest.report.chart import Chart, Pen, axis, verdict_of
+from loadtest.report.style import number
+from loadtest.result import Result
+
+_RARITIES = {1: "0", 10: "90 %", 100: "99 %", 1_000: "99.9 %", 10_000: "99.99 %"}
+_RARITIES |= {100_000: "99.999 %", 1_000_000: "max"}
+
+
+def block_charts(pen: Pen, scenario: str, connections: int, load: str) -> list[Chart]:
+    """Return the charts of a block, but for its time lanes."""
+    groups = pen.groups.of(scenario, connections, load)
+    where = f"{scenario}, {connections:,} connections, {load}"
+    return [
+        _spectrum(pen, groups, where),
+        _cpu(pen, groups, where),
+        _bars(
+            pen, groups, "memory", f"Memory of a connection: {where}",
+            "Lower is better: proportional memory of the server's whole process tree with all"
+            " connections there, less what it had before, for each of them.",
+        ),
+        _bars(
+            pen, groups, "switches", f"Context switches: {where}",
+            "Neither end is better by itself: how often the kernel changed what runs on the"
+            " server's cores for each request, which is what a thread or a process costs in time.",
+        ),
+    ]  # fmt: skip
+
+
+def _spectrum(pen: Pen, groups: list[Group], where: str) -> Chart:
+    traces, notes = [], []
+    for group in groups:
+        key, look = group.key, pen.looks[group.key.contender]
+        results = {n: r for n, r in group.results.items() if ranked(r)} or group.results
+        shown = all(map(ranked, results.values()))
+        for kind, dash in (("latency", None), ("service_time", "dot")):
+            try:
+                rows = _merged(pen, group, results, kind)
+            except BundleError as error:  # the others are as good as before
+                notes.append(f"{pen.label(key.contender, key.run)}: {error}")
+                continue
+            if not rows:
+                continue
+            more = ("latency" if kind == "latency" else "service time") + (
+                "" if shown else f", {verdict_of(group)}: not ranked"
+            )
+            traces.append(
+                pen.trace(
+                    key.contender,
+                    key.run,
+                    more,
+                    mode="lines",
+                    x=[rarity for rarity, _ in rows],
+                    y=[ms for _, ms in rows],
+                    line={
+                        "color": look.colour,
+                        "width": 2.5 if dash is None else 1.5,
+                        "dash": dash or pen.dash_of(key.run),
+                    },
+                    opacity=1.0 if shown else 0.4,
+                    showlegend=dash is None,
+                    hovertemplate="%{y:.3~g} ms<extra>%{fullData.name}</extra>",
+                )
+            )
+    return Chart(
+        "spectrum",
+        f"Percentile spectrum: {where}",
+        "Lower and flatter is better: how long all but one in ten, hundred, thousand … had to wait;"
+        " where the dotted line (from sent) falls below the solid one (from due), requests queued"
+        " before they could be sent, which most tools leave out.",
+        traces,
+        {
+            "xaxis": axis("requests that were answered sooner", log=True)
+            | {
+                "tickmode": "array",
+                "tickvals": [*_RARITIES],
+                "ticktext": [text.replace("max", "99.9999 %") for text in _RARITIES.values()],
+            },
+            "yaxis": axis("ms", log=True),
+        },
+        {"x": "1 / (1 - quantile)", "y": "ms"},
+        notes,
+    )
+
+
+def _merged(
+    pen: Pen, group: Group, results: dict[int, Result], kind: str
+) -> list[tuple[float, float]]:
+    """Return the spectrum of all repeats together: histograms are merged, never percentiles."""
+    key, logs, expected = group.key, [], 0
+    folder = pen.groups.bundles[key.run].folder
+    for repeat, result in results.items():
+        main = result.main
+        if main is None or kind not in main.times:
+            continue
+        plan = CellPlan(key.scenario, key.connections, key.load, key.contender, repeat)
+        logs.append(folder / plan.name / f"{kind}.hlog")
+        expected += main.times[kind].count
+    if not logs:
+        return []
+    histogram = merged_times(logs, next(iter(results.values())).result_class)
+    if histogram.total_count != expected:
+        raise BundleError(
+            f"expected {expected:,} times in {kind}.hlog of {len(logs)} cells, got"
+            f" {histogram.total_count:,}"
+        )
+    return spectrum(histogram)
+
+
+def _of(group: Group, of: Callable[[Result], float | None]) -> tuple[Estimate | None, bool]:
+    """Return what a group has of something, and whether it may be ranked."""
+    chosen = [r for r in group.results.values() if ranked(r)]
+    values = [of(result) for result in chosen or group.results.values()]
+    return estimate([value for value in values if value is not None]), bool(chosen)
+
+
+def _cpu(pen: Pen, groups: list[Group], where: str) -> Chart:
+    parts: list[tuple[str, Callable[[Result], float | None], str]] = [
+        ("user", lambda result: result.cpu_user_us_per_request, ""),
+        ("system", lambda result: result.cpu_system_us_per_request, "/"),
+    ]
+    traces = []
+    for name, of, pattern in parts:
+        for group in groups:
+            found, shown = _of(group, of)
+            if found is not None:
+                trace = _bar(pen, group, found, shown, name, pattern)
+                if name == "system":  # the upper end of the stack: the interval of both together
+                    total, _ = _of(group, METRICS["cpu"].of)
+                    trace["error_y"] = {} if total is None else _interval(total)
+                traces.append(trace)
+    return Chart(
+        "cpu",
+        f"CPU time of a request: {where}",
+        "Lower is better: what the server's processes used for each right reply, in user mode"
+        " (plain) and in the kernel (hatched); pale bars are not ranked.",
+        traces,
+        {"xaxis": axis("", type="category"), "yaxis": axis("µs of CPU"), "barmode": "stack"},
+        {"x": "contender", "y": "µs of CPU"},
+    )
+
+
+def _bars(pen: Pen, groups: list[Group], name: str, title: str, read: str) -> Chart:
+    metric, traces = METRICS[name], []
+    for group in groups:
+        found, shown = _of(group, metric.of)
+        if found is not None:
+            trace = _bar(pen, group, found, shown, "", "")
+            trace["error_y"] = _interval(found)
+            trace |= {
+                "text": [number(found.median)],
+                "textposition": "outside",
+                "cliponaxis": False,
+            }
+            traces.append(trace)
+    unit = metric.unit or "switches"
+    return Chart(
+        name, title, read, traces,
+        {"xaxis": axis("", type="category"), "yaxis": axis(unit), "barmode": "stack"},
+        {"x": "contender", "y": unit},
+    )  # fmt: skip
+
+
+def _bar(
+    pen: Pen, group: Group, found: Estimate, shown: bool, more: str, pattern: str
+) -> dict[str, Any]:
+    key = group.key
+    if not shown:
+        more = f"{more} {verdict_of(group)}: not ranked".strip()
+    return pen.trace(
+        key.contender, key.run, more, type="bar",
+        x=[pen.label(key.contender, key.run)], y=[found.median],
+        marker={"color": pen.looks[key.contender].colour, "pattern": {"shape": pattern}},
+        opacity=1.0 if shown else 0.35, showlegend=False,
+    )  # fmt: skip
+
+
+def _interval(found: Estimate) -> dict[str, Any]:
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [(found.high or found.median) - found.median],
+        "arrayminus": [found.median - (found.low or found.median)],
+        "thickness": 1.2,
+    }

@@ -1,0 +1,202 @@
+"""Time lanes of one cell: what client and server did, second by second, on one axis."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from hdrh.histogram import HdrHistogram
+
+from loadtest.analysis.bundle import BundleError, shortened
+from loadtest.analysis.groups import Group
+from loadtest.analysis.metrics import METRICS
+from loadtest.analysis.times import intervals
+from loadtest.compare.matrix import FLAT_OUT, CellPlan
+from loadtest.histogram import VALUES_S, new_histogram, recorded
+from loadtest.observation import Observation
+from loadtest.report.chart import Chart, Pen, axis
+
+COLUMNS_MAX = 240
+"""Of the heat map: longer cells have more than a second in a column."""
+
+ROWS_PER_DECADE = 10
+
+SPAN_MIN_S = 0.1
+"""Two samples nearer to each other say nothing: CPU time is counted in steps."""
+
+
+@dataclass
+class _Column:
+    """Of the heat map: from and to in seconds of the window, and the times between them."""
+
+    from_s: float
+    to_s: float
+    histogram: HdrHistogram
+
+
+def lanes_chart(pen: Pen, group: Group) -> Chart:
+    """Return the time lanes of a group's repeat in the middle.
+
+    Raises:
+        BundleError: What was seen of it cannot be read.
+    """
+    key, repeat = group.key, _middle(group)
+    plan = CellPlan(key.scenario, key.connections, key.load, key.contender, repeat)
+    folder = pen.groups.bundles[key.run].folder / plan.name
+    seen, result = _read(folder / "observation.json"), group.results[repeat]
+    kind = "service_time" if key.load == FLAT_OUT else "latency"
+    try:
+        start_s = float(seen.marks["open"]["time_s"])
+        traces = [
+            _heat_map(pen, group, _columns(folder / f"{kind}.hlog", result.result_class, start_s)),
+            *_clients(pen, group, seen, start_s),
+            *_servers(pen, group, seen, start_s),
+        ]
+    except (KeyError, TypeError, IndexError) as error:  # of another version, or somebody else's
+        raise BundleError(
+            f"expected an observation, got {folder}: {type(error).__name__}: {error}"
+        ) from error
+    name = kind.replace("_", " ")
+    return Chart(
+        "lanes",
+        f"Time lanes of {pen.label(key.contender, key.run)}: {key.scenario},"
+        f" {key.connections:,} connections, {key.load}, repeat {repeat}",
+        "From top to bottom, second by second: how many replies had which latency (the darker, the"
+        " more), replies, cores that server and generator used, and connections: a gap or a stripe"
+        " that runs through all lanes is the machine, one in a single lane is its owner.",
+        [trace for trace in traces if trace],
+        {
+            "xaxis": axis(
+                "seconds of the window", anchor="y4", range=[-0.1, result.window_s + 0.1]
+            ),
+            "yaxis": axis(f"{name}, ms", log=True, domain=[0.58, 1.0]),
+            "yaxis2": axis("replies/s", domain=[0.39, 0.54]),
+            "yaxis3": axis("cores", domain=[0.2, 0.35]),
+            "yaxis4": axis("open", domain=[0.0, 0.16]),
+            "tall": True,
+        },
+        {"x": "seconds", "y": "value", "z": "requests"},
+    )
+
+
+def _middle(group: Group) -> int:
+    """Return the repeat whose p99, or throughput, is in the middle."""
+    metric = METRICS["rate" if group.key.load == FLAT_OUT else "p99"]
+    order = sorted(group.results, key=lambda repeat: metric.of(group.results[repeat]) or 0.0)
+    return order[len(order) // 2]
+
+
+def _read(path: Path) -> Observation:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Observation)
+    except (OSError, ValueError) as error:  # not there, cut off, or of another version
+        raise BundleError(
+            f"expected an observation, got {path}: {shortened(str(error))}"
+        ) from error
+
+
+def _columns(log: Path, class_: str, start_s: float) -> list[_Column]:
+    """Return the times of each column of the heat map, in the order of time."""
+    columns: dict[int, _Column] = {}
+    for interval in intervals(log, class_):
+        # Processes report on the full second, each a little later than it.
+        at = round((interval.to_s - start_s) * 2)
+        column = columns.setdefault(at, _Column(interval.from_s - start_s, 0.0, new_histogram()))
+        column.from_s = min(column.from_s, interval.from_s - start_s)
+        column.to_s = max(column.to_s, interval.to_s - start_s)
+        column.histogram.add(interval.histogram)
+    in_order = [columns[at] for at in sorted(columns)]
+    wide = -(-len(in_order) // COLUMNS_MAX)
+    return [_joined(in_order[at : at + wide]) for at in range(0, len(in_order), wide or 1)]
+
+
+def _joined(columns: Sequence[_Column]) -> _Column:
+    for other in columns[1:]:
+        columns[0].histogram.add(other.histogram)
+    columns[0].to_s = columns[-1].to_s
+    return columns[0]
+
+
+def _heat_map(pen: Pen, group: Group, columns: Sequence[_Column]) -> dict[str, Any]:
+    found = [
+        [(VALUES_S[index] * 1000, count) for index, count in recorded(column.histogram)]
+        for column in columns
+    ]
+    values_ms = [value for column in found for value, _ in column if value > 0]
+    if not values_ms:
+        return {}
+    low, high = (np.floor(np.log10(min(values_ms))), np.ceil(np.log10(max(values_ms))))
+    steps = max(1, round((high - low) * ROWS_PER_DECADE))
+    edges = np.logspace(low, high, steps + 1)
+    z = np.zeros((steps, len(columns)))
+    for at, column in enumerate(found):
+        for value, count in column:
+            row = int(np.clip(np.searchsorted(edges, value, "right") - 1, 0, steps - 1))
+            z[row, at] += count
+    key = group.key
+    return pen.trace(
+        key.contender, key.run, "latency", type="heatmap",
+        x=[round(edge, 3) for edge in (*(c.from_s for c in columns), columns[-1].to_s)],
+        y=[float(f"{edge:.4g}") for edge in edges],
+        z=[[int(n) or None for n in row] for row in z],
+        colorscale="Viridis", reversescale=True, showscale=False, hoverongaps=False,
+        hovertemplate="%{z} requests at about %{y:.3~g} ms, second %{x}<extra></extra>",
+    )  # fmt: skip
+
+
+def _clients(pen: Pen, group: Group, seen: Observation, start_s: float) -> Iterable[dict[str, Any]]:
+    done: dict[int, float] = {}
+    for record in seen.records:
+        if record["phase"] == "window":
+            second = int(record["from_s"] - start_s + 0.5)
+            count = record["inside"]["requests"] + record["outside"]["requests"]
+            span_s = max(record["to_s"] - record["from_s"], SPAN_MIN_S)
+            done[second] = done.get(second, 0.0) + count / span_s
+    yield _lane(pen, group, "replies/s", "y2", sorted(done.items()))
+    for worker, seconds in seen.seconds.items():
+        points = [
+            (after["time_s"] - start_s, (_cpu_s(after) - _cpu_s(before)) / elapsed_s)
+            for before, after in pairwise(seconds)
+            if (elapsed_s := after["time_s"] - before["time_s"]) > SPAN_MIN_S
+        ]
+        yield _lane(pen, group, f"generator {worker}, cores", "y3", points, dash="dot")
+
+
+def _servers(pen: Pen, group: Group, seen: Observation, start_s: float) -> Iterable[dict[str, Any]]:
+    samples = [sample for sample in seen.samples if sample.get("server")]
+    cpu, connections = [], []
+    for before, after in pairwise(samples):
+        elapsed_s = after["time_s"] - before["time_s"]
+        used_s = _cpu_s(after["server"]) - _cpu_s(before["server"])
+        if elapsed_s > SPAN_MIN_S:
+            cpu.append((after["time_s"] - start_s, used_s / elapsed_s))
+    for sample in samples:
+        server = sample["server"]
+        if "open_http" in server:
+            count = server["open_http"] + server["open_echo"]
+            connections.append((sample["time_s"] - start_s, count))
+    yield _lane(pen, group, "server, cores", "y3", cpu)
+    yield _lane(pen, group, "open connections", "y4", connections)
+
+
+def _cpu_s(server: Mapping[str, float]) -> float:
+    return server["cpu_user_s"] + server["cpu_system_s"]
+
+
+def _lane(
+    pen: Pen, group: Group, name: str, lane: str, points: Sequence[tuple[float, float]],
+    dash: str = "solid",
+) -> dict[str, Any]:  # fmt: skip
+    if not points:
+        return {}
+    key = group.key
+    trace = pen.trace(
+        key.contender, key.run, name, mode="lines+markers", yaxis=lane,
+        x=[round(x, 3) for x, _ in points], y=[round(y, 4) for _, y in points],
+        line={"color": pen.looks[key.contender].colour, "dash": dash, "width": 2},
+        marker={"size": 5, "color": pen.looks[key.contender].colour},
+    )  # fmt: skip
+    return trace | {"name": name}  # the lanes are all of one contender

@@ -1,0 +1,78 @@
+"""A report as Markdown: for a pull request, a wiki, a README."""
+
+import re
+from collections.abc import Iterator
+
+from loadtest.analysis.findings import Finding
+from loadtest.report import words
+from loadtest.report.advice import advice
+from loadtest.report.circumstances import circumstances
+from loadtest.report.page import Page
+from loadtest.report.style import number
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~])")
+
+
+def markdown(page: Page) -> str:
+    """Return all of a page but its charts."""
+    lines = [f"# Comparison: {', '.join(map(plain, page.groups.bundles))}", ""]
+    lines += [f"> {plain(problem)}" for problem in page.problems]
+    lines += ["", *headline(page), "", "## When to choose which", *choices(page)]
+    lines += ["", "## Rankings"]
+    for finding in page.findings:
+        lines += ["", *_ranking(page, finding)]
+    lines += [
+        "",
+        "## Circumstances",
+        "",
+        "| | " + " | ".join(map(plain, page.groups.bundles)) + " |",
+    ]
+    lines.append("|---|" + "---|" * len(page.groups.bundles))
+    for name, values in circumstances(page.groups.bundles):
+        lines.append(f"| {plain(name)} | {' | '.join(map(plain, values))} |")
+    return "\n".join(lines) + "\n"
+
+
+def headline(page: Page) -> Iterator[str]:
+    """Yield the table of who won what."""
+    yield "| question | best | next best | is it real? |"
+    yield "|---|---|---|---|"
+    for finding in page.findings:
+        shown = words.value(finding.ranked[0].estimate, finding.metric.unit)
+        cells = (
+            f"{finding.question.title} ({words.conditions(finding)})",
+            f"{words.winners(page.pen, finding)}: {shown}",
+            words.next_best(page.pen, finding) or "–",
+            words.real(finding),
+        )
+        yield f"| {' | '.join(map(plain, cells))} |"
+
+
+def choices(page: Page) -> Iterator[str]:
+    """Yield when to choose which, with the figures beside each sentence."""
+    for one in advice(page.pen, page.findings):
+        yield ""
+        yield f"**{one.situation.title}.** {one.situation.why}"
+        yield ""
+        for conditions, said in one.said:
+            yield f"- {plain(said)} _{plain(conditions)}_"
+
+
+def _ranking(page: Page, finding: Finding) -> Iterator[str]:
+    unit = finding.metric.unit
+    yield f"**{finding.question.title}** ({words.conditions(finding)})"
+    yield ""
+    yield f"| | {plain(finding.metric.title)} | beside the best | |"
+    yield "|---|---|---|---|"
+    for row in finding.rows:
+        label = page.pen.label(row.group.key.contender, row.group.key.run)
+        shown = words.value(row.estimate, unit)
+        if row.estimate is None:
+            shown = f"~~{number(row.struck)} {unit}~~"
+        said = words.verdict_of_row(finding, row)
+        yield f"| {plain(label)} | {shown} | {words.times(row.ratio)} | {plain(said)} |"
+
+
+def plain(text: str) -> str:
+    """Return a text so that Markdown shows it as it is."""
+    return _SPECIAL.sub(r"\\\1", text.replace("\n", " "))

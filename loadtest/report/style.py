@@ -1,0 +1,68 @@
+"""How contenders look: the same colour and mark on every chart, page and run."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from loadtest.analysis.bundle import shortened
+
+NAME_CHARACTERS_MAX = 32
+"""Longer names are cut where they are shown: a legend is no place for a paragraph."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """Colour, and a mark for those who cannot tell it."""
+
+    colour: str
+    symbol: str
+
+
+_MODELS = {
+    "forking": Look("#D55E00", "square"),
+    "threaded": Look("#E69F00", "triangle-up"),
+    "gevent": Look("#009E73", "diamond"),
+    "asyncio": Look("#56B4E9", "pentagon"),
+    "uvloop": Look("#0072B2", "circle"),
+}
+"""Colours that readers with any of the common kinds of colour blindness tell apart (Okabe and Ito,
+Color Universal Design, 2008)."""
+
+_OTHERS = [
+    Look("#CC79A7", "star"),
+    Look("#8C8C8C", "hexagon"),
+    Look("#AA4499", "triangle-down"),
+    Look("#B5A300", "cross"),
+    Look("#6A51A3", "bowtie"),
+    Look("#7F5539", "star-diamond"),
+]
+
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+"""Of runs, where there are several."""
+
+
+def looks(names: Iterable[str]) -> dict[str, Look]:
+    """Return how each contender looks: one of ours always alike, another by its name."""
+    found: dict[str, Look] = {}
+    for name in names:
+        if name in _MODELS:
+            found[name] = _MODELS[name]
+            continue
+        first = hashlib.sha256(name.encode()).digest()[0]
+        order = [_OTHERS[(first + step) % len(_OTHERS)] for step in range(len(_OTHERS))]
+        found[name] = next((look for look in order if look not in found.values()), order[0])
+    return found
+
+
+def shown(name: str) -> str:
+    """Return a name as it is shown."""
+    return shortened(name, NAME_CHARACTERS_MAX)
+
+
+def number(value: float | None) -> str:
+    """Return a number with the digits that mean something."""
+    if value is None:
+        return "–"
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"

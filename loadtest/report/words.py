@@ -1,0 +1,102 @@
+"""What the findings say, in words: the same in report, README and terminal."""
+
+from loadtest.analysis.estimates import Estimate
+from loadtest.analysis.findings import Finding, Row
+from loadtest.compare.matrix import FLAT_OUT
+from loadtest.report.chart import Pen
+from loadtest.report.style import number
+
+
+def value(found: Estimate | None, unit: str) -> str:
+    """Return a median with its interval."""
+    if found is None:
+        return "–"
+    text = f"{number(found.median)} {unit}".strip()
+    if found.low is None or found.high is None:
+        return text
+    return f"{text} ({number(found.low)}\u00a0to\u00a0{number(found.high)})"
+
+
+def times(found: Estimate | None) -> str:
+    """Return a ratio with its interval."""
+    if found is None:
+        return ""
+    text = f"{_ratio(found.median)}\u00a0×"
+    if found.low is None or found.high is None:
+        return text
+    return f"{text} ({_ratio(found.low)}\u00a0to\u00a0{_ratio(found.high)})"
+
+
+def _ratio(of: float) -> str:
+    return f"{of:.2f}" if of < 10 else number(of)
+
+
+def conditions(finding: Finding) -> str:
+    """Return what was asked of all of them."""
+    how = "flat out"
+    if finding.question.load != FLAT_OUT:
+        how = f"at {finding.rate_hz:,.0f} requests/s"
+    return f"{finding.scenario}, {finding.connections:,} connections, {how}"
+
+
+def winners(pen: Pen, finding: Finding) -> str:
+    """Return who is best: one, or several that cannot be told apart."""
+    return ", ".join(_label(pen, row) for row in finding.winners)
+
+
+def real(finding: Finding) -> str:
+    """Return whether the difference to the next is real."""
+    if len(finding.ranked) < 2:
+        return "nobody else could be ranked"
+    if not finding.known:
+        return "not known: too few repeats that may be ranked"
+    noise = "" if finding.noise is None else f" (noise {finding.noise - 1:.0%})"
+    if not finding.losers:
+        return f"no detectable difference{noise}"
+    if len(finding.winners) > 1:
+        return f"yes, but no detectable difference among the best{noise}"
+    return f"yes{noise}"
+
+
+def next_best(pen: Pen, finding: Finding) -> str:
+    """Return by how much the next one is behind."""
+    following = finding.losers if finding.known else finding.ranked[1:]
+    if not following:
+        return ""
+    return f"{_label(pen, following[0])} {finding.metric.beside.format(times(following[0].ratio))}"
+
+
+def verdict_of_row(finding: Finding, row: Row) -> str:
+    """Return what is to be said of a contender beside the best one."""
+    if row.estimate is None:
+        return f"{row.verdict}: not ranked"
+    if row is finding.ranked[0]:
+        return "best"
+    if row.real is None:
+        return "not known: too few repeats"
+    return "differs" if row.real else "no detectable difference"
+
+
+def sentence(pen: Pen, finding: Finding) -> str:
+    """Return what a reader takes away, with the figures beside it."""
+    best, metric = finding.ranked[0], finding.metric
+    shown = f"{metric.title} {value(best.estimate, metric.unit)}"
+    if not finding.known:
+        text = f"{_label(pen, best)} came out best ({shown}), and too few repeats say so"
+    elif not finding.losers and len(finding.ranked) > 1:
+        text = f"It makes no detectable difference: {winners(pen, finding)} ({shown})"
+    else:
+        text = f"Choose {winners(pen, finding).replace(', ', ' or ')} ({shown})"
+    following = finding.losers if finding.known else finding.ranked[1:]
+    for row in following:
+        text += f"; {_label(pen, row)} {metric.beside.format(times(row.ratio))}"
+    unranked = [row for row in finding.rows if row.estimate is None]
+    if unranked:
+        text += "; not ranked: " + ", ".join(
+            f"{_label(pen, row)} ({row.verdict})" for row in unranked
+        )
+    return f"{text}."
+
+
+def _label(pen: Pen, row: Row) -> str:
+    return pen.label(row.group.key.contender, row.group.key.run)

@@ -1,0 +1,182 @@
+"""Bundles as ``compare`` writes them, of cells that nobody has run: times and costs are given."""
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from hdrh.histogram import HdrHistogram
+
+from loadtest.bundle import write_cell
+from loadtest.compare.matrix import CellPlan, Matrix
+from loadtest.compare.state import FINISHED, State
+from loadtest.histogram import new_histogram
+from loadtest.machine import write_json
+from loadtest.observation import Observation, Plan
+
+START_S = 1_700_000_000.0
+LATENCIES = 300
+
+
+@dataclass(frozen=True)
+class Cell:
+    """How a cell went.
+
+    Attributes:
+        latency_ms: The median.
+        cpu_us: For each request.
+        rate_hz: Right replies a second; 0: as many as were due.
+        server_busy: Share of its core; None: what the cost makes of it.
+        generator_busy: Share of its core.
+    """
+
+    latency_ms: float = 1.0
+    cpu_us: float = 100.0
+    rate_hz: float = 0.0
+    server_busy: float | None = None
+    generator_busy: float = 0.3
+    memory_kib: float = 10.0
+    conditions: tuple[tuple[str, float], ...] = (("backlog http", 2048.0),)
+
+
+def matrix(**options: Any) -> Matrix:
+    """Return a small matrix, of two models in one scenario if nothing else is said."""
+    given: dict[str, Any] = {
+        "models": ["asyncio", "uvloop"], "scenarios": ["hello"], "connections": [10, 1000],
+        "repeats": 3, "duration_s": 4.0, "warmup_s": 1.0, "loads": ["rate"],
+    }  # fmt: skip
+    return Matrix(**(given | options))
+
+
+def noisy(cell: Cell, rng: random.Random, share: float = 0.02) -> Cell:
+    """Return a cell whose numbers are a little off."""
+    return replace(
+        cell,
+        latency_ms=cell.latency_ms * rng.lognormvariate(0, share),
+        cpu_us=cell.cpu_us * rng.lognormvariate(0, share),
+        rate_hz=cell.rate_hz * rng.lognormvariate(0, share),
+        memory_kib=cell.memory_kib * rng.lognormvariate(0, share),
+    )
+
+
+def make_bundle(
+    folder: Path,
+    wanted: Matrix,
+    cell_of: Callable[[CellPlan], Cell | None],
+    state: str = FINISHED,
+    seconds: int = 4,
+    **about: Any,
+) -> Path:
+    """Write a bundle; cells for which there is None have not been run (yet)."""
+    folder.mkdir(parents=True)
+    plan = wanted.cells()
+    write_json(folder / "run.json", _about(wanted) | about)
+    write_json(folder / "cells.json", [asdict(cell) for cell in plan])
+    done = 0
+    for cell in plan:
+        behaviour = cell_of(cell)
+        if behaviour is not None:
+            write(folder, wanted, cell, behaviour, seconds)
+            done += 1
+    State(state=state, done=done, total=len(plan)).write(folder)
+    return folder
+
+
+def write(folder: Path, wanted: Matrix, cell: CellPlan, behaviour: Cell, seconds: int = 4) -> None:
+    """Write one cell into a bundle."""
+    (folder / cell.name).mkdir()
+    write_cell(folder / cell.name, observation(wanted, cell, behaviour, seconds))
+
+
+def observation(wanted: Matrix, cell: CellPlan, behaviour: Cell, seconds: int = 4) -> Observation:
+    """Return what would have been seen."""
+    rate_wanted_hz = 0.0 if cell.load == "flat-out" else wanted.rate_for(cell.scenario, 10)
+    rate_hz = behaviour.rate_hz or rate_wanted_hz
+    busy = behaviour.server_busy
+    cpu_s = (rate_hz * behaviour.cpu_us / 1e6 if busy is None else busy) * seconds
+    rng = random.Random(repr(cell))
+    kinds = ["service_time"] if not rate_wanted_hz else ["latency", "service_time", "lateness"]
+    in_flight_ms = cell.connections / rate_hz * 1000
+    records = [
+        {
+            "class": cell.scenario.capitalize(), "phase": "window", "worker": "local",
+            "from_s": START_S + second, "to_s": START_S + second + 1,
+            "outside": {"requests": 0, "errors": {}},
+            "inside": {
+                "requests": round(rate_hz), "reply_bytes": 0, "errors": {}, "dropped": 0,
+                "histograms": {
+                    kind: _times(
+                        rng, round(rate_hz),
+                        in_flight_ms if not rate_wanted_hz
+                        else 0.1 if kind == "lateness" else behaviour.latency_ms,
+                        0.0 if not rate_wanted_hz else 0.3,
+                    ).encode().decode()
+                    for kind in kinds
+                },
+            },
+        }
+        for second in range(seconds)
+    ]  # fmt: skip
+    idle = _sample(0.0, 0.0, 0, 20e6)
+    open_ = _sample(0.0, 1.0, cell.connections, 0.0)
+    close = _sample(float(seconds), 1.0 + cpu_s, cell.connections, 0.0)
+    memory = 20e6 + behaviour.memory_kib * 1024 * cell.connections
+    loaded = _sample(float(seconds), 1.0 + cpu_s, cell.connections, memory)
+    used = dict.fromkeys(("cpu_user_s", "cpu_system_s", "waiting_s", "resident_bytes"), 0.0)
+    busy_usage = used | {"cpu_user_s": behaviour.generator_busy * seconds}
+    return Observation(
+        plan=Plan(
+            cell.contender, cell.scenario, cell.scenario.capitalize(), cell.connections,
+            rate_wanted_hz, "constant", 10.0, wanted.warmup_s, float(seconds), 1, 1,
+        ),
+        established={cell.scenario.capitalize(): cell.connections},
+        window_s=float(seconds),
+        records=records,
+        usage={"local": {"open": used, "close": busy_usage}},
+        seconds={
+            "local": [
+                used | {"cpu_user_s": behaviour.generator_busy * at, "time_s": START_S + at}
+                for at in range(seconds + 1)
+            ]
+        },
+        samples=[idle, open_, close, loaded],
+        marks={"idle": idle, "open": open_, "close": close, "loaded": loaded},
+        conditions=dict(behaviour.conditions),
+    )  # fmt: skip
+
+
+def _times(rng: random.Random, count: int, median_ms: float, spread: float) -> HdrHistogram:
+    histogram = new_histogram()
+    each, rest = divmod(count, LATENCIES)
+    for at in range(min(count, LATENCIES)):
+        value_us = median_ms * 1000 * rng.lognormvariate(0, spread)
+        histogram.record_value(max(1, round(value_us)), each + (at < rest))
+    return histogram
+
+
+def _sample(at_s: float, cpu_s: float, connections: int, memory: float) -> dict[str, Any]:
+    server: Mapping[str, float] = {
+        "cpu_user_s": cpu_s * 0.6, "cpu_system_s": cpu_s * 0.4, "context_switches": at_s * 100,
+        "processes": 1.0, "threads": 1.0, "open_http": float(connections), "open_echo": 0.0,
+        "requests_http": 0.0, "resident_bytes": 3e7,
+    }  # fmt: skip
+    if memory:
+        server = {**server, "proportional_bytes": memory}
+    return {"time_s": START_S + at_s, "kernel": {"RetransSegs": 0}, "server": server}
+
+
+def _about(wanted: Matrix) -> dict[str, Any]:
+    return {
+        "command": ["python", "-m", "loadtest", "compare"],
+        "options": asdict(wanted),
+        "started": "2026-11-23T12:00:00+00:00",
+        "commit": "0123456789abcdef",
+        "versions": {"python": "3.11.7", "locust": "2.47.0"},
+        "kernel": "6.1.0",
+        "cpu": "A CPU",
+        "memory_bytes": 24 * 2**30,
+        "cores": {"server": [0], "generator": [1]},
+        "limits": {"descriptors": [20000, 20000]},
+        "generator": {"floor_p50_us": 100.0, "floor_p99_us": 500.0, "ceiling_hz": 80000.0},
+    }

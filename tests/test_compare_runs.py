@@ -1,0 +1,86 @@
+"""python -m loadtest compare on small matrices: shares, targets, failures, Ctrl-C, going on."""
+
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from loadtest.analysis.bundle import read_bundle
+from loadtest.compare.state import INTERRUPTED
+from servers.process_tree import children_of
+from servers.registry import MODELS
+from tests.commands import folder_of, run, started
+from tests.running import DEADLINE_S, Server, process_is_gone, wait_until
+
+COMPARE = [sys.executable, "-m", "loadtest", "compare"]
+QUICK = ["--repeats", "1", "--duration", "0.5", "--warmup", "0.2"]
+
+
+def test_shares_are_of_what_the_first_round_found_flat_out(tmp_path: Path) -> None:
+    argv = [*COMPARE, "--models", "asyncio", "--scenarios", "wait", "--connections", "4"]
+    ended = run([*argv, *QUICK, "--shares", "50", "--out", str(tmp_path)])
+    assert ended.returncode == 0, ended.stderr
+    bundle = read_bundle(folder_of(ended.stdout))
+    by_load = {cell.load: result for cell, result in bundle.cells.items() if not cell.twin}
+    flat_out = by_load["flat-out"].main
+    assert flat_out is not None
+    assert by_load["share-50"].rate_wanted_hz == pytest.approx(flat_out.rate_hz / 2, rel=0.01)
+
+
+def test_servers_that_run_somewhere_are_compared_by_their_names(
+    tmp_path: Path, server: Server
+) -> None:
+    if server.model != next(iter(MODELS)):  # nothing here depends on the model
+        return
+    assert server.http is not None
+    url = f"http://{server.http[0]}:{server.http[1]}"
+    argv = [*COMPARE, "--target", f"left={url}", "--target", f"right={url}", "--scenarios", "get"]
+    ended = run([*argv, "--connections", "5", "--rate", "50", *QUICK, "--out", str(tmp_path)])
+    assert ended.returncode == 0, ended.stderr
+    cells = read_bundle(folder_of(ended.stdout)).cells
+    assert {cell.contender for cell in cells} == {"left", "right"}
+    assert {result.target for result in cells.values()} == {"left", "right"}
+    assert all(result.rate_wanted_hz == 50 for result in cells.values())
+
+
+def test_a_cell_that_cannot_be_run_is_said_and_the_exit_status_tells(tmp_path: Path) -> None:
+    argv = [*COMPARE, "--models", "asyncio", "--scenarios", "hello,echo", "--connections", "1"]
+    # An address of the block for documentation (RFC 5737): no machine has it.
+    ended = run([*argv, *QUICK, "--out", str(tmp_path)], SERVERS_BIND="192.0.2.1")
+    assert ended.returncode == 1
+    assert ended.stderr.count("cannot listen on 192.0.2.1") == 4  # each, and its twin
+    assert "\necho-1-rate-asyncio-1 not run: the server is not ready: " in ended.stderr
+    assert (folder_of(ended.stdout) / "run.json").exists()
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_keeps_finished_cells_leaves_no_process_and_goes_on(
+    tmp_path: Path, signum: signal.Signals
+) -> None:
+    argv = [*COMPARE, "--models", "forking,asyncio", "--scenarios", "hello", *QUICK]
+    with started([*argv, "--connections", "50", "--out", str(tmp_path)]) as process:
+        wait_until(lambda: len([*tmp_path.glob("*/hello-*")]) == 2, "the second cell")
+        pids = children_of(process.pid)
+        process.send_signal(signum)
+        output, errors = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+    wait_until(lambda: all(map(process_is_gone, pids)), "an end of all processes")
+    folder = folder_of(output)
+    bundle = read_bundle(folder)
+    assert bundle.state.state == INTERRUPTED
+    assert len(bundle.cells) == 1
+    first = next(folder.glob("hello-*/cell.json"))
+    before = first.stat().st_mtime_ns
+    ended = run([*COMPARE, "--resume", str(folder)])
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stderr.startswith("2 cells, some ")
+    assert first.stat().st_mtime_ns == before
+    assert len(read_bundle(folder).cells) == 3
+
+
+def test_only_a_comparison_can_be_gone_on_with(tmp_path: Path) -> None:
+    ended = run([*COMPARE, "--resume", str(tmp_path)])
+    assert ended.returncode == 2
+    assert "expected the folder of a comparison, got" in ended.stderr
