@@ -14,6 +14,7 @@ class Entry(NamedTuple):
         rate_per_connection_hz: Half of what one connection can do, and a little less: with few of
             them no more than this is asked of each.
         connections_min: With fewer it is not what it says.
+        connections_max: With more, one round of all of them takes longer than a window.
         works: Whether a request is more work for the server than for the generator: then, flat
             out, the server is the limit.
     """
@@ -23,7 +24,12 @@ class Entry(NamedTuple):
     rate_hz: float
     rate_per_connection_hz: float
     connections_min: int = 1
+    connections_max: int = 1_000_000
     works: bool = False
+
+    def takes(self, connections: int) -> bool:
+        """Return whether so many connections make sense."""
+        return self.connections_min <= connections <= self.connections_max
 
     def rate_for(self, connections: int) -> float:
         """Return the rate that every model is to hold with so many connections."""
@@ -40,10 +46,11 @@ SCENARIOS: dict[str, Entry] = {
     ),
     "cpu": Entry(
         ("Cpu",), "what more cores are worth when the interpreter lock is held", 30, 30,
-        works=True,
+        connections_max=100, works=True,
     ),
     "hash": Entry(
-        ("Hash",), "what more cores are worth when it is released", 200, 200, works=True
+        ("Hash",), "what more cores are worth when it is released", 200, 200,
+        connections_max=1000, works=True,
     ),
     "convoy": Entry(
         ("Convoy", "Heavy"), "what light requests suffer from a few heavy ones", 200, 100, 3
@@ -51,7 +58,10 @@ SCENARIOS: dict[str, Entry] = {
     "idle": Entry(
         ("Active", "Held"), "what silent connections cost the active ones", 1000, 1000, 101
     ),
-    "stream": Entry(("Stream",), "whether big replies to slow readers keep memory flat", 50, 0.5),
+    "stream": Entry(
+        ("Stream",), "whether big replies to slow readers keep memory flat", 50, 0.5,
+        connections_max=1000,
+    ),
     "get": Entry(("Get",), "any path (--path) of any server", 100, 10),
 }  # fmt: skip
 """Name -> what it is made of."""

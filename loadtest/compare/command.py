@@ -154,6 +154,8 @@ def compare(
     if resume:
         comparison.take_up()
     console.print(_announced(comparison, cores), soft_wrap=True, highlight=False)
+    for said in matrix.without():
+        console.print(said, soft_wrap=True, highlight=False)
     begin_s = time.monotonic()
     try:
         with ExitStack() as stack:

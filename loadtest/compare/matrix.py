@@ -110,7 +110,7 @@ class Matrix:
                 (scenario, connections)
                 for scenario in self.scenarios
                 for connections in self.connections
-                if connections >= SCENARIOS[scenario].connections_min
+                if SCENARIOS[scenario].takes(connections)
             ]
             rng.shuffle(blocks)
             for scenario, connections in blocks:
@@ -126,6 +126,16 @@ class Matrix:
                     cells += block
         return cells
 
+    def without(self) -> list[str]:
+        """Return what there are no cells of, as sentences."""
+        return [
+            f"{scenario} is not run with {connections:,} connections, but with"
+            f" {entry.connections_min:,} to {entry.connections_max:,}"
+            for scenario in self.scenarios
+            for connections in self.connections
+            if not (entry := SCENARIOS[scenario]).takes(connections)
+        ]
+
     def _twins(self, rng: random.Random) -> Iterator[str]:
         while True:
             names = self.contenders
@@ -138,7 +148,7 @@ class Matrix:
             yield RATE
         if FLAT_OUT in self.loads and (self.flat_out_all or SCENARIOS[scenario].works):
             yield FLAT_OUT
-        if connections == max(self.connections):
+        if connections == max(c for c in self.connections if SCENARIOS[scenario].takes(c)):
             yield from (f"{SHARE}{percent}" for percent in self.shares)
 
     def expected_s(self, cell: CellPlan) -> float:
