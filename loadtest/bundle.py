@@ -14,7 +14,7 @@ from loadtest.observation import Observation
 from loadtest.result import Result, result_of
 from loadtest.table import cell_table
 
-_PACKAGES = (
+PACKAGES = (
     "locust", "gevent", "greenlet", "hdrhistogram", "uvloop", "httptools", "prometheus-client",
 )  # fmt: skip
 
@@ -23,7 +23,7 @@ def write_run(
     folder: Path, options: Mapping[str, Any], cores: Cores, calibration: Mapping[str, Any]
 ) -> None:
     """Write down the command, the machine, and what the generator can do on it."""
-    content = described("loadtest", options, _PACKAGES)
+    content = described("loadtest", options, PACKAGES)
     content |= {"cores": asdict(cores), "generator": dict(calibration)}
     write_json(folder / "run.json", content)
 

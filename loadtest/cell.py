@@ -4,7 +4,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -129,7 +129,8 @@ def run_target(
             except KeyboardInterrupt:
                 say("stopping")
                 lead.terminate()  # it keeps what was measured
-                lead.wait(load.deadline_s + 20)
+                with suppress(subprocess.TimeoutExpired):  # then it is ended
+                    lead.wait(load.deadline_s + 20)
                 raise
     except KeyboardInterrupt as interrupt:
         raise Interrupted(_result(folder)) from interrupt

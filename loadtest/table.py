@@ -1,12 +1,11 @@
-"""Tables: of one cell, and of many beside each other."""
+"""Tables: of one cell, and of the steps of a search."""
 
 from collections.abc import Sequence
-from itertools import groupby
 
 from rich.table import Table
 
 from loadtest.capacity import Promise, Step
-from loadtest.result import Class, Result, Times
+from loadtest.result import Result, Times
 
 _KINDS = {
     "latency": "latency (done - due)",
@@ -72,41 +71,6 @@ def _caption(result: Result) -> str:
     return "\n".join(lines)
 
 
-_CAPTION = """\
-CPU: of the server, per request, with one rate held by all models together. Latency counts from \
-when a request was due, and its percentiles come from merged histograms. Memory: proportional, of \
-the server. One window of {window_s:g} s per row: differences of less than 20 % mean nothing.\
-"""
-
-
-def comparison_table(
-    outcomes: Sequence[tuple[str, str, int, Result | None]], window_s: float
-) -> Table:
-    """Return the results of many cells as a table, in their order.
-
-    Args:
-        outcomes: Of each cell its model, scenario and connections, and its result; None where it
-            could not be run.
-        window_s: The window's length asked for.
-    """
-    table = Table(caption=_CAPTION.format(window_s=window_s), caption_justify="left")
-    for name in ("scenario", "connections", "model"):
-        table.add_column(name, no_wrap=True)
-    for name in (
-        "requests/s\nheld/wanted", "p50\nms", "p99\nms", "errors", "CPU µs\n/request",
-        "memory KiB\n/connection",
-    ):  # fmt: skip
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
-    for (scenario, connections), rows in groupby(outcomes, key=lambda outcome: outcome[1:3]):
-        heading = [scenario, f"{connections:,}"]
-        for model, _, _, result in rows:
-            table.add_row(*heading, model, *_row(result))
-            heading = ["", ""]
-        table.add_section()
-    return table
-
-
 def steps_table(promise: Promise, steps: Sequence[Step]) -> Table:
     """Return the steps of a search as a table."""
     table = Table()
@@ -123,27 +87,6 @@ def steps_table(promise: Promise, steps: Sequence[Step]) -> Table:
             "holds" if promise.holds(step.result) else "does not hold",
         )
     return table
-
-
-def _row(result: Result | None) -> list[str]:
-    main = None if result is None else result.main
-    if result is None or main is None:
-        return [""] * 6 + ["not run" if result is None else result.verdict.name]
-    memory = result.memory_bytes_per_connection
-    times = _latency(main)
-    return [
-        f"{main.rate_hz:,.0f}/{result.rate_wanted_hz:,.0f}",
-        _number(times.p50_ms if times else None, ".2f"),
-        _number(times.p99_ms if times else None, ".2f"),
-        f"{sum(main.errors.values()):,}",
-        _number(result.cpu_us_per_request, ",.0f"),
-        _number(None if memory is None else memory / 1024, ",.0f"),
-        result.verdict.name,
-    ]
-
-
-def _latency(class_: Class) -> Times | None:
-    return class_.times.get("latency") or class_.times.get("service_time")
 
 
 def _number(value: float | None, form: str) -> str:

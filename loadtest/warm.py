@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from loadtest.processes import last_line, running
+from loadtest.target import CellError
 from servers.kernel import die_with_parent
 
 READY_S = 60.0
@@ -75,18 +76,18 @@ class WarmLocust:
         """Run Locust for the length of a block; afterwards it has ended.
 
         Raises:
-            OSError: There is nobody any more to fork.
+            CellError: There is nobody any more to fork.
         """
         assert self._process.stdin is not None and self._process.stdout is not None
         log.touch()  # whoever follows it need not wait for Locust
-        print(
-            json.dumps({"argv": list(argv), "log": str(log.absolute())}),
-            file=self._process.stdin,
-            flush=True,
-        )
+        wanted = json.dumps({"argv": list(argv), "log": str(log.absolute())})
+        try:
+            print(wanted, file=self._process.stdin, flush=True)
+        except BrokenPipeError as error:
+            raise CellError("the process that forks Locust has ended") from error
         pid = self._process.stdout.readline()
         if not pid:
-            raise OSError("the process that forks Locust has ended")
+            raise CellError("the process that forks Locust has ended")
         forked = Forked(int(pid))
         try:
             yield forked
@@ -99,13 +100,13 @@ def warm_locust(cores: Sequence[int], log: Path) -> Iterator[WarmLocust]:
     """Have Locust ready for the length of a block.
 
     Raises:
-        OSError: It does not come up; says why.
+        CellError: It does not come up; says why.
     """
     with running([sys.executable, "-m", "loadtest.warm"], cores, log) as process:
         assert process.stdout is not None
         readable, _, _ = select.select([process.stdout], [], [], READY_S)
         if not readable or process.stdout.readline() != "ready\n":
-            raise OSError(f"Locust cannot be imported: {last_line(log)}")
+            raise CellError(f"Locust cannot be imported: {last_line(log)}")
         yield WarmLocust(process)
 
 

@@ -65,7 +65,7 @@ def make_bundle(
     wanted: Matrix,
     cell_of: Callable[[CellPlan], Cell | None],
     state: str = FINISHED,
-    seconds: int = 4,
+    seconds: int = 2,
     **about: Any,
 ) -> Path:
     """Write a bundle; cells for which there is None have not been run (yet)."""
@@ -83,13 +83,13 @@ def make_bundle(
     return folder
 
 
-def write(folder: Path, wanted: Matrix, cell: CellPlan, behaviour: Cell, seconds: int = 4) -> None:
+def write(folder: Path, wanted: Matrix, cell: CellPlan, behaviour: Cell, seconds: int = 2) -> None:
     """Write one cell into a bundle."""
     (folder / cell.name).mkdir()
     write_cell(folder / cell.name, observation(wanted, cell, behaviour, seconds))
 
 
-def observation(wanted: Matrix, cell: CellPlan, behaviour: Cell, seconds: int = 4) -> Observation:
+def observation(wanted: Matrix, cell: CellPlan, behaviour: Cell, seconds: int = 2) -> Observation:
     """Return what would have been seen."""
     rate_wanted_hz = 0.0 if cell.load == "flat-out" else wanted.rate_for(cell.scenario, 10)
     rate_hz = behaviour.rate_hz or rate_wanted_hz
@@ -104,7 +104,8 @@ def observation(wanted: Matrix, cell: CellPlan, behaviour: Cell, seconds: int = 
             "from_s": START_S + second, "to_s": START_S + second + 1,
             "outside": {"requests": 0, "errors": {}},
             "inside": {
-                "requests": round(rate_hz), "reply_bytes": 0, "errors": {}, "dropped": 0,
+                "requests": round(rate_hz), "reply_bytes": 0, "errors": {},
+                "dropped": max(0, round(rate_wanted_hz - rate_hz)),
                 "histograms": {
                     kind: _times(
                         rng, round(rate_hz),

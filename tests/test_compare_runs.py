@@ -10,6 +10,7 @@ from loadtest.analysis.bundle import read_bundle
 from loadtest.compare.state import INTERRUPTED
 from servers.process_tree import children_of
 from servers.registry import MODELS
+from tests.bundles import make_bundle, matrix
 from tests.commands import folder_of, run, started
 from tests.running import DEADLINE_S, Server, process_is_gone, wait_until
 
@@ -78,6 +79,13 @@ def test_an_interrupted_run_keeps_finished_cells_leaves_no_process_and_goes_on(
     assert ended.stderr.startswith("2 cells, some ")
     assert first.stat().st_mtime_ns == before
     assert len(read_bundle(folder).cells) == 3
+
+
+def test_versions_are_not_mixed_by_going_on(tmp_path: Path) -> None:
+    folder = make_bundle(tmp_path / "run", matrix(), lambda cell: None, state=INTERRUPTED)
+    ended = run([*COMPARE, "--resume", str(folder)])
+    assert ended.returncode == 2
+    assert ended.stderr.count("\n") == 1 and "begin a new run" in ended.stderr
 
 
 def test_only_a_comparison_can_be_gone_on_with(tmp_path: Path) -> None:

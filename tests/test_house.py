@@ -13,6 +13,7 @@ from loadtest.bench.fresh import Fresh
 from loadtest.bench.generators import Sent
 from loadtest.bench.generators import ratio as generator_ratio
 from loadtest.bench.holding import Holding
+from loadtest.report.readme import CHART, block, chart_of, digest, in_readme, stored_page
 from servers.registry import MODELS
 
 ROOT = Path(__file__).parent.parent
@@ -77,6 +78,12 @@ def test_the_readmes_figures_are_those_of_the_stored_run() -> None:
     assert spread is not None
     said = f"{spread.median:.1f} ({spread.low:.1f} - {spread.high:.1f})"
     assert f"ours / `FastHttpUser`: {said}." in README
+
+
+def test_the_readmes_comparison_is_that_of_the_stored_run() -> None:
+    page = stored_page()
+    assert in_readme(README) == block(page)
+    assert f"<!-- {digest(chart_of(page))} -->" in CHART.read_text("utf-8")
 
 
 def test_the_readmes_links_lead_somewhere() -> None:

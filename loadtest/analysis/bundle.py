@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from loadtest.catalogue import SCENARIOS
 from loadtest.compare.matrix import CellPlan, Matrix
 from loadtest.compare.state import State
 from loadtest.cores import Cores
@@ -21,6 +22,14 @@ _T = TypeVar("_T")
 
 class BundleError(Exception):
     """A folder is no bundle of a comparison; says what was expected and what was got."""
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """When a run was gone on with, and at which commit."""
+
+    started: str
+    commit: str | None
 
 
 @dataclass(frozen=True)
@@ -38,6 +47,7 @@ class About:
     cores: Cores
     limits: dict[str, Any]
     generator: Calibration
+    resumed: list[Resumed] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -74,11 +84,18 @@ def read_bundle(folder: Path, known: Bundle | None = None) -> Bundle:
     """
     if known is None or known.folder != folder:
         about = _decoded(folder / "run.json", About)
+        if unknown := [name for name in about.options.scenarios if name not in SCENARIOS]:
+            raise BundleError(
+                f"expected scenarios of this version in {folder}, got {shortened(unknown[0])!r}"
+            )
         plan = _decoded(folder / "cells.json", list[CellPlan])
     else:
         about, plan = known.about, known.plan
     bundle = Bundle(folder, about, plan, _decoded(folder / "state.json", State))
-    present = {entry.name for entry in folder.iterdir() if entry.is_dir()}
+    try:
+        present = {entry.name for entry in folder.iterdir() if entry.is_dir()}
+    except OSError as error:  # not ours to read
+        raise BundleError(f"expected to read {folder}, got: {error.strerror}") from error
     for cell in plan:
         if known is not None and cell in known.cells:
             bundle.cells[cell] = known.cells[cell]
@@ -88,6 +105,15 @@ def read_bundle(folder: Path, known: Bundle | None = None) -> Bundle:
             except BundleError as error:  # the others are as good as before
                 bundle.broken[cell.name] = str(error)
     return bundle
+
+
+def read_about(folder: Path) -> tuple[State, About]:
+    """Return how far a run has come, and what was run on what; no cell is read.
+
+    Raises:
+        BundleError: It is no bundle.
+    """
+    return _decoded(folder / "state.json", State), _decoded(folder / "run.json", About)
 
 
 def is_comparison(folder: Path) -> bool:

@@ -75,12 +75,13 @@ def ratio(of: Mapping[int, float], to: Mapping[int, float], paired: bool = True)
     return Estimate(median, float(low), float(high), min(len(above), len(below)))
 
 
-def noise_floor(differences: Sequence[float], count: int) -> float | None:
-    """Return the ratio that two medians of one and the same thing stay within, in 95 of 100 cases.
+def noise_floor(differences: Sequence[float], count: int, comparisons: int = 1) -> float | None:
+    """Return the ratio that medians of one and the same thing stay within, in 95 of 100 cases.
 
     Args:
         differences: Logarithms of the ratio of two measurements that should be equal.
         count: Of how many repeats the medians are made.
+        comparisons: How many pairs are looked at: all of them are to stay within (Bonferroni).
     """
     if len(differences) < PAIRS_MIN:
         return None
@@ -88,7 +89,8 @@ def noise_floor(differences: Sequence[float], count: int) -> float | None:
     drawn = rng.choice(np.asarray(differences), (RESAMPLES, count))
     # Which of two equals is called the first is arbitrary.
     drawn *= rng.choice((-1.0, 1.0), drawn.shape)
-    return math.exp(float(np.percentile(np.abs(np.median(drawn, axis=1)), 100 * LEVEL)))
+    level = 100 * (1 - (1 - LEVEL) / comparisons)
+    return math.exp(float(np.percentile(np.abs(np.median(drawn, axis=1)), level)))
 
 
 def is_real(found: Estimate, noise: float | None) -> bool | None:

@@ -1,13 +1,15 @@
 """The questions a reader comes with, and what cells answer: who, by how much, and is it real."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import takewhile
 
 from loadtest.analysis.estimates import Estimate, is_real
 from loadtest.analysis.groups import Group, Groups
 from loadtest.analysis.metrics import METRICS, Metric
 from loadtest.compare.matrix import FLAT_OUT, RATE
+from loadtest.verdict import ACCEPT_QUEUE_BOUND, SERVER_BOUND
 
 
 @dataclass(frozen=True)
@@ -50,14 +52,16 @@ class Row:
         estimate: None if none of its repeats may be ranked.
         ratio: To the best one's; None for the best, and where it is not known.
         real: Whether it differs from the best one; None if nobody can tell.
+        noise: What the ratio of two equals stays within; None if that is not known.
         struck: What it would be, were it ranked.
-        verdict: Of its repeats, where they agree.
+        verdict: Of its repeats.
     """
 
     group: Group
     estimate: Estimate | None
     ratio: Estimate | None = None
     real: bool | None = None
+    noise: float | None = None
     struck: float | None = None
     verdict: str = ""
 
@@ -67,21 +71,25 @@ class Finding:
     """What the cells of one block say to one question.
 
     Attributes:
+        rates_hz: The lowest and the highest that was asked for; alike but for runs that are not.
         rows: The best first; at the end those that may not be ranked.
-        noise: What a ratio of two equals stays within; None if that is not known.
     """
 
     question: Question
     scenario: str
     connections: int
-    rate_hz: float
+    rates_hz: tuple[float, float]
     rows: list[Row]
-    noise: float | None
 
     @property
     def metric(self) -> Metric:
         """What is compared."""
         return METRICS[self.question.metric]
+
+    @property
+    def noise(self) -> float | None:
+        """The highest of the floors that the ratios had to pass; None if there was none."""
+        return max((row.noise for row in self.rows if row.noise is not None), default=None)
 
     @property
     def ranked(self) -> list[Row]:
@@ -90,19 +98,19 @@ class Finding:
 
     @cached_property
     def winners(self) -> list[Row]:
-        """The best one, and those that cannot be told from it."""
+        """The best one, and those next to it that cannot be told from it."""
         best, *others = self.ranked
-        return [best, *(row for row in others if row.real is False)]
+        return [best, *takewhile(lambda row: row.real is False, others)]
 
     @cached_property
     def losers(self) -> list[Row]:
-        """Those that differ from the best one, the next best first."""
-        return [row for row in self.ranked[1:] if row.real]
+        """The others, the next best first."""
+        return self.ranked[len(self.winners) :]
 
     @property
     def known(self) -> bool:
-        """Whether it can be said at all what is real: it takes repeats."""
-        return all(row.real is not None for row in self.ranked[1:])
+        """Whether it can be said if the next best differs: it takes repeats."""
+        return not self.losers or self.losers[0].real is not None
 
 
 def findings(groups: Groups) -> list[Finding]:
@@ -116,12 +124,18 @@ def _finding(groups: Groups, question: Question) -> Finding | None:
     for scenario in question.scenarios:
         for connections in reversed(groups.connections(scenario, question.load)):
             block = groups.of(scenario, connections, question.load)
+            if question.load == FLAT_OUT and not any(map(_at_its_limit, block)):
+                continue  # the connections were the limit, and of nobody's making
             if sum(group.estimate(metric) is not None for group in block) >= 2:
                 return answer(groups, question, block, metric)
     return None
 
 
-def answer(groups: Groups, question: Question, block: Iterable[Group], metric: Metric) -> Finding:
+def _at_its_limit(group: Group) -> bool:
+    return bool({SERVER_BOUND, ACCEPT_QUEUE_BOUND} & group.verdicts.keys())
+
+
+def answer(groups: Groups, question: Question, block: Sequence[Group], metric: Metric) -> Finding:
     """Return how the groups of a block rank by a metric; one of them at least has it."""
     rows = [(group, group.estimate(metric)) for group in block]
     ranked = sorted(
@@ -130,17 +144,18 @@ def answer(groups: Groups, question: Question, block: Iterable[Group], metric: M
         reverse=metric.more,
     )
     best, best_estimate = ranked[0]
-    noise = groups.noise(best.key.scenario, metric, best_estimate.count, paired=True)
-    answered = [Row(best, best_estimate)]
+    answered = [Row(best, best_estimate, verdict=" / ".join(best.verdicts))]
     for group, found in ranked[1:]:
-        ratio, beyond = groups.compared(group, best, metric)
-        real = None if ratio is None else is_real(ratio, beyond)
-        answered.append(Row(group, found, ratio, real))
+        ratio, noise = groups.compared(group, best, metric, comparisons=len(ranked) - 1)
+        real = None if ratio is None else is_real(ratio, noise)
+        if ratio is not None and (ratio.median > 1) == metric.more:
+            real = real and False  # the rounds in which both were measured say the opposite
+        verdict = " / ".join(group.verdicts)
+        answered.append(Row(group, found, ratio, real, noise, verdict=verdict))
     for group, estimate in rows:
         if estimate is None:
             verdict = " / ".join(group.verdicts)
             answered.append(Row(group, None, struck=group.struck(metric), verdict=verdict))
     rates = [r.rate_wanted_hz for group in block for r in group.results.values()]
-    return Finding(
-        question, best.key.scenario, best.key.connections, max(rates, default=0.0), answered, noise
-    )
+    lowest, highest = min(rates, default=0.0), max(rates, default=0.0)
+    return Finding(question, best.key.scenario, best.key.connections, (lowest, highest), answered)

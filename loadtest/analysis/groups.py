@@ -5,17 +5,17 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import combinations
+from itertools import chain, combinations
 from typing import NamedTuple
 
 from loadtest.analysis.bundle import Bundle
 from loadtest.analysis.estimates import Estimate, estimate, noise_floor, ratio
-from loadtest.analysis.metrics import METRICS, Metric, ranked
+from loadtest.analysis.metrics import METRICS, Metric, failed, ranked
 from loadtest.compare.matrix import CellPlan
 from loadtest.result import Result
 
 OWN_PAIRS_MIN = 6
-"""With as many pairs a scenario has a noise floor of its own; with fewer, that of all together."""
+"""With as many pairs a block, or a scenario, has a noise floor of its own; else that of all."""
 
 
 class Key(NamedTuple):
@@ -41,16 +41,31 @@ class Group:
     results: dict[int, Result] = field(default_factory=dict)
     twins: dict[int, Result] = field(default_factory=dict)
 
+    @property
+    def holds(self) -> bool:
+        """Whether more repeats may be ranked than failed: one lucky repeat is no result."""
+        results = self.results.values()
+        return sum(map(ranked, results)) > sum(map(failed, results))
+
+    @property
+    def share(self) -> str:
+        """How many of the repeats may be ranked, as a fraction; "" if all."""
+        count = sum(map(ranked, self.results.values()))
+        return "" if count == len(self.results) else f"{count} of {len(self.results)} repeats"
+
     def values(self, metric: Metric, twins: bool = False) -> dict[int, float]:
-        """Return repeat -> number, of the repeats that may be ranked."""
-        if not metric.applies_to(self.key.load):
+        """Return repeat -> number above 0, of the repeats that may be ranked.
+
+        What is not above 0 is below what can be measured, such as the memory of few connections.
+        """
+        if not metric.applies_to(self.key.load) or not (twins or self.holds):
             return {}
         found = {
             repeat: metric.of(result)
             for repeat, result in (self.twins if twins else self.results).items()
             if ranked(result)
         }
-        return {repeat: value for repeat, value in found.items() if value is not None}
+        return {n: value for n, value in found.items() if value is not None and value > 0}
 
     def estimate(self, metric: Metric) -> Estimate | None:
         """Return the median of those that may be ranked; None if there is none."""
@@ -112,17 +127,15 @@ class Groups:
     @cached_property
     def contenders(self) -> list[str]:
         """Return all names, in the order in which they were given."""
-        return _unique(
-            name for bundle in self.bundles.values() for name in bundle.about.options.contenders
-        )
+        given = (bundle.about.options.contenders for bundle in self.bundles.values())
+        return _unique([*chain.from_iterable(given), *(key.contender for key in self.by_key)])
 
     def scenarios(self) -> list[str]:
         """Return the scenarios of which there are cells, in the order given."""
         present = {scenario for scenario, _, _ in self.by_block}
-        given = _unique(
-            name for bundle in self.bundles.values() for name in bundle.about.options.scenarios
-        )
-        return [name for name in given if name in present]
+        given = (bundle.about.options.scenarios for bundle in self.bundles.values())
+        names = _unique([*chain.from_iterable(given), *(key.scenario for key in self.by_key)])
+        return [name for name in names if name in present]
 
     def connections(self, scenario: str, load: str) -> list[int]:
         """Return the numbers of connections of which there are cells."""
@@ -131,56 +144,65 @@ class Groups:
     # -- how one compares with another ----------------------------------------------------------
 
     def compared(
-        self, of: Group, to: Group, metric: Metric
+        self, of: Group, to: Group, metric: Metric, comparisons: int = 1
     ) -> tuple[Estimate | None, float | None]:
         """Return how many times as much one group has as another, and the noise of such a ratio.
 
         Of one run, repeats are compared within their round; where rounds have been lost, and
-        between runs, all with all: then what drifted with time is part of the noise.
+        between runs, all with all: then what drifted within a run is part of the noise. What
+        changed from one run to the next is not: nothing in them tells.
+
+        Args:
+            comparisons: How many are made at the same time: of many pairs of equals some lie
+                further apart, so that each has to pass a higher floor (Bonferroni).
         """
         values, others = of.values(metric), to.values(metric)
         paired = of.key.run == to.key.run and len(values.keys() & others.keys()) > 1
         found = ratio(values, others, paired)
-        count = 0 if found is None else found.count
-        return found, self.noise(of.key.scenario, metric, count, paired)
+        if found is None:
+            return None, None
+        for twins in (True, False) if paired else (False,):  # repeats, where twins are too few
+            floor = noise_floor(self._pool(of.key, metric, twins), found.count, comparisons)
+            if floor is not None:
+                return found, floor
+        return found, None
 
-    def noise(self, scenario: str, metric: Metric, count: int, paired: bool) -> float | None:
-        """Return the noise floor of a ratio, as a ratio; None if it is not known.
+    def _pool(self, key: Key, metric: Metric, twins: bool) -> list[float]:
+        """Return differences of equals, of the nearest to a block: itself, its scenario, all."""
+        differences = self._differences(metric.name, twins)
+        everything: list[float] = []
+        scenario: list[float] = []
+        block: list[float] = []
+        for (of, connections), found in differences.items():
+            everything += found
+            if of == key.scenario:
+                scenario += found
+                if connections == key.connections:
+                    block += found
+        return next((pool for pool in (block, scenario) if len(pool) >= OWN_PAIRS_MIN), everything)
+
+    def _differences(self, metric_name: str, twins: bool) -> dict[tuple[str, int], list[float]]:
+        """Return the logarithms of ratios of equals, by scenario and connections.
 
         Args:
-            count: Of repeats; with none there is no ratio and no noise.
-            paired: From twins of the same round; else from repeats, hence with what drifted.
+            twins: Of one round; else between repeats, hence with what drifted.
         """
-        if not count:
-            return None
-        for twins in (True, False) if paired else (False,):  # repeats, where twins are too few
-            pairs = self._differences(metric.name, twins)
-            own = pairs.get(scenario, [])
-            if len(own) < OWN_PAIRS_MIN:
-                own = [difference for found in pairs.values() for difference in found]
-            floor = noise_floor(own, count)
-            if floor is not None:
-                return floor
-        return None
-
-    def _differences(self, metric_name: str, paired: bool) -> dict[str, list[float]]:
-        """Return the logarithms of ratios of equals, by scenario."""
-        if (metric_name, paired) not in self._found:
+        if (metric_name, twins) not in self._found:
             metric = METRICS[metric_name]
-            found: dict[str, list[float]] = defaultdict(list)
+            found: dict[tuple[str, int], list[float]] = defaultdict(list)
             for key, group in self.by_key.items():
                 values = group.values(metric)
-                if paired:
-                    twins = group.values(metric, twins=True)
-                    pairs = [(twins[repeat], values[repeat]) for repeat in twins.keys() & values]
+                if twins:
+                    others = group.values(metric, twins=True)
+                    pairs = [(others[repeat], values[repeat]) for repeat in others.keys() & values]
                 else:
                     pairs = [*combinations(values.values(), 2)]
-                found[key.scenario] += [math.log(a / b) for a, b in pairs if a > 0 and b > 0]
-            self._found[metric_name, paired] = found
-        return self._found[metric_name, paired]
+                found[key.scenario, key.connections] += [math.log(a / b) for a, b in pairs]
+            self._found[metric_name, twins] = found
+        return self._found[metric_name, twins]
 
     @cached_property
-    def _found(self) -> dict[tuple[str, bool], dict[str, list[float]]]:
+    def _found(self) -> dict[tuple[str, bool], dict[tuple[str, int], list[float]]]:
         return {}
 
 

@@ -35,6 +35,10 @@ def _alike(bundle: Bundle) -> dict[str, Any]:
             for connections in options.connections
         },
         "duration": options.duration_s,
+        "warm-up": options.warmup_s,
+        "path": options.path,
+        "processes of the generator": options.processes,
+        "limit of descriptors": about.limits.get("descriptors"),
         "machine: CPU": about.cpu,
         "machine: kernel": about.kernel,
         "machine: memory in GiB": round(about.memory_bytes / 2**30),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from loadtest.compare.matrix import FLAT_OUT
 from loadtest.result import Result, Times
-from loadtest.verdict import ACCEPT_QUEUE_BOUND, OK, SERVER_BOUND
+from loadtest.verdict import ACCEPT_QUEUE_BOUND, ERRORS, OK, RATE_NOT_HELD, SERVER_BOUND
 
 
 @dataclass(frozen=True)
@@ -77,11 +77,20 @@ METRICS = {
     )
 }  # fmt: skip
 
+FAILED = {RATE_NOT_HELD, SERVER_BOUND, ACCEPT_QUEUE_BOUND, ERRORS}
+"""Verdicts at a rate by which a contender has failed itself; the others say that the meter did."""
+
 RANKED_AT_RATE = {OK}
 RANKED_FLAT_OUT = {OK, SERVER_BOUND, ACCEPT_QUEUE_BOUND}
 """Verdicts of cells that may be ranked: where the rate was held, or where the server, and not the
 generator, was the limit. ``ok`` flat out: no side was at its limit, each connection just waited
 for its reply."""
+
+
+def failed(result: Result) -> bool:
+    """Return whether a contender could not do what was asked for."""
+    name = result.verdict.name
+    return name in FAILED if result.rate_wanted_hz else name == ERRORS
 
 
 def ranked(result: Result) -> bool:

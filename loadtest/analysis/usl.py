@@ -71,7 +71,9 @@ def fit(rates_hz: Mapping[int, Sequence[float]]) -> Fit | Refusal:
     Args:
         rates_hz: Connections -> requests a second of each repeat that was bound by the server.
     """
-    points = {n: list(values) for n, values in sorted(rates_hz.items()) if values}
+    points = {
+        n: list(values) for n, values in sorted(rates_hz.items()) if values and min(values) > 0
+    }
     if len(points) < POINTS_MIN:
         return Refusal(
             f"{len(points)} numbers of connections were server-bound, and the law needs"
@@ -145,6 +147,6 @@ def _fitted(
             bounds=((-math.inf, 0.0, 0.0), (math.inf, 1.0, 1.0)), x_scale=(1.0, 0.1, 1e-6),
             max_nfev=2000,
         )  # fmt: skip
-    except RuntimeError:  # it does not converge
+    except (RuntimeError, ValueError):  # it does not converge, or overflows on the way
         return None
     return math.exp(log_rate), float(contention), float(coherency)

@@ -102,7 +102,10 @@ def _compare(parser: Parser, arguments: argparse.Namespace) -> int:
     resume = arguments.resume and arguments.resume.absolute()
     folder = resume or folder_for(parser, arguments, "")
     status = compare(matrix, targets, cores, folder, resume=bool(arguments.resume))
-    after_run(folder)
+    try:
+        after_run(folder)
+    except KeyboardInterrupt:  # the cells are on disk, and can be drawn at any time
+        return 130
     return status or judged(parser, arguments, folder, anyway=False)
 
 

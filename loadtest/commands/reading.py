@@ -83,6 +83,8 @@ def _report(parser: Parser, arguments: argparse.Namespace) -> int:
         status = report(arguments.bundles, out, arguments.anyway)
     except BundleError as error:  # it says what was expected and what was got
         parser.error(str(error))
+    except KeyboardInterrupt:  # nothing is lost but the drawing
+        return 130
     except OSError as error:  # no such place, or not ours to write to
         parser.error(f"expected a folder to write to, got {out}: {error.strerror}")
     return judged(parser, arguments, arguments.bundles[-1], arguments.anyway) or status

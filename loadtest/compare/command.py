@@ -8,20 +8,21 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
-from loadtest import observation
-from loadtest.bundle import write_run
+from loadtest.analysis.bundle import BundleError, read_bundle
+from loadtest.bundle import PACKAGES, write_run
 from loadtest.catalogue import SCENARIOS
 from loadtest.cell import Load, run_model, run_target
 from loadtest.compare.matrix import CellPlan, Matrix
 from loadtest.compare.shares import LeftOut, rate_of_share
 from loadtest.compare.state import FINISHED, INTERRUPTED, State
 from loadtest.cores import Cores
-from loadtest.machine import write_json
+from loadtest.machine import described, write_json
 from loadtest.progress import CellProgress, matrix_progress
-from loadtest.result import Result, result_of
+from loadtest.result import Result
 from loadtest.selftest.calibration import Calibration, calibrate
 from loadtest.target import CellError, Target
 from loadtest.warm import WarmLocust, warm_locust
@@ -30,6 +31,9 @@ CELLS_FILE = "cells.json"
 """The plan: all cells, in their order."""
 
 CALIBRATION_S = 6.0
+
+_ALIKE = ("cpu", "kernel", "limits", "versions")
+"""What must be the same for a run to be gone on with: no median is of two of them."""
 
 
 class Comparison:
@@ -52,17 +56,20 @@ class Comparison:
 
     def expected_s(self) -> float:
         """Return how long all that is left will take, roughly."""
-        left = [cell for cell in self._plan if cell.name not in self._results]
+        ended = self._results.keys() | self.state.failed.keys() | self.state.left_out.keys()
+        left = [cell for cell in self._plan if cell.name not in ended]
         return CALIBRATION_S + sum(map(self._matrix.expected_s, left))
 
     def take_up(self) -> None:
         """Count the cells that an earlier, interrupted run has finished; forget half a cell."""
+        try:
+            found = read_bundle(self._folder).cells
+        except BundleError:  # it was ended before there was a cell
+            found = {}
+        self._results = {cell.name: result for cell, result in found.items()}
         for cell in self._plan:
-            folder = self._folder / cell.name
-            if (folder / "cell.json").exists():
-                self._results[cell.name] = result_of(observation.read(folder))
-            elif folder.exists():
-                shutil.rmtree(folder)
+            if cell.name not in self._results:
+                shutil.rmtree(self._folder / cell.name, ignore_errors=True)
         self.state.done = len(self._results)
 
     def run(self, progress: CellProgress) -> None:
@@ -74,10 +81,12 @@ class Comparison:
         progress.begin("floor and ceiling of the generator")
         shutil.rmtree(self._folder / "calibration", ignore_errors=True)
         calibration = calibrate(self._cores, self._folder / "calibration", progress.say)
-        options = asdict(self._matrix)
-        if not (self._folder / "run.json").exists():
-            write_run(self._folder, options, self._cores, asdict(calibration))
+        if not self._results:
+            write_run(self._folder, asdict(self._matrix), self._cores, asdict(calibration))
+            self.state.write(self._folder)
             write_json(self._folder / CELLS_FILE, [asdict(cell) for cell in self._plan])
+        else:
+            _note_resumption(self._folder / "run.json")
         progress.end(CALIBRATION_S)
         with warm_locust(self._cores.generator, self._folder / "locust.log") as warm:
             for cell in self._plan:
@@ -108,6 +117,7 @@ class Comparison:
             self.state.left_out[cell.name] = str(why)
         except CellError as error:  # the next one may well run
             self.state.failed[cell.name] = str(error)
+            (folder / "cell.json").unlink(missing_ok=True)  # its server may not have ended well
         except KeyboardInterrupt:  # what was measured of half a window is no cell
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -149,6 +159,8 @@ def compare(
     # As for Ctrl-C even where a shell has it ignored, in the background: nothing may be left.
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup wants it to go on
+        signal.signal(signal.SIGHUP, signal.default_int_handler)
     console = Console(stderr=True)
     comparison = Comparison(matrix, targets, cores, folder)
     if resume:
@@ -156,6 +168,10 @@ def compare(
     console.print(_announced(comparison, cores), soft_wrap=True, highlight=False)
     for said in matrix.without():
         console.print(said, soft_wrap=True, highlight=False)
+    console.print(
+        f"look: python -m loadtest dashboard --results {folder.parent}",
+        soft_wrap=True, highlight=False,
+    )  # fmt: skip
     begin_s = time.monotonic()
     try:
         with ExitStack() as stack:
@@ -194,6 +210,17 @@ def _listed(cores: list[int]) -> str:
     return ",".join(map(str, cores))
 
 
+def _note_resumption(path: Path) -> None:
+    content, now = _content(path), described("loadtest", {}, ())
+    resumed = {"started": now["started"], "commit": now["commit"]}
+    write_json(path, content | {"resumed": [*content.get("resumed", []), resumed]})
+
+
+def _content(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content
+
+
 def read_plan(folder: Path) -> tuple[Matrix, Cores]:
     """Return what an interrupted run was to compare.
 
@@ -201,9 +228,18 @@ def read_plan(folder: Path) -> tuple[Matrix, Cores]:
         ValueError: There is no such run in the folder; says what was expected.
     """
     try:
-        content = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        return Matrix(**content["options"]), Cores(**content["cores"])
+        content = _content(folder / "run.json")
+        plan = Matrix(**content["options"]), Cores(**content["cores"])
+        alike = {name: content[name] for name in _ALIKE}
     except (OSError, ValueError, KeyError, TypeError) as error:  # none, broken, or another's
         raise ValueError(
             f"expected the folder of a comparison, got {folder}: {type(error).__name__}: {error}"
         ) from error
+    here = json.loads(json.dumps(described("loadtest", {}, PACKAGES)))  # tuples to lists
+    for name, there in alike.items():
+        if here[name] != there:
+            raise ValueError(
+                f"expected what {folder} was begun with, {name} {there}, got {here[name]};"
+                " begin a new run"
+            )
+    return plan

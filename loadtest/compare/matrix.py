@@ -90,10 +90,7 @@ class Matrix:
 
     def rate_for(self, scenario: str, connections: int) -> float:
         """Return the rate in requests a second that all are to hold."""
-        entry = SCENARIOS[scenario]
-        if self.rate_hz is None:
-            return entry.rate_for(connections)
-        return min(self.rate_hz, connections * entry.rate_per_connection_hz)
+        return self.rate_hz or SCENARIOS[scenario].rate_for(connections)
 
     def cells(self) -> list[CellPlan]:
         """Return all cells, in the order in which they are run.

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 
 from loadtest.compare.matrix import FLAT_OUT, RATE, CellPlan
 from loadtest.result import Result
-from loadtest.verdict import ACCEPT_QUEUE_BOUND, OK, SERVER_BOUND
+from loadtest.verdict import ACCEPT_QUEUE_BOUND, SERVER_BOUND
 
 GENERATOR_SHARE_MAX = 0.5
 """Of the generator's ceiling: at a rate, on many connections, a request costs it twice as much as
 flat out on few."""
 
-_CEILINGS = (SERVER_BOUND, ACCEPT_QUEUE_BOUND, OK)
+_CEILINGS = (SERVER_BOUND, ACCEPT_QUEUE_BOUND)
 
 
 class LeftOut(Exception):
@@ -20,7 +20,7 @@ class LeftOut(Exception):
 def capacity_hz(cell: CellPlan, results: Mapping[str, Result]) -> float:
     """Return the requests a second that a cell's contender can answer on its cores.
 
-    Measured flat out where the generator was not the limit; else projected from how busy it was
+    Measured flat out where the server was the limit; else projected from how busy it was
     at the common rate. Both of the first round, so that all rounds have one rate.
 
     Args:

@@ -1,6 +1,5 @@
 """How far a run has come: written after each cell, for whoever looks or goes on."""
 
-import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -35,19 +34,3 @@ class State:
     def write(self, folder: Path) -> None:
         """Write it into the bundle."""
         write_json(folder / FILE, asdict(self))
-
-    @classmethod
-    def read(cls, folder: Path) -> "State":
-        """Return what was written into a bundle.
-
-        Raises:
-            OSError: There is none.
-            ValueError: It is no state.
-        """
-        content = json.loads((folder / FILE).read_text(encoding="utf-8"))
-        if not isinstance(content, dict):
-            raise ValueError(f"expected a state, got {type(content).__name__}")
-        try:
-            return cls(**content)
-        except TypeError as error:  # other fields than ours
-            raise ValueError(f"expected a state, got: {error}") from error

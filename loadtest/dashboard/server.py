@@ -17,7 +17,6 @@ from aiohttp import web
 from plotly.offline import get_plotlyjs
 
 from loadtest.analysis.bundle import BundleError
-from loadtest.compare.state import RUNNING
 from loadtest.dashboard.store import Store
 from loadtest.report.command import asset
 from loadtest.report.page import render
@@ -95,7 +94,7 @@ async def _events(request: web.Request) -> web.StreamResponse:
                 await response.write(b"data: more\n\n")
             except ConnectionResetError:  # nobody looks any more
                 return response
-            if not any(e.state and e.state.state == RUNNING for e in store.entries()):
+            if not store.running(names):
                 return response
         await asyncio.sleep(LOOK_S)
 
@@ -166,6 +165,8 @@ def serve(folder: Path, bind: str, port: int) -> int:
         )
         return 3
     shown = f"[{bind}]" if ":" in bind else bind
-    print(f"dashboard: http://{shown}:{sock.getsockname()[1]}/", flush=True)
-    web.run_app(app_of(folder), sock=sock, print=None, shutdown_timeout=1.0)
+    said = f"dashboard: http://{shown}:{sock.getsockname()[1]}/"
+    web.run_app(  # which prints when it serves and can be ended, and not before
+        app_of(folder), sock=sock, print=lambda _: print(said, flush=True), shutdown_timeout=1.0
+    )
     return 0

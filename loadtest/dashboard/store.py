@@ -4,9 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from loadtest.analysis.bundle import Bundle, BundleError, is_comparison, read_bundle
+from loadtest.analysis.bundle import (
+    About,
+    Bundle,
+    BundleError,
+    is_comparison,
+    read_about,
+    read_bundle,
+)
 from loadtest.analysis.likeness import refuse_unlike
-from loadtest.compare.state import FILE, State
+from loadtest.compare.state import FILE, RUNNING, State
 from loadtest.report.page import Page
 
 PAGES_MAX = 8
@@ -18,11 +25,13 @@ class Entry:
     """A line in the list of runs.
 
     Attributes:
+        about: What was run on what; None if that cannot be read.
         problem: Why it cannot be read; "" if it can.
     """
 
     name: str
     state: State | None
+    about: About | None
     problem: str = ""
 
 
@@ -48,14 +57,21 @@ class Store:
         return sorted((entry.name for entry in entries), reverse=True)
 
     def entries(self) -> list[Entry]:
-        """Return the list of runs, of which only the state is read."""
+        """Return the list of runs, of which no cell is read."""
         found = []
         for name in self.names():
             try:
-                found.append(Entry(name, State.read(self._folder / name)))
-            except (OSError, ValueError) as error:  # none yet, cut off, or somebody else's
-                found.append(Entry(name, None, f"expected {FILE}: {error}"))
+                found.append(Entry(name, *read_about(self._folder / name)))
+            except BundleError as error:  # none yet, cut off, or somebody else's
+                found.append(Entry(name, None, None, str(error)))
         return found
+
+    def running(self, names: Sequence[str]) -> bool:
+        """Return whether any of some runs goes on."""
+        return any(
+            entry.name in names and entry.state is not None and entry.state.state == RUNNING
+            for entry in self.entries()
+        )
 
     def stamp(self, name: str) -> int:
         """Return a number that changes whenever a run has come further."""

@@ -6,7 +6,8 @@ from typing import Any
 
 from loadtest.analysis.estimates import Estimate
 from loadtest.analysis.groups import Group, Groups
-from loadtest.report.style import DASHES, Look, looks, shown
+from loadtest.compare.matrix import FLAT_OUT, RATE, SHARE
+from loadtest.report.style import DASHES, Look, looks, shown, unique_names
 
 Trace = dict[str, Any]
 
@@ -41,10 +42,14 @@ class Pen:
 
     groups: Groups
     looks: dict[str, Look] = field(init=False)
+    names: dict[str, str] = field(init=False)
+    runs: dict[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
-        """Give everybody a look."""
+        """Give everybody a look and a name that fits."""
         self.looks = looks(self.groups.contenders)
+        self.names = unique_names(self.groups.contenders)
+        self.runs = unique_names(self.groups.bundles)
 
     def dash_of(self, run: str) -> str:
         """Return the dash of a run."""
@@ -52,8 +57,8 @@ class Pen:
 
     def label(self, contender: str, run: str) -> str:
         """Return what a legend says."""
-        name = shown(contender)
-        return name if len(self.groups.bundles) == 1 else f"{name} · {shown(run)}"
+        name = self.names[contender]
+        return name if len(self.groups.bundles) == 1 else f"{name} · {self.runs[run]}"
 
     def trace(self, contender: str, run: str, more: str = "", **fields: Any) -> Trace:
         """Return a trace that the page can show and hide with its contender and run."""
@@ -122,11 +127,20 @@ class Pen:
             server, generator = (
                 ",".join(map(str, cores)) for cores in (about.cores.server, about.cores.generator)
             )
-            said.append(
-                f"server on core {server}, generator on core {generator};"
-                f" {about.options.repeats} × {about.options.duration_s:g} s"
-            )
+            text = f"server on core {server}, generator on core {generator};"
+            text += f" {about.options.repeats} × {about.options.duration_s:g} s"
+            if about.options.targets:
+                names = ", ".join(map(shown, about.options.targets))
+                text += f"; not started by us, on cores that are not known: {names}"
+            said.append(text)
         return " | ".join(dict.fromkeys(said))
+
+
+def load_name(load: str) -> str:
+    """Return what a kind of load is called where it is shown."""
+    if load.startswith(SHARE):
+        return f"{load.removeprefix(SHARE)} % of its own capacity"
+    return {RATE: "common rate", FLAT_OUT: "flat out"}.get(load, load)
 
 
 def verdict_of(group: Group) -> str:

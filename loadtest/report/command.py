@@ -14,6 +14,7 @@ from loadtest.analysis.bundle import Bundle, BundleError, read_bundle
 from loadtest.analysis.gate import Rule, judge_rule
 from loadtest.analysis.groups import Groups
 from loadtest.analysis.likeness import refuse_unlike
+from loadtest.progress import new_progress
 from loadtest.report import words
 from loadtest.report.markdown import markdown
 from loadtest.report.page import Page, as_json
@@ -46,12 +47,17 @@ def asset(name: str) -> str:
 
 def write_report(page: Page, folder: Path) -> Path:
     """Write a page into a folder as one file that needs nothing else, and as Markdown."""
+    with new_progress() as progress:
+        parts = [
+            (name, as_json(page.part(name)))
+            for name in progress.track([*page.parts()], description="drawing")
+        ]
     html = page.html(
         inline=True,
         css=Markup(asset("page.css")),  # noqa: S704  # our own
         js=Markup(asset("page.js")),  # noqa: S704
         plotly=Markup(get_plotlyjs()),  # noqa: S704  # Plotly's
-        parts=[(name, as_json(page.part(name))) for name in page.parts()],
+        parts=parts,
     )
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / HTML
@@ -76,7 +82,7 @@ def report(folders: Sequence[Path], out: Path, anyway: bool) -> int:
     for problem in page.problems:
         print(problem, file=sys.stderr)
     show(page)
-    print(f"report: {path}")
+    print(f"report: {path} (one file; open it in a browser, anywhere)")
     return 1 if problems else 0
 
 
@@ -87,12 +93,11 @@ def after_run(folder: Path) -> None:
     except BundleError:  # it was ended before there was a plan
         return
     page = Page({bundle.id: bundle})
+    print(f"raw results: {folder}")
     if bundle.cells:
         path = write_report(page, folder)
         show(page)
-        print(f"report: {path}")
-        print(f"dashboard: python -m loadtest dashboard --results {folder.parent}")
-    print(f"raw results: {folder}")
+        print(f"report: {path} (one file; open it in a browser, anywhere)")
 
 
 def show(page: Page) -> None:

@@ -7,6 +7,7 @@ from loadtest.analysis import usl
 from loadtest.analysis.estimates import Estimate, estimate
 from loadtest.analysis.groups import Group, Key
 from loadtest.analysis.metrics import METRICS, Metric
+from loadtest.catalogue import SCENARIOS
 from loadtest.compare.matrix import FLAT_OUT, RATE
 from loadtest.report.chart import Chart, Pen, axis, connections_axis, verdict_of
 from loadtest.verdict import SERVER_BOUND
@@ -91,15 +92,19 @@ def _throughput(pen: Pen, scenario: str) -> Chart | None:
     if not traces:
         return None
     read = (
-        "Higher is better: right replies a second, flat out, as more connections ask; bars are 95 %"
-        " intervals, crosses were limited by the generator and are not ranked."
+        "Higher is better: right replies a second, flat out, as more connections ask; bars are"
+        " intervals over repeats, and crosses are not ranked: point at one for its verdict."
     )
     title = "Throughput against connections"
     if projected:
         title = "Throughput of a core, projected"
+        entry = SCENARIOS.get(scenario)
+        why = "this run has no cells that ran flat out"
+        if entry is not None and not entry.works:
+            why = "a generator of this size is slower than the server here"
         read = (
             "Higher is better, and nobody has measured it: a second divided by the CPU time of a"
-            " request at the held rate, since the generator is slower than the server here."
+            f" request at the held rate, since {why}."
         )
     return Chart(
         "throughput", title, read, traces,
@@ -188,8 +193,8 @@ def _latency_by_rate(pen: Pen, scenario: str) -> Chart | None:
     return Chart(
         "latency-rate",
         f"Latency against offered rate, {connections:,} connections",
-        "Each line ends where its contender can do no more: the points are shares of what each can"
-        " do itself, so look at where a line turns up, not at how far right it goes.",
+        "Lower is better: the points are shares of what each contender can do itself, so look at"
+        " where a line turns up, and not at how far to the right it goes.",
         traces,
         {"xaxis": axis("requests/s offered", log=True), "yaxis": axis("latency in ms", log=True)},
         {"x": "requests/s offered", "y": "latency in ms"},

@@ -9,7 +9,7 @@ from loadtest.analysis.groups import Group
 from loadtest.analysis.metrics import METRICS, ranked
 from loadtest.analysis.times import merged_times, spectrum
 from loadtest.compare.matrix import CellPlan
-from loadtest.report.chart import Chart, Pen, axis, verdict_of
+from loadtest.report.chart import Chart, Pen, axis, load_name, verdict_of
 from loadtest.report.style import number
 from loadtest.result import Result
 
@@ -20,8 +20,8 @@ _RARITIES |= {100_000: "99.999 %", 1_000_000: "max"}
 def block_charts(pen: Pen, scenario: str, connections: int, load: str) -> list[Chart]:
     """Return the charts of a block, but for its time lanes."""
     groups = pen.groups.of(scenario, connections, load)
-    where = f"{scenario}, {connections:,} connections, {load}"
-    return [
+    where = f"{scenario}, {connections:,} connections, {load_name(load)}"
+    charts = [
         _spectrum(pen, groups, where),
         _cpu(pen, groups, where),
         _bars(
@@ -35,6 +35,7 @@ def block_charts(pen: Pen, scenario: str, connections: int, load: str) -> list[C
             " server's cores for each request, which is what a thread or a process costs in time.",
         ),
     ]  # fmt: skip
+    return [chart for chart in charts if chart.traces or chart.notes]
 
 
 def _spectrum(pen: Pen, groups: list[Group], where: str) -> Chart:
@@ -135,10 +136,18 @@ def _cpu(pen: Pen, groups: list[Group], where: str) -> Chart:
             found, shown = _of(group, of)
             if found is not None:
                 trace = _bar(pen, group, found, shown, name, pattern)
-                if name == "system":  # the upper end of the stack: the interval of both together
-                    total, _ = _of(group, METRICS["cpu"].of)
-                    trace["error_y"] = {} if total is None else _interval(total)
                 traces.append(trace)
+    for group in groups:
+        total, _ = _of(group, METRICS["cpu"].of)
+        if total is not None:
+            key, look = group.key, pen.looks[group.key.contender]
+            trace = pen.trace(
+                key.contender, key.run, "total", mode="markers",
+                x=[pen.label(key.contender, key.run)], y=[total.median],
+                error_y=_interval(total), marker={"size": 1, "color": look.colour},
+                showlegend=False,
+            )  # fmt: skip
+            traces.append(trace)
     return Chart(
         "cpu",
         f"CPU time of a request: {where}",

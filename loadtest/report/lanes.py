@@ -17,7 +17,7 @@ from loadtest.analysis.times import intervals
 from loadtest.compare.matrix import FLAT_OUT, CellPlan
 from loadtest.histogram import VALUES_S, new_histogram, recorded
 from loadtest.observation import Observation
-from loadtest.report.chart import Chart, Pen, axis
+from loadtest.report.chart import Chart, Pen, axis, load_name
 
 COLUMNS_MAX = 240
 """Of the heat map: longer cells have more than a second in a column."""
@@ -63,7 +63,7 @@ def lanes_chart(pen: Pen, group: Group) -> Chart:
     return Chart(
         "lanes",
         f"Time lanes of {pen.label(key.contender, key.run)}: {key.scenario},"
-        f" {key.connections:,} connections, {key.load}, repeat {repeat}",
+        f" {key.connections:,} connections, {load_name(key.load)}, repeat {repeat}",
         "From top to bottom, second by second: how many replies had which latency (the darker, the"
         " more), replies, cores that server and generator used, and connections: a gap or a stripe"
         " that runs through all lanes is the machine, one in a single lane is its owner.",

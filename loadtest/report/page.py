@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from loadtest.analysis.bundle import Bundle, BundleError
-from loadtest.analysis.findings import findings
+from loadtest.analysis.findings import Finding, findings
 from loadtest.analysis.groups import Group, Groups
 from loadtest.analysis.metrics import METRICS, ranked
 from loadtest.catalogue import SCENARIOS
@@ -19,11 +19,12 @@ from loadtest.compare.matrix import FLAT_OUT, RATE
 from loadtest.compare.state import RUNNING
 from loadtest.report import words
 from loadtest.report.advice import advice
-from loadtest.report.chart import Chart, Pen
+from loadtest.report.chart import Chart, Pen, load_name
 from loadtest.report.circumstances import circumstances
 from loadtest.report.curves import scenario_charts
 from loadtest.report.details import block_charts
 from loadtest.report.lanes import lanes_chart
+from loadtest.report.overview import overview_chart
 from loadtest.report.style import number, shown
 
 _assets = Environment(
@@ -40,6 +41,7 @@ def render(name: str, **context: Any) -> str:
     return _assets.get_template(name).render(context)
 
 
+_OVERVIEW = "overview"
 _TABLE = ("rate", "p50", "p99", "cpu", "memory")
 
 
@@ -57,7 +59,7 @@ class Page:
         self.problems = [*problems, *_problems(self.groups)]
 
     @cached_property
-    def findings(self) -> list[Any]:
+    def findings(self) -> list[Finding]:
         """What the cells answer."""
         return findings(self.groups)
 
@@ -86,7 +88,7 @@ class Page:
 
     def parts(self) -> Iterator[str]:
         """Yield the names of all parts."""
-        yield from (*self._scenarios, *self._blocks, *self._lanes)
+        yield from (_OVERVIEW, *self._scenarios, *self._blocks, *self._lanes)
 
     def part(self, name: str) -> bytes:
         """Return the charts of a part as JSON.
@@ -95,7 +97,9 @@ class Page:
             KeyError: There is no such part.
         """
         try:
-            if name in self._scenarios:
+            if name == _OVERVIEW:
+                charts = [overview_chart(self.pen, self.findings)] if self.findings else []
+            elif name in self._scenarios:
                 charts = scenario_charts(self.pen, self._scenarios[name])
             elif name in self._blocks:
                 charts = block_charts(self.pen, *self._blocks[name])
@@ -116,6 +120,7 @@ class Page:
                 {
                     "connections": connections,
                     "load": load,
+                    "label": f"{connections:,}, {load_name(load)}",
                     "part": name,
                     "lanes": [
                         {
@@ -133,7 +138,12 @@ class Page:
                 if of == scenario
             ]
             scenarios.append({"name": scenario, "part": part, "blocks": blocks})
-        return {"scenarios": scenarios, "live": self.live, "runs": [*self.groups.bundles]}
+        return {
+            "overview": _OVERVIEW,
+            "scenarios": scenarios,
+            "live": self.live,
+            "runs": [*self.groups.bundles],
+        }
 
     # -- the text ---------------------------------------------------------------------------------
 
@@ -166,7 +176,7 @@ class Page:
             "commit": (bundle.about.commit or "no commit")[:12],
         }
 
-    def _headline(self, finding: Any) -> dict[str, Any]:
+    def _headline(self, finding: Finding) -> dict[str, Any]:
         best = finding.ranked[0]
         return {
             "question": finding.question.title,

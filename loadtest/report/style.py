@@ -59,6 +59,18 @@ def shown(name: str) -> str:
     return shortened(name, NAME_CHARACTERS_MAX)
 
 
+def unique_names(names: Iterable[str]) -> dict[str, str]:
+    """Return what each name is shown as: no two alike, though both may be cut."""
+    found: dict[str, str] = {}
+    for name in names:
+        short, count = shown(name), 1
+        while short in found.values():
+            count += 1
+            short = f"{shown(name)} #{count}"
+        found[name] = short
+    return found
+
+
 def number(value: float | None) -> str:
     """Return a number with the digits that mean something."""
     if value is None:

@@ -5,6 +5,7 @@ from loadtest.analysis.findings import Finding, Row
 from loadtest.compare.matrix import FLAT_OUT
 from loadtest.report.chart import Pen
 from loadtest.report.style import number
+from loadtest.verdict import OK
 
 
 def value(found: Estimate | None, unit: str) -> str:
@@ -35,7 +36,8 @@ def conditions(finding: Finding) -> str:
     """Return what was asked of all of them."""
     how = "flat out"
     if finding.question.load != FLAT_OUT:
-        how = f"at {finding.rate_hz:,.0f} requests/s"
+        lowest, highest = (f"{rate_hz:,.0f}" for rate_hz in finding.rates_hz)
+        how = f"at {highest if lowest == highest else f'{lowest} to {highest}'} requests/s"
     return f"{finding.scenario}, {finding.connections:,} connections, {how}"
 
 
@@ -60,18 +62,23 @@ def real(finding: Finding) -> str:
 
 def next_best(pen: Pen, finding: Finding) -> str:
     """Return by how much the next one is behind."""
-    following = finding.losers if finding.known else finding.ranked[1:]
-    if not following:
+    if not finding.losers:
         return ""
-    return f"{_label(pen, following[0])} {finding.metric.beside.format(times(following[0].ratio))}"
+    row = finding.losers[0]
+    return f"{_label(pen, row)} {finding.metric.beside.format(times(row.ratio))}"
 
 
 def verdict_of_row(finding: Finding, row: Row) -> str:
     """Return what is to be said of a contender beside the best one."""
     if row.estimate is None:
         return f"{row.verdict}: not ranked"
-    if row is finding.ranked[0]:
-        return "best"
+    said = "best" if row is finding.ranked[0] else _differs(row)
+    if finding.question.load == FLAT_OUT and row.verdict == OK:
+        said += "; its connections were at their limit, not it"
+    return f"{said}; {row.group.share}" if row.group.share else said
+
+
+def _differs(row: Row) -> str:
     if row.real is None:
         return "not known: too few repeats"
     return "differs" if row.real else "no detectable difference"
@@ -82,14 +89,18 @@ def sentence(pen: Pen, finding: Finding) -> str:
     best, metric = finding.ranked[0], finding.metric
     shown = f"{metric.title} {value(best.estimate, metric.unit)}"
     if not finding.known:
-        text = f"{_label(pen, best)} came out best ({shown}), and too few repeats say so"
+        text = f"{_label(pen, best)} came out best ({shown}), in too few repeats to be sure"
     elif not finding.losers and len(finding.ranked) > 1:
         text = f"It makes no detectable difference: {winners(pen, finding)} ({shown})"
     else:
         text = f"Choose {winners(pen, finding).replace(', ', ' or ')} ({shown})"
-    following = finding.losers if finding.known else finding.ranked[1:]
-    for row in following:
+    for row in finding.losers:
         text += f"; {_label(pen, row)} {metric.beside.format(times(row.ratio))}"
+        if not row.real:
+            text += f" ({_differs(row)})"
+    for row in finding.ranked:
+        if row.group.share:
+            text += f"; of {_label(pen, row)} {row.group.share} count"
     unranked = [row for row in finding.rows if row.estimate is None]
     if unranked:
         text += "; not ranked: " + ", ".join(

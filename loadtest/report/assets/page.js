@@ -43,16 +43,16 @@ function fill() {
   chosen.scenario = options($("scenario"), scenarios.map((one) => [one.name, one.name]), chosen.scenario);
   const scenario = scenarios.find((one) => one.name === chosen.scenario);
   if (!scenario) return null;
-  const blocks = scenario.blocks.map((one) => [
-    `${one.connections} ${one.load}`, `${one.connections.toLocaleString("en")}, ${one.load}`,
-  ]);
+  const blocks = scenario.blocks.map((one) => [`${one.connections} ${one.load}`, one.label]);
   const most = blocks.filter(([value]) => value.endsWith(" rate")).at(-1) ?? blocks.at(-1);
   chosen.block = options($("block"), blocks, blocks.some(([v]) => v === chosen.block) ? chosen.block : most[0]);
   const block = scenario.blocks.find((one) => `${one.connections} ${one.load}` === chosen.block);
   const lanes = block.lanes.filter((one) => isShown(one));
-  chosen.lane = options($("lane"), lanes.map((one) => [one.label, one.label]), chosen.lane);
-  const lane = lanes.find((one) => one.label === chosen.lane);
-  return [scenario.part, block.part, ...(lane ? [lane.part] : [])];
+  const before = lanes.find((one) => `${one.contender} ${one.run}` === chosen.lane);
+  const part = options($("lane"), lanes.map((one) => [one.part, one.label]), before?.part);
+  const lane = lanes.find((one) => one.part === part);
+  chosen.lane = lane ? `${lane.contender} ${lane.run}` : "";
+  return [catalogue.overview, scenario.part, block.part, ...(lane ? [lane.part] : [])];
 }
 
 function hidden(name) {
@@ -100,6 +100,7 @@ async function show() {
   ]);
   for (const old of document.querySelectorAll("#charts .js-plotly-plot")) Plotly.purge(old);
   $("charts").replaceChildren(...figures);
+  $("charts").dataset.turn = mine;
   for (const figure of figures) if (figure.chart) seen.observe(figure);
 }
 
@@ -124,10 +125,12 @@ function problemOf(text) {
 }
 
 function figureOf(chart) {
-  const figure = element("figure", "", chart.layout.tall ? "wide" : "");
+  const { tall, height } = chart.layout;
+  const figure = element("figure", "", tall || height ? "wide" : "");
   figure.chart = chart;
   figure.id = `chart-${chart.name}`;
   const plot = element("div", "", "plot");
+  if (height) plot.style.height = `${height}px`;
   plot.setAttribute("role", "img");
   plot.setAttribute("aria-label", `${chart.title}. ${chart.read}`);
   const caption = element("figcaption");
@@ -153,11 +156,11 @@ function figureOf(chart) {
 function draw(figure) {
   const style = getComputedStyle(document.documentElement);
   const colour = (name) => style.getPropertyValue(name).trim();
-  const { tall, ...own } = figure.chart.layout;
+  const { tall, height, ...own } = figure.chart.layout;
   const layout = {
     ...own, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", autosize: true,
     font: { color: colour("--text"), size: 12 }, margin: { l: 56, r: 12, t: 8, b: 48 },
-    legend: { orientation: "h", y: tall ? -0.08 : -0.2, yanchor: "top", font: { size: 11 } }, hovermode: tall ? "x" : "closest",
+    legend: { orientation: "h", y: tall || height ? -0.1 : -0.2, yanchor: "top", font: { size: 11 } }, hovermode: tall ? "x" : "closest",
     hoverlabel: { namelength: -1 },
   };
   for (const key of Object.keys(layout)) {
@@ -167,7 +170,8 @@ function draw(figure) {
   }
   const traces = figure.chart.traces.filter((trace) => isShown(trace.meta)).map(escaped);
   for (const trace of traces) {
-    if (trace.type === "bar") trace.error_y = { ...trace.error_y, color: colour("--text") };
+    if (trace.type === "bar" || trace.meta.more === "total") trace.error_y = { ...trace.error_y, color: colour("--text") };
+    if (matchMedia("(max-width: 700px)").matches) trace.hoverlabel = { namelength: 12 };
   }
   const plot = figure.querySelector(".plot");
   plot.removeAttribute("data-drawn");
@@ -177,10 +181,11 @@ function draw(figure) {
 
 // Plotly takes some HTML for markup in names; what comes out of a bundle is only ever text.
 function escaped(trace) {
-  const plain = (text) => String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;");
+  const plain = (text) => String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll("&lt;br>", "<br>");
   const copy = { ...trace, name: plain(trace.name) };
   if (Array.isArray(trace.text)) copy.text = trace.text.map(plain);
-  if (trace.type === "bar") copy.x = trace.x.map(plain);
+  if (trace.x.some((x) => typeof x === "string")) copy.x = trace.x.map(plain);
+  if (trace.error_x) copy.y = trace.y.map(plain);
   return copy;
 }
 
@@ -195,7 +200,7 @@ function redraw() {
 function rowsOf({ traces, columns }) {
   const names = ["series", "contender", "run", columns.x, columns.y, "low", "high"];
   if (columns.z) names.push(columns.z);
-  names.push("verdict");
+  names.push("said");
   const rows = traces.filter((trace) => isShown(trace.meta)).flatMap((trace) => {
     const head = [trace.meta.more || trace.name, trace.meta.contender, trace.meta.run];
     if (trace.z) {
@@ -203,9 +208,10 @@ function rowsOf({ traces, columns }) {
       return trace.z.flatMap((line, y) => line.flatMap((z, x) => (z === null ? [] : [[...head, trace.x[x], trace.y[y], "", "", z, ""]])));
     }
     return trace.x.map((x, i) => {
-      const up = trace.error_y?.array?.[i], down = trace.error_y?.arrayminus?.[i];
+      const error = trace.error_x ?? trace.error_y, of = trace.error_x ? x : trace.y[i];
+      const down = error?.arrayminus?.[i], up = error?.array?.[i];
       return [
-        ...head, x, trace.y[i], down === undefined ? "" : trace.y[i] - down, up === undefined ? "" : trace.y[i] + up,
+        ...head, x, trace.y[i], down === undefined ? "" : of - down, up === undefined ? "" : of + up,
         ...(columns.z ? [""] : []), trace.text?.[i] ?? "",
       ];
     });
@@ -248,10 +254,15 @@ function tableOf(chart) {
 
 $("controls").addEventListener("submit", (event) => event.preventDefault());
 $("controls").addEventListener("change", ({ target }) => {
-  if (target.id) chosen[target.id] = target.value;
-  if (target.name) redraw();
+  if (target.id === "lane") laneOf(target.value);
+  else if (target.id) chosen[target.id] = target.value;
   show();
 });
+
+function laneOf(part) {
+  const lane = catalogue.scenarios.flatMap((one) => one.blocks).flatMap((one) => one.lanes).find((one) => one.part === part);
+  chosen.lane = `${lane.contender} ${lane.run}`;
+}
 
 function store(name, value) {
   try {

@@ -1,0 +1,147 @@
+"""What the README shows of a stored run: python -m loadtest.report.readme [BUNDLE].
+
+With a bundle, that becomes the stored run: of each cell only ``cell.json``. Then the README's table
+and its chart are written anew; the chart by a Chromium, since Plotly draws in a browser.
+"""
+
+import base64
+import hashlib
+import json
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import msgspec
+from plotly.offline import get_plotlyjs
+
+from loadtest.analysis.bundle import read_bundle
+from loadtest.report.chart import Chart
+from loadtest.report.markdown import choices, headline
+from loadtest.report.overview import overview_chart
+from loadtest.report.page import Page
+
+ROOT = Path(__file__).parent.parent.parent
+STORED = ROOT / "docs" / "reference"
+CHART = ROOT / "docs" / "comparison.svg"
+README = ROOT / "README.md"
+
+_BEGIN, _END = "<!-- comparison: begin -->", "<!-- comparison: end -->"
+_WIDTH = 980
+CHROMIUM_FLAGS = (
+    "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+
+
+def stored_page() -> Page:
+    """Return the page of the stored run."""
+    (folder,) = (path for path in STORED.iterdir() if path.is_dir())
+    bundle = read_bundle(folder)
+    return Page({bundle.id: bundle})
+
+
+def store(folder: Path) -> None:
+    """Make a bundle the stored run."""
+    shutil.rmtree(STORED, ignore_errors=True)
+    kept = STORED / folder.resolve().name
+    kept.mkdir(parents=True)
+    for name in ("run.json", "cells.json", "state.json"):
+        shutil.copy(folder / name, kept / name)
+    for path in sorted(folder.glob("*/cell.json")):
+        (kept / path.parent.name).mkdir()
+        content = json.loads(path.read_text(encoding="utf-8"))
+        text = json.dumps(content, separators=(",", ":"))
+        (kept / path.parent.name / path.name).write_text(text + "\n", encoding="utf-8")
+
+
+def block(page: Page) -> str:
+    """Return what stands in the README between its two marks."""
+    ((run, bundle),) = page.groups.bundles.items()
+    about, options = bundle.about, bundle.about.options
+    versions = ", ".join(
+        f"{name} {about.versions[name]}" for name in ("python", "gevent", "uvloop", "locust")
+    )
+    said = (
+        f"Run `{run}` of {about.started[:10]}, commit `{(about.commit or '')[:12]}`:"
+        f" {options.repeats} repeats of {options.duration_s:g} s, server and generator on a core"
+        f" each of {about.cpu} with {about.memory_bytes / 2**30:.0f} GiB, Linux {about.kernel},"
+        f" {versions}. Medians with bootstrap intervals (of three repeats: their range); *noise* is"
+        " how far measurements of one and the same server lay apart in this very run."
+    )
+    lines = [
+        "![How far behind the best each model is, question by question](docs/comparison.svg)",
+        "",
+        said,
+        "",
+        *headline(page),
+        "",
+        "### When to choose which",
+        *choices(page),
+    ]
+    return "\n".join(lines)
+
+
+def digest(chart: Chart) -> str:
+    """Return what tells whether a chart is still the one that was drawn."""
+    return hashlib.sha256(msgspec.json.encode(chart)).hexdigest()
+
+
+def chart_of(page: Page) -> Chart:
+    """Return the README's chart."""
+    return overview_chart(page.pen, page.findings)
+
+
+def in_readme(text: str) -> str:
+    """Return the part of a README that is written by this."""
+    match = re.search(f"{_BEGIN}\n(.*)\n{_END}", text, re.DOTALL)
+    if match is None:
+        raise ValueError(f"expected {_BEGIN} and {_END} in the README")
+    return match[1]
+
+
+def drawn(chart: Chart, chromium: str) -> str:
+    """Return a chart as SVG, drawn by a browser."""
+    from playwright.sync_api import sync_playwright
+
+    layout = chart.layout | {
+        "title": {"text": chart.title},
+        "paper_bgcolor": "white",
+        "font": {"size": 13},
+        "legend": {"orientation": "h", "y": -0.12, "yanchor": "top"},
+        "margin": {"t": 44, "r": 20},
+    }
+    figure = {"data": chart.traces, "layout": layout}
+    size = {"format": "svg", "width": _WIDTH, "height": chart.layout["height"] + 60}
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=[*CHROMIUM_FLAGS])
+        page = browser.new_page()
+        page.add_script_tag(content=get_plotlyjs())
+        url = page.evaluate("([figure, size]) => Plotly.toImage(figure, size)", [figure, size])
+        browser.close()
+    kind, _, content = str(url).partition(",")
+    svg = base64.b64decode(content).decode() if "base64" in kind else _unquoted(content)
+    return svg.replace("<svg ", f"<!-- {digest(chart)} --><svg ", 1)
+
+
+def _unquoted(content: str) -> str:
+    from urllib.parse import unquote
+
+    return unquote(content)
+
+
+def main() -> None:
+    """Write the README's part and the chart."""
+    if len(sys.argv) > 1:
+        store(Path(sys.argv[1]))
+    page = stored_page()
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        sys.exit("expected Chromium to draw the chart, got none; run: apt-get install chromium")
+    CHART.write_text(drawn(chart_of(page), chromium), encoding="utf-8")
+    text = README.read_text(encoding="utf-8")
+    README.write_text(text.replace(in_readme(text), block(page)), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,382 @@
+"""What cells say: ranked, struck out, refused, judged; on bundles whose numbers are given."""
+
+import json
+import random
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loadtest.analysis.bundle import Bundle, BundleError, read_bundle
+from loadtest.analysis.findings import Finding, Row, findings
+from loadtest.analysis.gate import Judgement, Rule, judge_rule
+from loadtest.analysis.groups import Groups
+from loadtest.analysis.likeness import refuse_unlike
+from loadtest.compare.matrix import CellPlan, Matrix
+from loadtest.report.chart import Pen
+from loadtest.report.words import sentence
+from loadtest.verdict import GENERATOR_BOUND
+from servers.registry import MODELS
+from tests.bundles import Cell, make_bundle, matrix, noisy
+
+COSTS = {
+    "forking": Cell(latency_ms=3.0, cpu_us=180.0, memory_kib=890.0),
+    "asyncio": Cell(latency_ms=1.5, cpu_us=100.0, memory_kib=3.2),
+    "uvloop": Cell(latency_ms=1.5, cpu_us=60.0, memory_kib=3.0),
+}
+SMALL_CPU, SMALL_P99 = (
+    "Small requests: CPU each takes",
+    "Small requests: 99 of 100 answered within",
+)
+
+
+def bundle_of(
+    folder: Path,
+    wanted: Matrix | None = None,
+    factor: float = 1.0,
+    share: float = 0.02,
+    **about: Any,
+) -> Bundle:
+    """Return a bundle in which everything costs ``factor`` times as much."""
+    rng = random.Random(folder.name)
+
+    def cell_of(cell: CellPlan) -> Cell:
+        own = COSTS[cell.contender]
+        more = replace(own, cpu_us=own.cpu_us * factor, latency_ms=own.latency_ms * factor)
+        return noisy(more, rng, share)
+
+    return read_bundle(make_bundle(folder, wanted or matrix(models=[*COSTS]), cell_of, **about))
+
+
+def found(bundle: Bundle, title: str) -> Finding:
+    groups = Groups({bundle.id: bundle})
+    (one,) = (finding for finding in findings(groups) if finding.question.title == title)
+    return one
+
+
+def names(rows: list[Row]) -> list[str]:
+    return [row.group.key.contender for row in rows]
+
+
+# -- the matrix ----------------------------------------------------------------------------------
+
+
+def test_contenders_take_turns_and_each_block_has_a_twin() -> None:
+    cells = matrix(models=[*COSTS], scenarios=["hello", "wait"]).cells()
+    assert len(cells) == len({cell.name for cell in cells}) == 2 * 2 * 3 * 4
+    for at in range(0, len(cells), 4):
+        block = cells[at : at + 4]
+        assert len({(cell.scenario, cell.connections, cell.repeat) for cell in block}) == 1
+        assert {cell.contender for cell in block} == {*COSTS}
+        assert [cell.twin for cell in block].count(True) == 1
+    assert {cell.contender for cell in cells if cell.twin} == {*COSTS}
+    assert [cell.repeat for cell in cells] == sorted(cell.repeat for cell in cells)
+
+
+def test_the_order_is_random_and_can_be_had_again() -> None:
+    one, again, other = (matrix(models=[*COSTS], seed=seed).cells() for seed in (1, 1, 2))
+    assert one == again != other
+    assert [c.contender for c in one[:4]] != [c.contender for c in one[4:8]]
+
+
+def test_rate_and_flat_out_are_cells_of_their_own() -> None:
+    wanted = matrix(scenarios=["wait", "hello"], loads=["rate", "flat-out"], shares=[50])
+    loads = {(cell.scenario, cell.connections, cell.load) for cell in wanted.cells()}
+    assert ("wait", 10, "flat-out") in loads
+    assert ("hello", 10, "flat-out") not in loads  # there the generator would be the limit
+    assert {c for _, c, load in loads if load == "share-50"} == {1000}
+
+
+# -- findings ------------------------------------------------------------------------------------
+
+
+def test_the_best_is_named_with_how_far_the_next_is_behind(tmp_path: Path) -> None:
+    finding = found(bundle_of(tmp_path / "run"), SMALL_CPU)
+    assert names(finding.rows) == ["uvloop", "asyncio", "forking"]
+    assert names(finding.winners) == ["uvloop"]
+    assert finding.connections == 1000 and finding.rates_hz == (2000, 2000)
+    behind = finding.losers[0].ratio
+    assert behind is not None and behind.low is not None and behind.high is not None
+    assert behind.low <= 100 / 60 * 1.02 and behind.high >= 100 / 60 * 0.98
+    assert finding.noise is not None and 1 < finding.noise < 1.2
+
+
+def test_those_that_cannot_be_told_apart_win_together(tmp_path: Path) -> None:
+    finding = found(bundle_of(tmp_path / "run"), SMALL_P99)
+    assert set(names(finding.winners)) == {"asyncio", "uvloop"}
+    assert names(finding.losers) == ["forking"]
+
+
+def test_in_heavy_noise_nothing_is_claimed(tmp_path: Path) -> None:
+    finding = found(bundle_of(tmp_path / "run", share=1.0), SMALL_CPU)
+    assert finding.losers == []
+    assert len(finding.winners) == 3
+
+
+def test_with_one_repeat_nobody_knows_what_is_real(tmp_path: Path) -> None:
+    wanted = matrix(models=[*COSTS], repeats=1)
+    finding = found(bundle_of(tmp_path / "run", wanted), SMALL_CPU)
+    assert not finding.known
+    assert names(finding.ranked) == ["uvloop", "asyncio", "forking"]
+
+
+def test_a_generator_bound_cell_is_shown_and_never_ranked(tmp_path: Path) -> None:
+    def cell_of(cell: CellPlan) -> Cell:
+        busy = 0.95 if cell.contender == "uvloop" else 0.3
+        return replace(COSTS[cell.contender], generator_busy=busy)
+
+    path = make_bundle(tmp_path / "run", matrix(models=[*COSTS]), cell_of)
+    finding = found(read_bundle(path), SMALL_CPU)
+    assert names(finding.ranked) == ["asyncio", "forking"]
+    last = finding.rows[-1]
+    assert last.group.key.contender == "uvloop"
+    assert last.verdict == GENERATOR_BOUND
+    assert last.struck == pytest.approx(60, rel=0.05)
+
+
+def test_repeats_that_may_not_be_ranked_leave_the_others_of_their_group(tmp_path: Path) -> None:
+    def cell_of(cell: CellPlan) -> Cell:
+        return replace(
+            COSTS[cell.contender],
+            cpu_us=1000.0 if cell.repeat == 2 else COSTS[cell.contender].cpu_us,
+            generator_busy=0.95 if cell.repeat == 2 else 0.3,
+        )
+
+    path = make_bundle(tmp_path / "run", matrix(models=[*COSTS]), cell_of)
+    best = found(read_bundle(path), SMALL_CPU).ranked[0].estimate
+    assert best is not None and best.count == 2
+    assert best.median == pytest.approx(60, rel=0.05)
+
+
+def slow_in(rounds: set[int]) -> Callable[[CellPlan], Cell]:
+    """Return cells of which uvloop's do not hold the rate in some rounds."""
+
+    def cell_of(cell: CellPlan) -> Cell:
+        own = COSTS[cell.contender]
+        if cell.contender == "uvloop" and cell.repeat in rounds and not cell.twin:
+            return replace(own, rate_hz=500.0)
+        return own
+
+    return cell_of
+
+
+def test_one_lucky_repeat_is_no_result(tmp_path: Path) -> None:
+    path = make_bundle(tmp_path / "run", matrix(models=[*COSTS]), slow_in({1, 3}))
+    finding = found(read_bundle(path), SMALL_CPU)
+    assert names(finding.ranked) == ["asyncio", "forking"]
+    assert finding.rows[-1].verdict == "rate-not-held / ok"
+
+
+def test_a_repeat_that_failed_among_others_is_said(tmp_path: Path) -> None:
+    bundle = read_bundle(make_bundle(tmp_path / "run", matrix(models=[*COSTS]), slow_in({2})))
+    finding = found(bundle, SMALL_CPU)
+    assert names(finding.winners) == ["uvloop"]
+    assert finding.winners[0].group.share == "2 of 3 repeats"
+    assert "2 of 3 repeats" in sentence(Pen(Groups({"run": bundle})), finding)
+
+
+def test_what_is_below_what_can_be_measured_is_no_number(tmp_path: Path) -> None:
+    def cell_of(cell: CellPlan) -> Cell:
+        memory = -5.0 if cell.contender == "uvloop" else 3.0
+        return replace(COSTS[cell.contender], memory_kib=memory)
+
+    path = make_bundle(tmp_path / "run", matrix(models=[*COSTS]), cell_of)
+    finding = found(read_bundle(path), "Memory of a connection")
+    assert set(names(finding.ranked)) == {"asyncio", "forking"}
+
+
+def test_where_connections_were_the_limit_nobody_answers_the_most(tmp_path: Path) -> None:
+    wanted = matrix(scenarios=["wait"], connections=[10], loads=["flat-out"])
+    bundle = read_bundle(
+        make_bundle(tmp_path / "run", wanted, lambda cell: Cell(rate_hz=200.0, server_busy=0.1))
+    )
+    assert findings(Groups({"run": bundle})) == []
+
+
+def test_of_many_equals_none_is_called_worse(tmp_path: Path) -> None:
+    called = 0
+    for seed in range(20):
+        wanted = matrix(models=[*MODELS], connections=[10], seed=seed)
+
+        def cell_of(cell: CellPlan, seed: int = seed) -> Cell:
+            return noisy(Cell(), random.Random(f"{seed} {cell.name}"), 0.05)
+
+        folder = make_bundle(tmp_path / f"{seed}", wanted, cell_of, seconds=1)
+        called += bool(found(read_bundle(folder), SMALL_CPU).losers)
+    assert called <= 2
+
+
+def test_ceilings_and_held_rates_are_never_blended(tmp_path: Path) -> None:
+    wanted = matrix(scenarios=["cpu"], connections=[10], loads=["rate", "flat-out"])
+
+    def cell_of(cell: CellPlan) -> Cell:
+        if cell.load == "flat-out":
+            return Cell(rate_hz=100.0 if cell.contender == "uvloop" else 90.0, server_busy=0.97)
+        return Cell(cpu_us=9000.0)
+
+    bundle = read_bundle(make_bundle(tmp_path / "run", wanted, cell_of))
+    finding = found(bundle, "CPU in the handler: most a second")
+    assert finding.metric.name == "rate"
+    assert all(row.group.key.load == "flat-out" for row in finding.rows)
+    assert [row.estimate and row.estimate.median for row in finding.rows] == [100.0, 90.0]
+
+
+# -- bundles -------------------------------------------------------------------------------------
+
+
+def test_a_cell_that_cannot_be_read_hides_none_of_the_others(tmp_path: Path) -> None:
+    folder = bundle_of(tmp_path / "run").folder
+    paths = sorted(folder.glob("*/cell.json"))
+    paths[0].write_bytes(paths[0].read_bytes()[:100])
+    paths[1].write_text('{"verdict": "mine"}')
+    paths[2].unlink()
+    bundle = read_bundle(folder)
+    assert len(bundle.cells) == len(paths) - 3
+    assert {*bundle.broken} == {path.parent.name for path in paths[:2]}
+    assert all("expected" in why and "cell.json" in why for why in bundle.broken.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("run.json", b'{"command": ["'),
+        ("run.json", b'{"options": {}}'),
+        ("cells.json", b"[1, 2]"),
+        ("state.json", b"\xff\xfe"),
+        ("run.json", None),
+    ],
+)
+def test_a_folder_that_is_no_bundle_says_what_was_expected(
+    tmp_path: Path, name: str, content: bytes | None
+) -> None:
+    folder = bundle_of(tmp_path / "run").folder
+    if content is None:
+        (folder / name).unlink()
+    else:
+        (folder / name).write_bytes(content)
+    with pytest.raises(BundleError, match=f"expected .*{name}"):
+        read_bundle(folder)
+
+
+def test_scenarios_of_another_version_are_no_bundle_of_this_one(tmp_path: Path) -> None:
+    folder = bundle_of(tmp_path / "run").folder
+    about = json.loads((folder / "run.json").read_text())
+    about["options"]["scenarios"] = ["hello", "teleport"]
+    (folder / "run.json").write_text(json.dumps(about))
+    with pytest.raises(BundleError, match=r"expected scenarios of this version .* 'teleport'"):
+        read_bundle(folder)
+
+
+def test_names_in_a_plan_lead_nowhere_else(tmp_path: Path) -> None:
+    folder = bundle_of(tmp_path / "run").folder
+    outside = tmp_path / "x-1-rate-a-1"
+    next(folder.glob("*/cell.json")).parent.rename(outside)
+    cells = json.loads((folder / "cells.json").read_text())
+    cells[0] |= {"scenario": "../x", "connections": 1, "contender": "a", "repeat": 1}
+    (folder / "cells.json").write_text(json.dumps(cells))
+    assert all(".." not in cell.name for cell in read_bundle(folder).cells)
+
+
+# -- runs beside each other ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "about", "field"),
+    [
+        ({"scenarios": ["wait"]}, {}, "scenarios"),
+        ({"connections": [10]}, {}, "connections"),
+        ({"rate_hz": 100.0}, {}, "rate"),
+        ({"duration_s": 9.0}, {}, "duration"),
+        ({"warmup_s": 9.0}, {}, "warm-up"),
+        ({"path": "/heavy"}, {}, "path"),
+        ({}, {"limits": {"descriptors": [1024, 1024]}}, "limit of descriptors"),
+        ({}, {"cpu": "Another CPU"}, "machine: CPU"),
+        ({}, {"kernel": "5.0"}, "machine: kernel"),
+        ({}, {"memory_bytes": 2**30}, "machine: memory"),
+    ],
+)
+def test_runs_that_are_unlike_are_refused_by_the_field(
+    tmp_path: Path, options: dict[str, Any], about: dict[str, Any], field: str
+) -> None:
+    one = bundle_of(tmp_path / "one")
+    other = bundle_of(tmp_path / "other", matrix(models=[*COSTS], **options), **about)
+    with pytest.raises(BundleError, match=f"different {field}.*--anyway"):
+        refuse_unlike([one, other])
+
+
+def test_commit_and_versions_may_differ(tmp_path: Path) -> None:
+    one = bundle_of(tmp_path / "one")
+    other = bundle_of(tmp_path / "other", commit="fedcba", versions={"python": "3.13.1"})
+    refuse_unlike([one, other])
+
+
+# -- the gate --------------------------------------------------------------------------------------
+
+
+def judged(tmp_path: Path, factor: float, rule: str, share: float = 0.02) -> list[Judgement]:
+    groups = Groups(
+        {
+            "baseline": bundle_of(tmp_path / "old", share=share),
+            "run": bundle_of(tmp_path / "new", factor=factor, share=share),
+        }
+    )
+    return judge_rule(groups, Rule.parse(rule), "baseline", "run")
+
+
+def test_a_number_that_is_worse_by_more_than_allowed_breaks_the_rule(tmp_path: Path) -> None:
+    judgements = judged(tmp_path, 1.3, "uvloop hello cpu +10%")
+    assert [one.broken for one in judgements] == [True, True]  # with 10 connections, with 1,000
+    assert re.search(r"1,000 connections, rate\): .* µs, \+[23]\d\.\d%", judgements[1].said)
+
+
+def test_one_number_of_connections_can_be_meant(tmp_path: Path) -> None:
+    assert len(judged(tmp_path, 1.3, "uvloop hello cpu 1000 +10%")) == 1
+
+
+def test_worse_but_by_no_more_than_allowed_is_kept(tmp_path: Path) -> None:
+    assert [one.broken for one in judged(tmp_path, 1.3, "uvloop hello cpu +50%")] == [False] * 2
+
+
+def test_better_is_never_broken(tmp_path: Path) -> None:
+    assert [one.broken for one in judged(tmp_path, 0.5, "uvloop hello p99 +10%")] == [False] * 2
+
+
+def test_worse_within_the_noise_is_no_detectable_difference(tmp_path: Path) -> None:
+    judgements = judged(tmp_path, 1.15, "uvloop hello cpu +10%", share=0.3)
+    assert [one.broken for one in judgements] == [False, False]
+    assert "no detectable difference" in judgements[0].said
+
+
+def test_what_cannot_be_judged_has_not_been_kept(tmp_path: Path) -> None:
+    def cell_of(cell: CellPlan) -> Cell:
+        return replace(COSTS[cell.contender], generator_busy=0.95)
+
+    wanted = matrix(models=[*COSTS])
+    bound = read_bundle(make_bundle(tmp_path / "bound", wanted, cell_of))
+    groups = Groups({"baseline": bundle_of(tmp_path / "old"), "run": bound})
+    judgements = judge_rule(groups, Rule.parse("uvloop hello p99 +10%"), "baseline", "run")
+    assert [one.broken for one in judgements] == [True, True]
+    assert "its cells are generator-bound" in judgements[0].said
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        ("uvloop hello p99", "expected such as 'uvloop hello p99 \\+10%'"),
+        ("uvloop bye p99 +10%", "expected a scenario out of hello,"),
+        ("uvloop hello p42 +10%", "expected a metric out of p50,"),
+        ("uvloop hello p99 -10%", "expected \\+, since more of it is worse"),
+        ("uvloop wait rate +10%", "expected -, since less of it is worse"),
+    ],
+)
+def test_a_rule_that_is_none_says_what_was_expected(rule: str, expected: str) -> None:
+    with pytest.raises(ValueError, match=expected):
+        Rule.parse(rule)
+
+
+def test_a_rule_on_what_nobody_measured_is_a_mistake(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="expected cells for 'gevent hello p99 \\+10%', got none"):
+        judged(tmp_path, 1.0, "gevent hello p99 +10%")
