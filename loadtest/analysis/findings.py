@@ -120,14 +120,20 @@ def findings(groups: Groups) -> list[Finding]:
 
 
 def _finding(groups: Groups, question: Question) -> Finding | None:
+    """Answer where most contenders have a result; of several such, with most connections."""
     metric = METRICS[question.metric]
     for scenario in question.scenarios:
-        for connections in reversed(groups.connections(scenario, question.load)):
+        blocks = []
+        for connections in groups.connections(scenario, question.load):
             block = groups.of(scenario, connections, question.load)
             if question.load == FLAT_OUT and not any(map(_at_its_limit, block)):
                 continue  # the connections were the limit, and of nobody's making
             if sum(group.estimate(metric) is not None for group in block) >= 2:
-                return answer(groups, question, block, metric)
+                conclusive = sum(group.is_conclusive(metric) for group in block)
+                blocks.append((conclusive, connections, block))
+        if blocks:
+            _, _, block = max(blocks, key=lambda row: row[:2])
+            return answer(groups, question, block, metric)
     return None
 
 

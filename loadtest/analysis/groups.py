@@ -48,6 +48,15 @@ class Group:
         return sum(map(ranked, results)) > sum(map(failed, results))
 
     @property
+    def has_failed(self) -> bool:
+        """Whether it could not do what was asked for: a result, too, if none to rank."""
+        return any(map(failed, self.results.values())) and not self.holds
+
+    def is_conclusive(self, metric: Metric) -> bool:
+        """Whether it says as much as its repeats can: not where the meter lost all but one."""
+        return self.has_failed or len(self.values(metric)) >= min(2, len(self.results))
+
+    @property
     def share(self) -> str:
         """How many of the repeats may be ranked, as a fraction; "" if all."""
         count = sum(map(ranked, self.results.values()))

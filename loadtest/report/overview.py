@@ -49,10 +49,11 @@ def overview_chart(pen: Pen, findings: Sequence[Finding]) -> Chart:
         "overview",
         "How far behind the best",
         "Further left is better: the best of each line stands at 1, one at 2 costs twice as much,"
-        " takes twice as long or answers half as many; whiskers are intervals over repeats.",
+        " takes twice as long or answers half as many. Whiskers are intervals over repeats, and who"
+        " stands left of 1 was ahead in the rounds that both share.",
         traces,
         {
-            "xaxis": axis("times as far as the best", log=True),
+            "xaxis": axis("times the best", log=True),
             "yaxis": {
                 "automargin": True,
                 "autorange": "reversed",

@@ -6,10 +6,11 @@ and its chart are written anew; the chart by a Chromium, since Plotly draws in a
 
 import base64
 import hashlib
-import json
 import re
 import shutil
 import sys
+import tempfile
+import zipfile
 from pathlib import Path
 
 import msgspec
@@ -22,7 +23,7 @@ from loadtest.report.overview import overview_chart
 from loadtest.report.page import Page
 
 ROOT = Path(__file__).parent.parent.parent
-STORED = ROOT / "docs" / "reference"
+STORED = ROOT / "docs" / "reference.zip"
 CHART = ROOT / "docs" / "comparison.svg"
 README = ROOT / "README.md"
 
@@ -36,23 +37,20 @@ CHROMIUM_FLAGS = (
 
 def stored_page() -> Page:
     """Return the page of the stored run."""
-    (folder,) = (path for path in STORED.iterdir() if path.is_dir())
-    bundle = read_bundle(folder)
+    with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(STORED) as stored:
+        stored.extractall(folder)
+        (bundle,) = map(read_bundle, Path(folder).iterdir())
     return Page({bundle.id: bundle})
 
 
 def store(folder: Path) -> None:
-    """Make a bundle the stored run."""
-    shutil.rmtree(STORED, ignore_errors=True)
-    kept = STORED / folder.resolve().name
-    kept.mkdir(parents=True)
-    for name in ("run.json", "cells.json", "state.json"):
-        shutil.copy(folder / name, kept / name)
-    for path in sorted(folder.glob("*/cell.json")):
-        (kept / path.parent.name).mkdir()
-        content = json.loads(path.read_text(encoding="utf-8"))
-        text = json.dumps(content, separators=(",", ":"))
-        (kept / path.parent.name / path.name).write_text(text + "\n", encoding="utf-8")
+    """Make a bundle the stored run: a thousand small files are kept as one."""
+    run = folder.resolve().name
+    own = [folder / name for name in ("run.json", "cells.json", "state.json")]
+    STORED.parent.mkdir(exist_ok=True)
+    with zipfile.ZipFile(STORED, "w", zipfile.ZIP_DEFLATED) as stored:
+        for path in (*own, *sorted(folder.glob("*-*/cell.json"))):
+            stored.write(path, Path(run) / path.relative_to(folder))
 
 
 def block(page: Page) -> str:
@@ -108,7 +106,7 @@ def drawn(chart: Chart, chromium: str) -> str:
         "title": {"text": chart.title},
         "paper_bgcolor": "white",
         "font": {"size": 13},
-        "legend": {"orientation": "h", "y": -0.12, "yanchor": "top"},
+        "legend": {"orientation": "h", "y": -0.16, "yanchor": "top"},
         "margin": {"t": 44, "r": 20},
     }
     figure = {"data": chart.traces, "layout": layout}
@@ -140,7 +138,9 @@ def main() -> None:
         sys.exit("expected Chromium to draw the chart, got none; run: apt-get install chromium")
     CHART.write_text(drawn(chart_of(page), chromium), encoding="utf-8")
     text = README.read_text(encoding="utf-8")
-    README.write_text(text.replace(in_readme(text), block(page)), encoding="utf-8")
+    before, _, rest = text.partition(_BEGIN)
+    after = rest.partition(_END)[2]
+    README.write_text(f"{before}{_BEGIN}\n{block(page)}\n{_END}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -92,10 +92,13 @@ def sentence(pen: Pen, finding: Finding) -> str:
         text = f"{_label(pen, best)} came out best ({shown}), in too few repeats to be sure"
     elif not finding.losers and len(finding.ranked) > 1:
         text = f"It makes no detectable difference: {winners(pen, finding)} ({shown})"
-    else:
+    elif all(row.estimate is not None or row.group.has_failed for row in finding.rows):
         text = f"Choose {winners(pen, finding).replace(', ', ' or ')} ({shown})"
+    else:
+        text = f"Of those that could be ranked: {winners(pen, finding)} ({shown})"
     for row in finding.losers:
-        text += f"; {_label(pen, row)} {metric.beside.format(times(row.ratio))}"
+        ratio = "?" if row.ratio is None else f"{_ratio(row.ratio.median)}\u00a0×"
+        text += f"; {_label(pen, row)} {metric.beside.format(ratio)}"
         if not row.real:
             text += f" ({_differs(row)})"
     for row in finding.ranked:
