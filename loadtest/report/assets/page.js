@@ -160,7 +160,7 @@ function draw(figure) {
   const layout = {
     ...own, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", autosize: true,
     font: { color: colour("--text"), size: 12 }, margin: { l: 56, r: 12, t: 8, b: 48 },
-    legend: { orientation: "h", y: tall || height ? -0.1 : -0.2, yanchor: "top", font: { size: 11 } }, hovermode: tall ? "x" : "closest",
+    legend: { orientation: "h", y: height ? -0.24 : tall ? -0.1 : -0.2, yanchor: "top", font: { size: 11 } }, hovermode: tall ? "x" : "closest",
     hoverlabel: { namelength: -1 },
   };
   for (const key of Object.keys(layout)) {
