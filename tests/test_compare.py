@@ -61,7 +61,8 @@ def test_it_ends_with_a_report_and_says_where(compared: subprocess.CompletedProc
     assert f"report: {folder / 'report.html'}" in compared.stdout
     assert (folder / "report.html").stat().st_size > 1_000_000  # Plotly is in it
     assert "# Comparison" in (folder / "report.md").read_text("utf-8")
-    assert "Clients that come and go" in compared.stdout
+    # On a machine that is busy with other tests it may be that none can be ranked.
+    assert "is it real?" in compared.stdout or "no two contenders" in compared.stdout
 
 
 def test_a_bundle_says_what_was_run_on_what(compared: subprocess.CompletedProcess[str]) -> None:

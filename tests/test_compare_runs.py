@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from loadtest.analysis.bundle import read_bundle
+from loadtest.compare.matrix import CellPlan
+from loadtest.compare.shares import capacity_hz
 from loadtest.compare.state import INTERRUPTED
 from servers.process_tree import children_of
 from servers.registry import MODELS
-from tests.bundles import make_bundle, matrix
+from tests.bundles import Cell, make_bundle, matrix
 from tests.commands import folder_of, run, started
 from tests.running import DEADLINE_S, Server, process_is_gone, wait_until
 
@@ -18,15 +20,32 @@ COMPARE = [sys.executable, "-m", "loadtest", "compare"]
 QUICK = ["--repeats", "1", "--duration", "0.5", "--warmup", "0.2"]
 
 
-def test_shares_are_of_what_the_first_round_found_flat_out(tmp_path: Path) -> None:
+def test_shares_are_of_what_the_first_round_found(tmp_path: Path) -> None:
     argv = [*COMPARE, "--models", "asyncio", "--scenarios", "wait", "--connections", "4"]
     ended = run([*argv, *QUICK, "--shares", "50", "--out", str(tmp_path)])
     assert ended.returncode == 0, ended.stderr
     bundle = read_bundle(folder_of(ended.stdout))
-    by_load = {cell.load: result for cell, result in bundle.cells.items() if not cell.twin}
-    flat_out = by_load["flat-out"].main
-    assert flat_out is not None
-    assert by_load["share-50"].rate_wanted_hz == pytest.approx(flat_out.rate_hz / 2, rel=0.01)
+    results = {cell.name: result for cell, result in bundle.cells.items()}
+    (share,) = (cell for cell in bundle.cells if cell.load == "share-50")
+    capacity = capacity_hz(share, results)
+    assert results[share.name].rate_wanted_hz == pytest.approx(capacity / 2, rel=0.01)
+
+
+@pytest.mark.parametrize(("server_busy", "capacity"), [(0.97, 120.0), (0.2, 2000 / 0.4)])
+def test_a_capacity_is_a_ceiling_of_the_server_or_projected(
+    tmp_path: Path, server_busy: float, capacity: float
+) -> None:
+    # Flat out 120 a second; at a held rate of 2,000 a second 40 % of a core were used.
+    def cell_of(cell: CellPlan) -> Cell:
+        if cell.load == "flat-out":
+            return Cell(rate_hz=120.0, server_busy=server_busy)
+        return Cell(server_busy=0.4)
+
+    wanted = matrix(loads=["rate", "flat-out"], flat_out_all=True, connections=[10])
+    cells = read_bundle(make_bundle(tmp_path / "run", wanted, cell_of)).cells
+    results = {cell.name: result for cell, result in cells.items()}
+    share = CellPlan("hello", 10, "share-50", "uvloop", 1)
+    assert capacity_hz(share, results) == pytest.approx(capacity, rel=0.01)
 
 
 def test_servers_that_run_somewhere_are_compared_by_their_names(

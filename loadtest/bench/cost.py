@@ -94,6 +94,8 @@ def run(name: str, round_number: int, duration_s: float, cores: Cores, folder: P
             requests = requests_in(load.stdout.read())
     except BenchError as error:  # the next run may go well
         return Run(name, round_number, error=str(error))
+    if end.received_bytes == start.received_bytes:
+        return Run(name, round_number, error="nothing was answered in the window")
     cpu_s = end.server_cpu_s - start.server_cpu_s
     wrk_cpu_s = end.wrk_cpu_s - start.wrk_cpu_s
     return Run(
