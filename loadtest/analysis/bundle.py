@@ -4,6 +4,7 @@ Whatever lies in the folder may be broken, half written or somebody else's: it n
 anything but BundleError, and one broken cell hides none of the others.
 """
 
+import gc
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -96,15 +97,26 @@ def read_bundle(folder: Path, known: Bundle | None = None) -> Bundle:
         present = {entry.name for entry in folder.iterdir() if entry.is_dir()}
     except OSError as error:  # not ours to read
         raise BundleError(f"expected to read {folder}, got: {error.strerror}") from error
-    for cell in plan:
-        if known is not None and cell in known.cells:
-            bundle.cells[cell] = known.cells[cell]
-        elif cell.name in present and (folder / cell.name / "cell.json").exists():
-            try:
-                bundle.cells[cell] = _decoded(folder / cell.name / "cell.json", Result)
-            except BundleError as error:  # the others are as good as before
-                bundle.broken[cell.name] = str(error)
+    collects = gc.isenabled()
+    gc.disable()  # nothing here is garbage: of 10,000 cells looking for some takes half the time
+    try:
+        for cell in plan:
+            if known is not None and cell in known.cells:
+                bundle.cells[cell] = known.cells[cell]
+            elif cell.name in present:
+                _read_cell(bundle, cell)
+    finally:
+        if collects:
+            gc.enable()
     return bundle
+
+
+def _read_cell(bundle: Bundle, cell: CellPlan) -> None:
+    try:
+        bundle.cells[cell] = _decoded(bundle.folder / cell.name / "cell.json", Result)
+    except BundleError as error:  # the others are as good as before
+        if not isinstance(error.__cause__, FileNotFoundError):  # else it is not done yet
+            bundle.broken[cell.name] = str(error)
 
 
 def read_about(folder: Path) -> tuple[State, About]:

@@ -55,7 +55,7 @@ async def _runs(request: web.Request) -> web.Response:
     try:
         async with request.app[_LOCK]:  # two readers of one bundle would only wait for each other
             page = await asyncio.to_thread(store.page, names, anyway)
-            text = await asyncio.to_thread(page.html, inline=False)
+            text = await asyncio.to_thread(lambda: page.served)
     except BundleError as error:  # it says what was expected and what was got
         unlike = "--anyway" in str(error)
         again = f"/runs?{request.query_string}&anyway=1" if unlike else ""

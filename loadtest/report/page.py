@@ -1,6 +1,7 @@
 """The page: headline, charts, advice, verdicts, circumstances; in one file or served in parts."""
 
 import hashlib
+import statistics
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from functools import cached_property
@@ -145,6 +146,11 @@ class Page:
             "runs": [*self.groups.bundles],
         }
 
+    @cached_property
+    def served(self) -> str:
+        """The page as a dashboard serves it."""
+        return self.html(inline=False)
+
     # -- the text ---------------------------------------------------------------------------------
 
     def html(self, **more: Any) -> str:
@@ -234,9 +240,8 @@ class Page:
 def _cell(group: Group, name: str) -> tuple[str, bool]:
     """Return a number as it is shown, and whether it is struck out."""
     metric = METRICS[name]
-    found = group.estimate(metric)
-    if found is not None:
-        return number(found.median), False
+    if values := group.values(metric):
+        return number(statistics.median(values.values())), False
     struck = group.struck(metric)
     return ("" if struck is None else number(struck)), struck is not None
 
