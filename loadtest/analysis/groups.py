@@ -107,6 +107,7 @@ class Groups:
     def __init__(self, bundles: dict[str, Bundle]) -> None:
         self.bundles = bundles
         self.by_key: dict[Key, Group] = {}
+        self._found: dict[tuple[str, bool], dict[tuple[str, int], list[float]]] = {}
         for run, bundle in bundles.items():
             for cell in bundle.plan:
                 self._add(run, cell, bundle.cells.get(cell))
@@ -209,10 +210,6 @@ class Groups:
                 found[key.scenario, key.connections] += [math.log(a / b) for a, b in pairs]
             self._found[metric_name, twins] = found
         return self._found[metric_name, twins]
-
-    @cached_property
-    def _found(self) -> dict[tuple[str, bool], dict[tuple[str, int], list[float]]]:
-        return {}
 
 
 def _unique(names: Iterable[str]) -> list[str]:

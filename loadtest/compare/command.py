@@ -16,7 +16,7 @@ from loadtest.analysis.bundle import BundleError, read_bundle
 from loadtest.bundle import PACKAGES, write_run
 from loadtest.catalogue import SCENARIOS
 from loadtest.cell import Load, run_model, run_target
-from loadtest.compare.matrix import CellPlan, Matrix
+from loadtest.compare.matrix import FLAT_OUT, CellPlan, Matrix
 from loadtest.compare.shares import LeftOut, rate_of_share
 from loadtest.compare.state import FINISHED, INTERRUPTED, State
 from loadtest.cores import Cores
@@ -129,7 +129,7 @@ class Comparison:
         if cell.share is not None:
             rate_hz = rate_of_share(cell, self._results, calibration.ceiling_hz)
         else:
-            flat_out = cell.load != "rate"
+            flat_out = cell.load == FLAT_OUT
             rate_hz = 0.0 if flat_out else self._matrix.rate_for(cell.scenario, cell.connections)
         return Load(
             cell.scenario,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from loadtest.analysis import usl
 from loadtest.analysis.estimates import Estimate, estimate
-from loadtest.analysis.groups import Group, Key
+from loadtest.analysis.groups import Group
 from loadtest.analysis.metrics import METRICS, Metric
 from loadtest.catalogue import SCENARIOS
 from loadtest.compare.matrix import FLAT_OUT, RATE
@@ -199,8 +199,3 @@ def _latency_by_rate(pen: Pen, scenario: str) -> Chart | None:
         {"xaxis": axis("requests/s offered", log=True), "yaxis": axis("latency in ms", log=True)},
         {"x": "requests/s offered", "y": "latency in ms"},
     )
-
-
-def part_name(key: Key) -> str:
-    """Return the name under which a page finds the charts of a block."""
-    return f"block/{key.scenario}/{key.connections}/{key.load}"
