@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import re
 from pathlib import Path
 
@@ -89,3 +90,9 @@ def test_the_readmes_comparison_is_that_of_the_stored_run() -> None:
 def test_the_readmes_links_lead_somewhere() -> None:
     for link in re.findall(r"\]\((?!https?:)([^)]+)\)", README):
         assert (ROOT / link).exists(), link
+
+
+@pytest.mark.xdist_group("house")
+@pytest.mark.skipif("PYTEST_XDIST_WORKER" not in os.environ, reason="one process: make test has 2")
+def test_what_is_marked_to_share_a_worker_does(request: pytest.FixtureRequest) -> None:
+    assert request.node.nodeid.endswith("@house")
