@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench images clean
 
 demo: .venv/installed
 	$(BIN)/python -m loadtest compare --scenarios hello,wait,connect --connections 10,1000 \
@@ -20,6 +20,11 @@ lint: .venv/installed
 # Needs wrk, and takes a quarter of an hour.
 bench: .venv/installed
 	$(BIN)/python -m loadtest.bench $(ARGS)
+
+# What docker compose builds by itself, with the commit in labels and bundles.
+images:
+	COMMIT="$$(git describe --always --dirty --abbrev=40 --exclude='*')" \
+	  docker compose --profile all build $(ARGS)
 
 .venv/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

@@ -30,14 +30,23 @@ def parse_cores(text: str) -> list[int]:
     Raises:
         ValueError: They are not; says what was expected and what was got.
     """
-    usable = sorted(os.sched_getaffinity(0))
-    chosen: set[int] = set()
-    for part in text.split(","):
+    usable = os.sched_getaffinity(0)
+    chosen = numbers_in(text)
+    if not chosen or not chosen <= usable:
+        raise ValueError(f"expected cores out of {sorted(usable)}, got {text!r}")
+    return sorted(chosen)
+
+
+def numbers_in(text: str) -> set[int]:
+    """Return the numbers in such as ``0,2-3``, as cpuset(7) writes lists; of "", none.
+
+    Raises:
+        ValueError: It is no such list; says what was expected and what was got.
+    """
+    numbers: set[int] = set()
+    for part in text.split(",") if text else ():
         first, dash, last = part.partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()):
             raise ValueError(f"expected cores such as 0,2-3, got {text!r}")
-        wanted = range(int(first), int(last or first) + 1)
-        if not wanted or not set(wanted) <= set(usable):
-            raise ValueError(f"expected cores out of {usable}, got {text!r}")
-        chosen.update(wanted)
-    return sorted(chosen)
+        numbers.update(range(int(first), int(last or first) + 1))
+    return numbers

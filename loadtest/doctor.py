@@ -10,6 +10,8 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
+from loadtest import cgroup
+
 DESCRIPTORS_MIN = 20_000
 """For 10,000 connections at either end with as much to spare."""
 
@@ -23,6 +25,8 @@ PROCESSES_MIN = 20_000
 """For a process per connection of 10,000."""
 
 _SYS = Path("/sys/devices/system/cpu")
+_COMPOSED = "SHOWCASE_COMMIT" in os.environ
+"""Whether this is one of our images, where limits come from the file .env."""
 
 
 class Finding(NamedTuple):
@@ -66,11 +70,10 @@ def examine() -> Iterator[Finding]:
         "handshakes in progress", "net/ipv4/tcp_max_syn_backlog", BACKLOG_MIN,
         "sysctl net.ipv4.tcp_max_syn_backlog=4096",
     )  # fmt: skip
-    yield _at_least(
-        "processes and threads", "kernel/pid_max", PROCESSES_MIN, "sysctl kernel.pid_max=131072"
-    )
+    yield _processes()
     yield _tracking()
     yield _cores()
+    yield _quota()
     yield _siblings()
     yield _governor()
     yield _proxies()
@@ -84,7 +87,11 @@ def _descriptors() -> Finding:
         "descriptors a process",
         f"{hard:,} (raised from {soft:,} at the start of each process)",
         fine,
-        "" if fine else f"ulimit -Hn {DESCRIPTORS_MIN}, as root or in /etc/security/limits.conf",
+        _mend(
+            fine,
+            f"ulimit -Hn {DESCRIPTORS_MIN}, as root or in /etc/security/limits.conf",
+            f"DESCRIPTORS={DESCRIPTORS_MIN}",
+        ),
     )
 
 
@@ -96,13 +103,52 @@ def _ports() -> Finding:
         "ports of one source address",
         f"{ports:,}; on loopback further addresses are used by themselves",
         fine,
-        "" if fine else 'sysctl net.ipv4.ip_local_port_range="32768 60999"',
+        _mend(
+            fine,
+            'sysctl net.ipv4.ip_local_port_range="32768 60999"',
+            "SOURCE_PORTS=10240 65535",
+        ),
     )
 
 
 def _at_least(what: str, sysctl: str, least: int, mend: str) -> Finding:
     value = int(_read(f"/proc/sys/{sysctl}", "0"))
-    return Finding(what, f"{value:,}", value >= least, "" if value >= least else mend)
+    fine = value >= least
+    return Finding(what, f"{value:,}", fine, _mend(fine, mend, "BACKLOG_MAX=4096"))
+
+
+def _mend(fine: bool, command: str, knob: str) -> str:
+    """Return what mends it: a command, or in our images a knob and a restart."""
+    if fine:
+        return ""
+    return f"{knob} in .env, if the host allows it" if _COMPOSED else command
+
+
+def _processes() -> Finding:
+    """Find the tightest of four limits. A container may be shown a pid_max of its own."""
+    allowed = resource.getrlimit(resource.RLIMIT_NPROC)[1]
+    group = cgroup.processes_max()
+    limits = {
+        "sysctl kernel.pid_max=131072": int(_read("/proc/sys/kernel/pid_max", "0")),
+        "sysctl kernel.threads-max=131072": int(_read("/proc/sys/kernel/threads-max", "0")),
+    }
+    if allowed != resource.RLIM_INFINITY:
+        limits[f"ulimit -Hu {PROCESSES_MIN}"] = allowed
+    if group is not None:
+        limits["TasksMax= of the systemd unit, or pids_limit: of the container"] = group
+    mend = min(limits, key=lambda way: limits[way])
+    fine = limits[mend] >= PROCESSES_MIN
+    return Finding("processes and threads", f"{limits[mend]:,}", fine, "" if fine else mend)
+
+
+def _quota() -> Finding:
+    cores = cgroup.cores_max()
+    return Finding(
+        "time on the cores",
+        "all of it" if cores is None else f"of {cores:g} cores, then all wait for the next period",
+        cores is None,
+        "" if cores is None else "no cpus: in docker-compose.yml, no CPUQuota=; name cores instead",
+    )
 
 
 def _tracking() -> Finding:

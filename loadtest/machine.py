@@ -41,7 +41,8 @@ def described(module: str, options: Mapping[str, Any], packages: Iterable[str]) 
         "command": ["python", "-m", module, *sys.argv[1:]],
         "options": dict(options),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": said_by("git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"),
+        "commit": os.environ.get("SHOWCASE_COMMIT")  # in an image there is no git, and no checkout
+        or said_by("git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"),
         "versions": {"python": platform.python_version()}
         | {package: _version(package) for package in packages},
         "kernel": platform.release(),

@@ -19,7 +19,7 @@ from locust.env import Environment
 from locust.rpc import Message
 from locust.runners import MasterRunner, WorkerRunner
 
-from loadtest.address import address_of
+from loadtest.address import address_of, resolve
 from loadtest.arrivals import ARRIVALS
 from loadtest.clock import now_s
 from loadtest.conductor import BEGIN, CLOSE, ESTABLISHED, FINISHED, OPEN
@@ -124,6 +124,7 @@ def on_test_start(environment: Environment, **_: Any) -> None:
     given = environment.parsed_options
     assert given is not None
     _check(given)
+    resolve.cache_clear()  # another server may have the address by now
     if not isinstance(environment.runner, WorkerRunner):
         _leads[id(environment)].start()
     if not isinstance(environment.runner, MasterRunner):
