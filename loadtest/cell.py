@@ -40,6 +40,8 @@ class Load:
         warmup_s: At the full rate, before the window.
         window_s: Its length.
         processes: How many make the load.
+        distant: Whether these run elsewhere and call us, on ``port``.
+        port: Where the master listens for them.
         echo_bytes: Length of an echoed message.
         path: What the scenario ``get`` asks for.
     """
@@ -53,6 +55,8 @@ class Load:
     warmup_s: float = 1.0
     window_s: float = 10.0
     processes: int = 1
+    distant: bool = False
+    port: int = 0
     echo_bytes: int = 128
     path: str = "/"
 
@@ -119,7 +123,7 @@ def run_target(
     log = folder / "generator.log"
     try:
         with ExitStack() as stack:
-            if warm is not None and load.processes == 1:
+            if warm is not None and load.processes == 1 and not load.distant:
                 argv = ["locust", *_argv(target, load, folder)]
                 lead: _Process = stack.enter_context(warm.running(argv, log))
             else:
@@ -148,21 +152,18 @@ def _start(
     stack: ExitStack, target: Target, load: Load, cores: Sequence[int], folder: Path
 ) -> "subprocess.Popen[str]":
     """Start Locust, with workers if there is to be more than one process; return who leads."""
-    argv = [sys.executable, "-m", "locust"]
+    argv = [sys.executable, "-m", "locust", *_argv(target, load, folder)]
     log = folder / "generator.log"
-    if load.processes == 1:
-        return stack.enter_context(running([*argv, *_argv(target, load, folder)], cores, log))
-    port = free_port()
-    argv += [
-        *_argv(target, load, folder),
-        "--master",
-        "--master-bind-host=127.0.0.1",
-        f"--master-bind-port={port}",
-    ]
-    argv += [f"--expect-workers={load.processes}", f"--expect-workers-max-wait={WORKERS_S}"]
+    if load.processes == 1 and not load.distant:
+        return stack.enter_context(running(argv, cores, log))
+    port = load.port if load.distant else free_port()
+    argv += ["--master", f"--master-bind-port={port}", f"--expect-workers={load.processes}"]
+    argv += [f"--expect-workers-max-wait={WORKERS_S}"]
+    if load.distant:
+        return stack.enter_context(running(argv, cores, log))
+    lead = stack.enter_context(running([*argv, "--master-bind-host=127.0.0.1"], cores, log))
     worker = [sys.executable, "-m", "locust", "-f", str(_LOCUSTFILE), "--worker"]
     worker += ["--master-host=127.0.0.1", f"--master-port={port}", *load.classes]
-    lead = stack.enter_context(running(argv, cores, log))
     for number in range(load.processes):
         own = [cores[number % len(cores)]]
         stack.enter_context(running(worker, own, folder / f"worker-{number}.log"))

@@ -1,10 +1,13 @@
 """What every test may ask for: each model's server, by one parametrisation over the registry."""
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from servers.registry import MODELS
+from tests.compose import OWNER, Project, docker
 from tests.running import Server, running
 
 
@@ -22,3 +25,24 @@ def server(model: str) -> Iterator[Server]:
         yield server
         assert server.stop() == 0
         assert server.log() == ""
+
+
+@pytest.fixture(scope="session")
+def owned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder for results that is somebody's."""
+    folder = tmp_path_factory.mktemp("owned") / "results"
+    folder.mkdir()
+    for path in (folder, *list(folder.parents)[:3]):  # pytest keeps its folders to itself
+        path.chmod(0o755)
+    os.chown(folder, OWNER, -1)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def project(owned: Path) -> Iterator[Project]:
+    """Return a docker compose project whose two images have been built from nothing."""
+    project = Project(f"showcase-test-{os.getpid()}", {"RESULTS": str(owned)})
+    project.run("build", "--no-cache", "gevent", "locust")
+    yield project
+    project.down()
+    docker("rmi", *(f"concurrency-showcase/{name}:{project.name}" for name in ("server", "load")))

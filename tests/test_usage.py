@@ -15,7 +15,7 @@ from tests.commands import run
         (["compare", "--scenarios", "hello,bye"], "got 'bye'"),
         (["compare", "--connections", "0"], "got '0'"),
         (["compare", "--connections", "10,many"], "got 'many'"),
-        (["compare", "--connections", "1000000"], "(the descriptor limit)"),
+        (["compare", "--connections", "1000000"], "(the descriptor limit of a process that"),
         (["compare", "--duration", "-1"], "expected a number from 0.1 to 86400"),
         (["compare", "--duration", "nan"], "got 'nan'"),
         (["compare", "--out", "/dev/null"], "expected a folder to write to"),

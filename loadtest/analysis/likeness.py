@@ -37,7 +37,7 @@ def _alike(bundle: Bundle) -> dict[str, Any]:
         "duration": options.duration_s,
         "warm-up": options.warmup_s,
         "path": options.path,
-        "processes of the generator": options.processes,
+        "processes of the generator": (options.processes, "elsewhere" if options.distant else ""),
         "limit of descriptors": about.limits.get("descriptors"),
         "machine: CPU": about.cpu,
         "machine: kernel": about.kernel,

@@ -24,6 +24,7 @@ _EPILOG = f"""\
 examples:
   python -m loadtest compare --models gevent,asyncio --scenarios wait --repeats 5
   python -m loadtest compare --target mine=http://127.0.0.1:9000 --scenarios hello,get --path /
+  python -m loadtest compare --target mine=http://server:9000 --locust-workers 4
   python -m loadtest compare --resume results/2026-11-23T12-00-00Z
 
 scenarios:
@@ -78,6 +79,11 @@ def add_compare(commands: Any) -> None:
     parser.add_argument(
         "--load-cores", metavar="1,4-5", default="", help="(default: the second half)"
     )
+    parser.add_argument(
+        "--locust-workers", metavar="N", type=whole_number(1, 10_000), default=0,
+        help="so many Locust workers on other hosts make the load: see docs/scaling-out.md",
+    )  # fmt: skip
+    option("--locust-port", "PORT", "5557", whole_number(1, 65535), "where they call us")
     option("--seed", "N", "1", whole_number(0, 1 << 32), "of the order of the cells")
     add_out(parser)
     add_gate(parser)
@@ -128,9 +134,17 @@ def _matrix(
         rate_hz=arguments.rate,
         flat_out_all=arguments.flat_out_all,
         path=arguments.path,
-        processes=processes,
+        processes=arguments.locust_workers or processes,
+        distant=bool(arguments.locust_workers),
+        locust_port=arguments.locust_port if arguments.locust_workers else 0,
         seed=arguments.seed,
     )
+    room = connections_max(matrix.processes if matrix.distant else 1)
+    if max(matrix.connections) > room:
+        parser.error(
+            f"expected --connections up to {room} (the descriptor limit of a process that makes"
+            f" load), got {max(matrix.connections)}"
+        )
     _refuse(parser, matrix.scenarios, targets, models)
     if not matrix.cells():
         parser.error(
@@ -182,8 +196,7 @@ def _cores(server: str, generator: str) -> "Cores":
 
 
 def _connections(text: str) -> list[int]:
-    parse = whole_number(1, connections_max(), why=" (the descriptor limit)")
-    return sorted(set(map(parse, text.split(","))))
+    return sorted(set(map(whole_number(1, 10**7), text.split(","))))
 
 
 def _shares(text: str) -> list[int]:

@@ -138,9 +138,16 @@ class Comparison:
             rate_hz,
             warmup_s=self._matrix.warmup_s,
             window_s=self._matrix.duration_s,
-            processes=min(self._matrix.processes, cell.connections),
+            processes=self._processes(cell),
+            distant=self._matrix.distant,
+            port=self._matrix.locust_port,
             path=self._matrix.path,
         )
+
+    def _processes(self, cell: CellPlan) -> int:
+        """Return how many make a cell's load; those elsewhere come all, or are waited for."""
+        processes = self._matrix.processes
+        return processes if self._matrix.distant else min(processes, cell.connections)
 
     def end(self, state: str) -> None:
         """Say how the run has ended."""

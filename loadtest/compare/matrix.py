@@ -13,6 +13,9 @@ what the contender can do itself."""
 OVERHEAD_S = 1.4
 """To start server and generator and to end them, beside the load."""
 
+DISTANT_S = 6.0
+"""For workers elsewhere to start again and find the next master: Locust's tries every 5 s."""
+
 CONNECT_S = {"forking": 0.013, "threaded": 0.0006}
 CONNECT_OTHERS_S = 0.0002
 """For each connection to be there: a fork, a thread, or next to nothing."""
@@ -65,6 +68,7 @@ class Matrix:
             are run flat out.
         path: What the scenario ``get`` asks for.
         processes: That make the load.
+        distant: Whether these are Locust workers elsewhere, which call us on ``locust_port``.
         seed: Of the order.
     """
 
@@ -81,6 +85,8 @@ class Matrix:
     flat_out_all: bool = False
     path: str = "/"
     processes: int = 1
+    distant: bool = False
+    locust_port: int = 0
     seed: int = 1
 
     @property
@@ -151,4 +157,5 @@ class Matrix:
     def expected_s(self, cell: CellPlan) -> float:
         """Return how long a cell takes, roughly."""
         connect_s = CONNECT_S.get(cell.contender, CONNECT_OTHERS_S) * cell.connections
-        return OVERHEAD_S + connect_s + self.warmup_s + self.duration_s
+        overhead_s = OVERHEAD_S + (DISTANT_S if self.distant else 0.0)
+        return overhead_s + connect_s + self.warmup_s + self.duration_s

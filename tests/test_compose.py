@@ -1,0 +1,167 @@
+"""docker compose with a real engine: the images, and the variants."""
+
+import json
+import os
+import signal
+import socket
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from servers import __version__
+from tests import compose
+from tests.compose import Project, docker, status_fields
+from tests.running import DEADLINE_S, read_to_end, wait_until
+
+pytestmark = [
+    pytest.mark.xdist_group("compose"),  # one build serves all its tests
+    pytest.mark.skipif(bool(compose.MISSING), reason=compose.MISSING or "an engine runs"),
+]
+
+MB = 1_000_000
+REQUEST = b"GET /wait?ms=3000 HTTP/1.1\r\nHost: a\r\nX-Padding: " + 7000 * b"x" + b"\r\n\r\n"
+
+
+@pytest.fixture(scope="module")
+def variant(project: Project, model: str) -> Iterator[Project]:
+    """Return the project with one variant running, named by the environment as .env names it."""
+    project.run("up", "--wait", "--no-build", VARIANT=model)
+    assert project.services() == {model}
+    yield project
+    project.run("rm", "--stop", "--force", model)
+
+
+def image(project: Project, name: str) -> Any:
+    return json.loads(docker("image", "inspect", f"concurrency-showcase/{name}:{project.name}"))[0]
+
+
+@pytest.mark.parametrize(("name", "most_mb"), [("server", 90), ("load", 400)])
+def test_an_image_is_small_and_says_what_it_is(project: Project, name: str, most_mb: int) -> None:
+    base = json.loads(docker("image", "inspect", "python:3.13-slim"))[0]["Size"]
+    built = image(project, name)
+    assert built["Size"] - base <= most_mb * MB
+    labels = built["Config"]["Labels"]
+    assert labels["org.opencontainers.image.version"] == __version__
+    assert labels["org.opencontainers.image.revision"] == "c0ffee"
+    assert built["Config"]["User"] not in ("", "root", "0")
+    assert built["Config"]["StopSignal"] == "SIGTERM"
+
+
+@pytest.mark.parametrize("name", ["server", "load"])
+def test_an_image_has_no_compiler_and_no_cache(project: Project, name: str) -> None:
+    looks = (
+        "command -v cc gcc make pip /opt/venv/bin/pip; ls -A /root /tmp; find / -xdev -name '*.whl'"
+    )
+    reference = f"concurrency-showcase/{name}:{project.name}"
+    run = ["run", "--rm", "--network=none", "--user=root", "--entrypoint=sh"]
+    found = docker(*run, reference, "-c", f"{looks}; true").split()
+    of_base = docker(*run, "python:3.13-slim", "-c", f"{looks}; true").split()
+    assert set(found) <= set(of_base)
+
+
+def test_nothing_in_the_configuration_is_warned_of(project: Project) -> None:
+    ended = project.run(
+        "--profile=all", "--profile=compare", "--profile=doctor", "config", "--quiet"
+    )
+    assert ended.stderr == ended.stdout == ""
+
+
+def test_every_model_is_a_variant_and_a_bare_up_takes_the_one_that_is_named(
+    project: Project, model: str
+) -> None:
+    assert project.run("config", "--services", VARIANT=model).stdout.split() == [model]
+
+
+def test_a_variant_is_healthy_and_speaks_both_protocols(variant: Project, model: str) -> None:
+    assert variant.inspect(model)["State"]["Health"]["Status"] == "healthy"
+    host, port = variant.port(model, 8000)
+    with urllib.request.urlopen(f"http://{host}:{port}/metrics", timeout=DEADLINE_S) as reply:
+        assert f'model="{model}"' in reply.read().decode()
+    with socket.create_connection(variant.port(model, 7000), DEADLINE_S) as sock:
+        sock.sendall(b"hello")
+        sock.shutdown(socket.SHUT_WR)
+        assert read_to_end(sock) == b"hello"
+
+
+def test_a_variant_is_nobody_and_can_change_nothing(variant: Project, model: str) -> None:
+    for status in status_fields(variant.id(model)).values():
+        assert "0" not in status["Uid"].split()
+        assert {status[f"Cap{kind}"].strip("0") for kind in ("Inh", "Prm", "Eff", "Bnd")} == {""}
+        assert status["NoNewPrivs"] == "1"
+    host = variant.inspect(model)["HostConfig"]
+    assert host["ReadonlyRootfs"] and not host["Privileged"]
+    limits = {limit["Name"]: (limit["Soft"], limit["Hard"]) for limit in host["Ulimits"]}
+    assert limits["nofile"] == (20_000, 20_000)
+    assert host["Sysctls"]["net.core.somaxconn"] == "4096"
+    refused = variant.run("exec", "-T", model, "sh", "-c", "echo > /app/x", status=2)
+    assert "Read-only file system" in refused.stderr
+
+
+def test_stop_answers_all_that_is_in_flight(variant: Project, model: str) -> None:
+    address = variant.address(model), 8000
+    socks = [socket.create_connection(address, DEADLINE_S) for _ in range(50)]
+    for sock in socks:
+        sock.sendall(REQUEST)
+    # Of what is received, the padding makes each request so much that asking does not count.
+    wait_until(lambda: received_bytes(address) >= 50 * len(REQUEST), "requests at the server")
+    with variant.start("stop", model) as stopping:
+        replies = [read_to_end(sock) for sock in socks]
+        assert stopping.wait(DEADLINE_S) == 0
+    for sock in socks:
+        sock.close()
+    assert all(reply.startswith(b"HTTP/1.1 200 ") for reply in replies)
+    assert all(b"\r\nConnection: close\r\n" in reply for reply in replies)
+    assert all(reply.endswith(b"waited 3000 ms\n") for reply in replies)
+    assert variant.inspect(model)["State"]["ExitCode"] == 0
+
+
+def received_bytes(address: tuple[str, int]) -> float:
+    url = f"http://{address[0]}:{address[1]}/metrics"
+    with urllib.request.urlopen(url, timeout=DEADLINE_S) as reply:
+        for family in text_string_to_metric_families(reply.read().decode()):
+            for sample in family.samples:
+                if (
+                    sample.name == "server_received_bytes_total"
+                    and "http" in sample.labels.values()
+                ):
+                    return sample.value
+    raise AssertionError("not counted")
+
+
+def test_what_is_killed_comes_back(project: Project) -> None:
+    project.run("up", "--wait", "--no-build", "uvloop")
+    before = project.inspect("uvloop")["State"]["Pid"]
+    os.kill(before, signal.SIGKILL)
+    wait_until(lambda: project.inspect("uvloop")["State"]["Pid"] not in (0, before), "a new one")
+    wait_until(lambda: is_healthy(project, "uvloop"), "its health")
+    assert project.inspect("uvloop")["RestartCount"] == 1
+    project.run("rm", "--stop", "--force", "uvloop")
+
+
+def is_healthy(project: Project, service: str) -> bool:
+    return bool(project.inspect(service)["State"]["Health"]["Status"] == "healthy")
+
+
+def test_an_operators_mistake_is_answered_on_the_terminal(project: Project) -> None:
+    ended = project.run(
+        "run", "--rm", "-T", "--no-deps", "gevent", "gevent", "--backlog=x", status=2
+    )
+    assert "expected a whole number" in ended.stderr + ended.stdout
+
+
+def test_10_000_connections_fit(project: Project) -> None:
+    project.run("up", "--wait", "--no-build", "uvloop")
+    address = project.address("uvloop"), 8000
+    with ExitStack() as stack:
+        for _ in range(10_000):
+            sock = stack.enter_context(socket.create_connection(address, DEADLINE_S))
+            sock.sendall(b"GET /wait?ms=20000 HTTP/1.1\r\nHost: a\r\n\r\n")
+        url = f"http://{address[0]}:{address[1]}/metrics"
+        with urllib.request.urlopen(url, timeout=DEADLINE_S) as reply:
+            assert 'server_open_connections{protocol="http"} 10001.0' in reply.read().decode()
+    project.run("kill", "uvloop")  # a drain would wait for what was asked, though nobody listens
+    project.run("rm", "--force", "uvloop")

@@ -1,0 +1,190 @@
+"""docker compose with a real engine: Locust, the comparison, the dashboard, and other hosts."""
+
+import html
+import json
+import re
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loadtest.analysis.bundle import read_bundle
+from loadtest.compare.state import FINISHED
+from tests import compose
+from tests.commands import ROOT
+from tests.compose import OWNER, Project, docker, status_fields
+from tests.running import DEADLINE_S, wait_until
+
+pytestmark = [
+    pytest.mark.xdist_group("compose"),
+    pytest.mark.skipif(bool(compose.MISSING), reason=compose.MISSING or "an engine runs"),
+]
+
+SCALING_OUT = (ROOT / "docs" / "scaling-out.md").read_text("utf-8")
+BLOCKS = re.findall(r"^```sh (.+)\n((?:.*\n)*?)```$", SCALING_OUT, re.MULTILINE)
+
+
+@pytest.fixture
+def up(project: Project) -> Iterator[Project]:
+    """Return the project, nothing running; what is started is ended."""
+    yield project
+    project.down()
+
+
+class LocustPage:
+    """Locust's page, as its own scripts use it."""
+
+    def __init__(self, project: Project) -> None:
+        host, port = project.port("locust", 8089)
+        self._url = f"http://{host}:{port}"
+
+    def ask(self, path: str, **fields: object) -> str:
+        data = urllib.parse.urlencode(fields).encode() if fields or path == "/stop" else None
+        with urllib.request.urlopen(self._url + path, data, DEADLINE_S) as reply:
+            text: str = reply.read().decode()
+            return text
+
+    def host(self) -> str:
+        """Return what the page is filled in with; each user class has a host of its own too."""
+        found = re.search(r'"history": .*?"host": "([^"]*)"', html.unescape(self.ask("/")))
+        assert found is not None
+        return found[1]
+
+    def statistics(self) -> dict[str, Any]:
+        """Return what it shows while it runs."""
+        found: dict[str, Any] = json.loads(self.ask("/stats/requests"))
+        return found
+
+
+def test_locust_with_two_workers_drives_the_variant_that_runs(up: Project, owned: Path) -> None:
+    up.run("up", "--wait", "--no-build", "gevent", "locust", "--scale", "locust-worker=2")
+    assert up.services() == {"gevent", "locust", "locust-worker"}
+    page = LocustPage(up)
+    wait_until(lambda: len(page.statistics()["workers"]) == 2, "two workers")
+    assert page.host() == "http://gevent:8000"
+    assert all(status["CapEff"] == "0" * 16 for status in of_locust(up))
+
+    page.ask("/swarm", user_count=20, spawn_rate=20, host="http://gevent:8000", rate=200)
+    wait_until(lambda: total(page.statistics()) >= 200, "replies")
+    page.ask("/stop")
+    (cell,) = [*owned.glob("*-locust/cell.json")]
+    result = json.loads(cell.read_text("utf-8"))
+    assert result["target"] == "http://gevent:8000"
+    assert len(result["generators"]) == 2
+    assert result["classes"]["Hello"]["errors"] == {} and result["classes"]["Hello"]["requests"] > 0
+    assert result["cpu_us_per_request"] > 0  # from its /metrics, across the network
+    assert {cell.stat().st_uid, cell.parent.stat().st_uid} == {OWNER}
+
+
+def of_locust(project: Project) -> list[dict[str, str]]:
+    processes = status_fields(project.id("locust"))
+    return [status for args, status in processes.items() if args.startswith("python")]
+
+
+def total(statistics: dict[str, Any]) -> int:
+    (aggregated,) = (one for one in statistics["stats"] if one["name"] == "Aggregated")
+    assert aggregated["num_failures"] == 0
+    return int(aggregated["num_requests"])
+
+
+def test_two_variants_are_never_mixed_behind_one_name(up: Project) -> None:
+    up.run("up", "--wait", "--no-build", "asyncio", "locust")
+    page = LocustPage(up)
+    assert page.host() == "http://asyncio:8000"
+    up.run("up", "--wait", "--no-build", "uvloop")
+    assert page.host() == "http://asyncio:8000"  # it still runs: nothing changes unasked
+    up.run("rm", "--stop", "--force", "asyncio")
+    assert page.host() == "http://uvloop:8000"
+    up.run("rm", "--stop", "--force", "uvloop")
+    assert page.host() == "http://no-variant-runs:8000"
+    up.run("up", "--wait", "--no-build", "asyncio", "uvloop")
+    assert page.host() == "http://asyncio-or-uvloop:8000"  # nobody: there is a choice to make
+
+
+def test_the_whole_comparison_runs_inside_and_its_results_are_the_callers(
+    up: Project, owned: Path
+) -> None:
+    ended = up.run(
+        "run", "--rm", "-T", "compare", "--models=gevent,uvloop", "--scenarios=hello",
+        "--connections=10", "--loads=rate", "--repeats=1", "--duration=0.5", "--warmup=0.2",
+    )  # fmt: skip
+    assert up.services() == set()
+    folder = owned / Path(re.findall(r"^raw results: (.+)$", ended.stdout, re.MULTILINE)[0]).name
+    bundle = read_bundle(folder)
+    assert bundle.state.state == FINISHED and bundle.state.failed == {} == bundle.broken
+    assert bundle.about.commit == "c0ffee"
+    assert (folder / "report.html").exists()
+    assert {path.stat().st_uid for path in (folder, *folder.rglob("*"))} == {OWNER}
+
+    up.run("up", "--wait", "--no-build", "dashboard")
+    assert up.services() == {"dashboard"}
+    host, port = up.port("dashboard", 8090)
+    with urllib.request.urlopen(f"http://{host}:{port}/", timeout=DEADLINE_S) as reply:
+        assert folder.name in reply.read().decode()
+
+
+def test_the_doctor_says_what_the_containers_are_not_allowed(project: Project) -> None:
+    ended = project.run(
+        "run", "--rm", "-T", "doctor", status=1, DESCRIPTORS="1000", BACKLOG_MAX="128"
+    )
+    rows = ended.stdout.splitlines()
+    (descriptors,) = (row for row in rows if "descriptors a process" in row)
+    assert "NOT FINE" in descriptors and "DESCRIPTORS=20000 in .env" in descriptors
+    (queue,) = (row for row in rows if "accept queue" in row)
+    assert "128" in queue and "BACKLOG_MAX=4096 in .env" in queue
+    fine = project.run("run", "--rm", "-T", "doctor", status=1, DESCRIPTORS="1000").stdout
+    assert re.search(r"accept queue.*4,096.*fine", fine)
+
+
+@contextmanager
+def hosts(project: Project) -> Iterator[dict[str, str]]:
+    """Start a container for each host of the page, on a network of their own; name -> container."""
+    network = f"{project.name}-hosts"
+    docker("network", "create", network)
+    containers = {}
+    try:
+        for name in dict.fromkeys(" ".join(names for names, _ in BLOCKS).split()):
+            containers[name] = docker(
+                "run", "--detach", "--rm", "--init", f"--network={network}", f"--hostname={name}",
+                f"--network-alias={name}", "--ulimit=nofile=20000", "--entrypoint=sleep",
+                f"concurrency-showcase/load:{project.name}", "600",
+            ).strip()  # fmt: skip
+        yield containers
+    finally:
+        for container in containers.values():
+            docker("rm", "--force", container)
+        docker("network", "rm", network)
+
+
+def test_every_command_about_other_hosts_runs_as_it_is_written(project: Project) -> None:
+    with hosts(project) as containers:
+        assert [*containers] == ["server", "load-1", "load-2", "lead"]
+        *others, (lead, command) = BLOCKS
+        for names, block in others:
+            for name in names.split():
+                docker("exec", "--detach", containers[name], "sh", "-c", block)
+        serving = (
+            "import urllib.request as u; [u.urlopen(f'http://server:{p}/') for p in (8001, 8002)]"
+        )
+        wait_until(lambda: answers(containers["load-1"], serving), "both servers")
+        said = docker("exec", containers[lead], "sh", "-c", command)
+        assert "report.html" in said
+        shown = "cat results/*/*/cell.json"
+        cells = docker("exec", containers[lead], "sh", "-c", shown).replace("}\n{", "},\n{")
+    results = json.loads(f"[{cells}]")
+    assert len(results) == 2 * 3  # repeats x (two contenders and a twin)
+    for result in results:
+        assert len(result["generators"]) == 2
+        assert result["held_share"] > 0.9
+
+
+def answers(container: str, code: str) -> bool:
+    try:
+        docker("exec", container, "python", "-c", code)
+    except AssertionError:  # not yet
+        return False
+    return True
