@@ -2,6 +2,7 @@
 
 import html
 import json
+import os
 import re
 import urllib.parse
 import urllib.request
@@ -14,6 +15,7 @@ import pytest
 
 from loadtest.analysis.bundle import read_bundle
 from loadtest.compare.state import FINISHED
+from loadtest.cores import numbers_in
 from tests import compose
 from tests.commands import ROOT
 from tests.compose import OWNER, Project, docker, status_fields
@@ -66,7 +68,10 @@ def test_locust_with_two_workers_drives_the_variant_that_runs(up: Project, owned
     page = LocustPage(up)
     wait_until(lambda: len(page.statistics()["workers"]) == 2, "two workers")
     assert page.host() == "http://gevent:8000"
-    assert all(status["CapEff"] == "0" * 16 for status in of_locust(up))
+    for status in of_locust(up):
+        assert status["CapEff"] == "0" * 16
+        assert os.cpu_count() == 1 or 0 not in numbers_in(status["Cpus_allowed_list"])
+    assert up.inspect("gevent")["HostConfig"]["CpusetCpus"] == "0"
 
     page.ask("/swarm", user_count=20, spawn_rate=20, host="http://gevent:8000", rate=200)
     wait_until(lambda: total(page.statistics()) >= 200, "replies")
@@ -81,8 +86,15 @@ def test_locust_with_two_workers_drives_the_variant_that_runs(up: Project, owned
 
 
 def of_locust(project: Project) -> list[dict[str, str]]:
-    processes = status_fields(project.id("locust"))
-    return [status for args, status in processes.items() if args.startswith("python")]
+    """Return what the kernel says of the master and its workers."""
+    containers = [project.id("locust"), *project.id("locust-worker").split()]
+    processes = [status_fields(container) for container in containers]
+    found = [
+        {arg: status for arg, status in one.items() if arg.startswith("python")}
+        for one in processes
+    ]
+    assert [len(one) for one in found] == [1, 1, 1]
+    return [status for one in found for status in one.values()]
 
 
 def total(statistics: dict[str, Any]) -> int:

@@ -1,0 +1,42 @@
+"""What Dockerfile, docker-compose.yml and .env promise each other: no engine needed."""
+
+import re
+
+from servers import __version__, limits
+from servers.registry import MODELS
+from tests.commands import ROOT
+
+COMPOSE, DOCKERFILE, ENV = (
+    (ROOT / name).read_text("utf-8") for name in ("docker-compose.yml", "Dockerfile", ".env")
+)
+
+
+def test_every_model_is_a_service_and_a_profile_of_its_own() -> None:
+    services = COMPOSE.partition("\nservices:\n")[2]
+    variants = re.findall(
+        r"^  (\w+):\n    <<: \*variant\n    profiles: \[(\w+), all\]\n    command: \[(\w+)\]$",
+        services,
+        re.MULTILINE,
+    )
+    assert variants == [(name, name, name) for name in MODELS]
+
+
+def test_every_knob_is_in_env_and_turns_something() -> None:
+    knobs = set(re.findall(r"^(\w+)=", ENV, re.MULTILINE))
+    turned = set(re.findall(r"\$\{(\w+)\}", COMPOSE))
+    assert turned <= knobs
+    assert knobs - turned == {"VARIANT", "COMPOSE_PROFILES"}  # docker compose's own
+
+
+def test_every_knob_has_a_comment() -> None:
+    for block in ENV.strip().split("\n\n"):
+        assert block.startswith("#"), block
+
+
+def test_a_container_is_given_longer_to_end_than_the_launcher_allows_itself() -> None:
+    (grace_s,) = map(int, re.findall(r"stop_grace_period: (\d+)s", COMPOSE))
+    assert limits.GRACEFUL_SHUTDOWN_TIMEOUT_S < grace_s <= limits.GRACEFUL_SHUTDOWN_TIMEOUT_S + 10
+
+
+def test_the_images_name_this_version() -> None:
+    assert re.findall(r"^ARG VERSION=(.+)$", DOCKERFILE, re.MULTILINE) == [__version__]
