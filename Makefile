@@ -10,7 +10,7 @@ demo: .venv/installed
 	  --loads rate --repeats 2 --duration 0.8 --warmup 0.3 $(ARGS)
 
 test: .venv/installed
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadgroup $(ARGS)
 
 lint: .venv/installed
 	$(BIN)/ruff check .

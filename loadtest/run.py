@@ -88,8 +88,7 @@ class _Cells:
     def run(self, rate_hz: float) -> Step:
         """Run one at a rate."""
         options = self._options
-        name = f"{options.load.scenario}-{options.load.connections}-"
-        name += f"{rate_hz:.0f}" if rate_hz else "flat-out"
+        name = step_name(options.load, rate_hz)
         folder = self._folder / name
         folder.mkdir()
         self._progress.begin(name)
@@ -101,6 +100,12 @@ class _Cells:
             result = run_target(options.target, load, self._cores, folder, say)
         self._progress.end()
         return Step(rate_hz, result)
+
+
+def step_name(load: Load, rate_hz: float) -> str:
+    """Return what the folder of a step is called; a search may try 29.7 and 30.3."""
+    rate = f"{rate_hz:g}" if rate_hz else "flat-out"
+    return f"{load.scenario}-{load.connections}-{rate}"
 
 
 def _show(

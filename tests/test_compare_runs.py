@@ -74,10 +74,25 @@ def test_a_cell_that_cannot_be_run_is_said_and_the_exit_status_tells(tmp_path: P
     assert (folder_of(ended.stdout) / "run.json").exists()
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_keeps_finished_cells_leaves_no_process_and_goes_on(
-    tmp_path: Path, signum: signal.Signals
+def test_sigterm_keeps_finished_cells_and_leaves_no_process(tmp_path: Path) -> None:
+    interrupt(tmp_path, signal.SIGTERM)
+
+
+def test_ctrl_c_keeps_finished_cells_leaves_no_process_and_can_be_gone_on_with(
+    tmp_path: Path,
 ) -> None:
+    folder = interrupt(tmp_path, signal.SIGINT)
+    first = next(folder.glob("hello-*/cell.json"))
+    before = first.stat().st_mtime_ns
+    ended = run([*COMPARE, "--resume", str(folder)])
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stderr.startswith("2 cells, some ")
+    assert first.stat().st_mtime_ns == before
+    assert len(read_bundle(folder).cells) == 3
+
+
+def interrupt(tmp_path: Path, signum: signal.Signals) -> Path:
+    """Return the folder of a run that was interrupted in its second cell."""
     argv = [*COMPARE, "--models", "forking,asyncio", "--scenarios", "hello", *QUICK]
     with started([*argv, "--connections", "50", "--out", str(tmp_path)]) as process:
         wait_until(lambda: len([*tmp_path.glob("*/hello-*")]) == 2, "the second cell")
@@ -91,13 +106,7 @@ def test_an_interrupted_run_keeps_finished_cells_leaves_no_process_and_goes_on(
     bundle = read_bundle(folder)
     assert bundle.state.state == INTERRUPTED
     assert len(bundle.cells) == 1
-    first = next(folder.glob("hello-*/cell.json"))
-    before = first.stat().st_mtime_ns
-    ended = run([*COMPARE, "--resume", str(folder)])
-    assert ended.returncode == 0, ended.stderr
-    assert ended.stderr.startswith("2 cells, some ")
-    assert first.stat().st_mtime_ns == before
-    assert len(read_bundle(folder).cells) == 3
+    return folder
 
 
 def test_versions_are_not_mixed_by_going_on(tmp_path: Path) -> None:
