@@ -39,6 +39,8 @@ def write_cell(folder: Path, seen: Observation) -> Result:
 def summarise(result: Result, folder: Path) -> None:
     """Print a cell, on standard error: standard output is Locust's, for --json."""
     console = Console(stderr=True)
+    if not console.is_terminal:  # a log: nothing there is as wide as the 80 columns it is taken for
+        console.width = max(console.width, 120)
     console.print(cell_table(result))
     console.print(f"verdict: {result.verdict.name}: {result.verdict.why}", highlight=False)
     console.print(f"raw results: {folder}", soft_wrap=True, highlight=False)
