@@ -93,8 +93,6 @@ def test_the_readmes_links_lead_somewhere() -> None:
 
 
 @pytest.mark.xdist_group("house")
-@pytest.mark.skipif(
-    "PYTEST_XDIST_WORKER" not in os.environ, reason="one process: make test has several"
-)
+@pytest.mark.skipif("PYTEST_XDIST_WORKER" not in os.environ, reason="one process, no groups")
 def test_what_is_marked_to_share_a_worker_does(request: pytest.FixtureRequest) -> None:
     assert request.node.nodeid.endswith("@house")
