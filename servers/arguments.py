@@ -42,6 +42,9 @@ class Arguments:
     echo_port: int | None
     backlog: int
     max_body_size: int
+    timeout_header: float
+    timeout_body: float
+    timeout_write: float
     timeout_keep_alive: float
     timeout_echo_idle: float
     timeout_graceful_shutdown: float
@@ -104,6 +107,18 @@ def parse(argv: Sequence[str] | None) -> Arguments:
     option(
         "--max-body-size", "BYTES", limits.BODY_BYTES_MAX, _count(0),
         "largest request body; a larger one gets 413",
+    )  # fmt: skip
+    option(
+        "--timeout-header", "S", limits.HEADER_TIMEOUT_S, _seconds,
+        "for a request's head, from its first byte; then 408",
+    )  # fmt: skip
+    option(
+        "--timeout-body", "S", limits.BODY_TIMEOUT_S, _seconds,
+        "for a request's body, from the end of its head; then 408",
+    )  # fmt: skip
+    option(
+        "--timeout-write", "S", limits.WRITE_TIMEOUT_S, _seconds,
+        "for a client to take 64 KiB that it is sent; then it is cut off",
     )  # fmt: skip
     option(
         "--timeout-keep-alive", "S", limits.KEEP_ALIVE_TIMEOUT_S, _seconds,

@@ -12,7 +12,8 @@ from servers import limits
 from servers.accepting import BackOff, NobodyToServe, accept, refuse
 from servers.connection import Awaiting, Connection, Tally, Wait
 from servers.counters import RECEIVED_BYTES, RESETS, SENT_BYTES, Counters
-from servers.kernel import shut_reading
+from servers.deadlines import too_late
+from servers.kernel import reset_on_close, set_receive_timeout, shut_reading
 from servers.listeners import Listener
 from servers.shutdown import Shutdown
 
@@ -20,30 +21,71 @@ from servers.shutdown import Shutdown
 class Peer:
     """A client: its socket, what is spoken with it, and its counts."""
 
-    __slots__ = ("connection", "idle_timeout_s", "seen_bytes", "seen_s", "sock", "tally")
+    __slots__ = (
+        "begun", "connection", "deadline_s", "seen", "seen_s", "sock", "tally", "timeouts",
+    )  # fmt: skip
 
     def __init__(self, sock: socket.socket, listener: Listener, tally: Tally) -> None:
         self.sock = sock
         self.connection: Connection = listener.connect(tally)
         self.tally = tally
-        self.idle_timeout_s = listener.idle_timeout_s
-        self.seen_bytes = -1
+        self.timeouts = listener.timeouts
+        self.begun: tuple[Awaiting, int] | None = None
+        self.deadline_s = 0.0
+        self.seen: int | None = None
         self.seen_s = 0.0
 
     def fileno(self) -> int:
         """Return the socket's descriptor."""
         return self.sock.fileno()
 
+    def limit_read(self) -> bool:
+        """Let the next recv() wait no longer than what is awaited may take.
+
+        Returns:
+            Whether that is a limit of its own, and not the one that was there from the start.
+
+        Raises:
+            TimeoutError: It has taken that long already.
+        """
+        if self.connection.awaiting is Awaiting.IDLE:
+            set_receive_timeout(self.sock, self.timeouts.idle_s)
+            return False
+        now_s = time.monotonic()
+        if too_late(self, now_s):
+            raise TimeoutError
+        set_receive_timeout(self.sock, max(self.deadline_s - now_s, 0.001))
+        return True
+
+    def send_rest(self, rest: memoryview, begun_s: float) -> None:
+        """Send what was not taken at once.
+
+        Args:
+            begun_s: When it was first tried; 0: just now.
+
+        Raises:
+            OSError: The client is gone, or does not take it in time.
+        """
+        give_up_s = (begun_s or time.monotonic()) + self.timeouts.write_s
+        while rest:
+            if time.monotonic() >= give_up_s:
+                raise TimeoutError
+            rest = rest[self.sock.send(rest) :]
+
 
 def serve_peer(peer: Peer) -> None:
     """Serve one client to the end: the handler of every blocking model, word for word."""
     sock, connection, tally = peer.sock, peer.connection, peer.tally
+    data, idle, limited = b"?", Awaiting.IDLE, False
     try:
-        data = b"?"
         while True:  # once at least: it may have come, request and all, as the server stops
             try:
+                if limited or connection.awaiting is not idle:  # part of a request is there
+                    limited = peer.limit_read()
+                if len(data) >= limits.TURN_BYTES:
+                    time.sleep(0)  # for the other greenlets, which have no other chance
                 data = sock.recv(limits.RECV_BYTES)
-            except (BlockingIOError, TimeoutError):  # silent for longer than the model allows
+            except (BlockingIOError, TimeoutError):  # its time is up
                 steps = connection.timed_out()
             else:
                 tally[RECEIVED_BYTES] += len(data)
@@ -52,16 +94,18 @@ def serve_peer(peer: Peer) -> None:
                 if type(step) is Wait:
                     time.sleep(step.seconds)
                     continue
+                size = len(step)
+                begun_s = time.monotonic() if size >= limits.TURN_BYTES else 0.0
                 sent = sock.send(step)  # nearly always all of it, without sendall()'s bookkeeping
-                if sent < len(step):
-                    sock.sendall(memoryview(step)[sent:])
-                tally[SENT_BYTES] += len(step)
+                if sent < size:
+                    peer.send_rest(memoryview(step)[sent:], begun_s)
+                tally[SENT_BYTES] += size
             if connection.closed:
                 break
-            if len(data) >= limits.TURN_BYTES:
-                time.sleep(0)  # for the other greenlets, which have no other chance
         if data:
             linger(sock)
+    except (BlockingIOError, TimeoutError):  # from send(): it does not take what it asked for
+        reset_on_close(sock)
     except OSError:  # reset by the peer: there is nobody left to answer
         tally[RESETS] += 1
     finally:

@@ -8,11 +8,11 @@ from typing import cast
 
 from servers import limits
 from servers.accepting import BackOff, accept
-from servers.connection import Step, Wait
+from servers.connection import Awaiting, Step, Wait
 from servers.counters import RECEIVED_BYTES, RESETS, SENT_BYTES, Counters
+from servers.deadlines import overdue, slices, sweep_interval_s
 from servers.listeners import Listener
 from servers.shutdown import Shutdown
-from servers.silence import overdue, slices, sweep_interval_s
 
 
 class Peer(asyncio.Protocol):
@@ -23,8 +23,8 @@ class Peer(asyncio.Protocol):
 
     __slots__ = (
         "_counters", "_early", "_eof", "_held", "_linger_bytes", "_loop", "_peers", "_steps",
-        "_timer", "_writable", "connection", "idle_timeout_s", "seen_bytes", "seen_s", "tally",
-        "transport",
+        "_timer", "_writable", "begun", "connection", "deadline_s", "seen", "seen_s", "tally",
+        "timeouts", "transport",
     )  # fmt: skip
 
     transport: asyncio.Transport
@@ -38,8 +38,10 @@ class Peer(asyncio.Protocol):
     ) -> None:
         self.tally = counters.open(listener.index)
         self.connection = listener.connect(self.tally)
-        self.idle_timeout_s = listener.idle_timeout_s
-        self.seen_bytes = -1
+        self.timeouts = listener.timeouts
+        self.begun: tuple[Awaiting, int] | None = None
+        self.deadline_s = 0.0
+        self.seen: int | None = None
         self.seen_s = 0.0
         self._loop = loop
         self._counters = counters
@@ -111,10 +113,12 @@ class Peer(asyncio.Protocol):
         return int(self.transport.get_extra_info("socket").fileno())
 
     def time_out(self) -> None:
-        """End a client that has been silent for too long."""
+        """End a client that has been silent, or has taken nothing, for too long."""
         if self._steps is None:
             self._steps = self.connection.timed_out()
             self._advance(self._steps)
+        else:
+            self.transport.abort()
 
     def drain(self) -> None:
         """Let what is in flight finish; end an idle client."""
@@ -240,7 +244,7 @@ async def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shu
 
     requested = asyncio.Event()
     loop.add_reader(shutdown.fd, requested.set)
-    interval_s = sweep_interval_s([listener.idle_timeout_s for listener in listeners])
+    interval_s = sweep_interval_s([listener.timeouts for listener in listeners])
     sweep(slices(peers))
     watch()
     await requested.wait()

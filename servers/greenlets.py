@@ -17,11 +17,10 @@ from collections.abc import Sequence
 import gevent
 
 from servers.blocking import Peer, accept_until_shutdown, finish, serve_peer, wait_for
-from servers.connection import Awaiting
-from servers.counters import RECEIVED_BYTES, Counters
+from servers.counters import Counters
+from servers.deadlines import overdue, slices, sweep_interval_s
 from servers.listeners import Listener
 from servers.shutdown import Shutdown
-from servers.silence import overdue, slices, sweep_interval_s
 
 
 def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shutdown) -> None:
@@ -42,22 +41,21 @@ def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shutdown)
         peers.add(peer)
         greenlets[peer] = gevent.spawn_raw(run, peer)
 
-    def end_silent() -> None:
+    def end_overdue() -> None:
         # SO_RCVTIMEO does nothing here, since no recv() really blocks; and a gevent timer per
         # read would cost each request what this costs once a second.
         while True:
-            time.sleep(sweep_interval_s([listener.idle_timeout_s for listener in listeners]))
+            time.sleep(sweep_interval_s([listener.timeouts for listener in listeners]))
             for part in slices(peers):
                 for peer in overdue(part, time.monotonic()):
                     gevent.get_hub().loop.run_callback(interrupt, peer)
                 time.sleep(0)  # for the others
 
     def interrupt(peer: Peer) -> None:
-        # In the hub, so nobody else runs: a peer that still awaits bytes is inside recv().
-        silent = peer in peers and peer.tally[RECEIVED_BYTES] == peer.seen_bytes
-        if silent and peer.connection.awaiting is not Awaiting.NOTHING:
+        # In the hub, so nobody else runs: who is still overdue is inside recv() or send().
+        if peer in peers and overdue([peer], time.monotonic()):
             greenlets[peer].throw(TimeoutError())
 
-    gevent.spawn_raw(end_silent)
+    gevent.spawn_raw(end_overdue)
     accept_until_shutdown(listeners, counters, shutdown, start, lambda: finish(peers))
     wait_for(peers, shutdown)

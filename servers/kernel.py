@@ -16,9 +16,12 @@ _prctl.argtypes = (ctypes.c_int, ctypes.c_ulong)
 
 def set_receive_timeout(sock: socket.socket, seconds: float) -> None:
     """Let a blocking recv() fail with EAGAIN after this many seconds (socket(7), SO_RCVTIMEO)."""
-    whole = int(seconds)
-    timeval = struct.pack("@ll", whole, max(1, int((seconds - whole) * 1e6)))
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(seconds))
+
+
+def set_send_timeout(sock: socket.socket, seconds: float) -> None:
+    """Let a blocking send() end after this many seconds, with what was taken (SO_SNDTIMEO)."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(seconds))
 
 
 def die_with_parent() -> None:
@@ -32,6 +35,12 @@ def unread_bytes(fd: int) -> int:
     return int(count)
 
 
+def unsent_bytes(fd: int) -> int:
+    """Return how many bytes of ours a socket's peer has not acknowledged (tcp(7), SIOCOUTQ)."""
+    (count,) = struct.unpack("@i", fcntl.ioctl(fd, termios.TIOCOUTQ, bytes(4)))
+    return int(count)
+
+
 def shut_reading(fd: int) -> None:
     """Have recv() return what has arrived, then b"": shutdown(2) with SHUT_RD.
 
@@ -39,3 +48,13 @@ def shut_reading(fd: int) -> None:
     a socket whose peer has gone.
     """
     _libc.shutdown(fd, socket.SHUT_RD)
+
+
+def reset_on_close(sock: socket.socket) -> None:
+    """Have close() reset the connection, and drop what the peer has not taken (SO_LINGER)."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("@ii", 1, 0))
+
+
+def _timeval(seconds: float) -> bytes:
+    whole = int(seconds)
+    return struct.pack("@ll", whole, max(1, int((seconds - whole) * 1e6)))  # 0: without end

@@ -85,6 +85,16 @@ KEEP_ALIVE_TIMEOUT_S = 5.0
 ECHO_IDLE_TIMEOUT_S = 300.0
 """Silence allowed on an echo connection."""
 
+HEADER_TIMEOUT_S = 10.0
+"""For a request's head, from its first byte. Precedent: Apache 20 s, granian 30 s."""
+
+BODY_TIMEOUT_S = 30.0
+"""For a request's body, from the end of its head: 1 MiB at 35 kB/s. Precedent: Apache 20 s, and
+more for those who send 500 bytes a second."""
+
+WRITE_TIMEOUT_S = 30.0
+"""For a client to take 64 KiB of ours, or what is left. Precedent: nginx 60 s for two writes."""
+
 GRACEFUL_SHUTDOWN_TIMEOUT_S = 30.0
 """From SIGTERM to exit. Precedent: gunicorn 30 s, Kubernetes 30 s."""
 

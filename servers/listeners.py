@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from servers import limits
 from servers.connection import Connection, Tally
-from servers.kernel import set_receive_timeout
+from servers.deadlines import Timeouts
+from servers.kernel import set_receive_timeout, set_send_timeout
 
 OPTIONS: dict[str, tuple[int, int, int]] = {
     "TCP_NODELAY": (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
@@ -32,7 +33,7 @@ class Listener:
         sock: Listens, and never blocks in accept().
         kind: Its family, type and protocol number, as the kernel numbers them.
         connect: Returns the connection that a newly accepted client gets.
-        idle_timeout_s: Silence allowed on a connection, in seconds.
+        timeouts: How long a client may take.
         refusal: What a client is told when nobody can serve it; b"" where there are no words.
     """
 
@@ -41,11 +42,11 @@ class Listener:
     sock: socket.socket
     kind: tuple[int, int, int]
     connect: Callable[[Tally], Connection]
-    idle_timeout_s: float
+    timeouts: Timeouts
     refusal: bytes
 
 
-def listen(host: str, port: int, backlog: int, idle_timeout_s: float) -> socket.socket:
+def listen(host: str, port: int, backlog: int, timeouts: Timeouts) -> socket.socket:
     """Return a socket that is listening, with every option set that its clients inherit.
 
     Raises:
@@ -62,9 +63,10 @@ def listen(host: str, port: int, backlog: int, idle_timeout_s: float) -> socket.
         for level, option, value in OPTIONS.values():
             if value:
                 sock.setsockopt(level, option, value)
-        # A recv() that really blocks ends after this time: a deadline without a system call.
-        # Set before there can be a client: one that came earlier would wait for ever.
-        set_receive_timeout(sock, idle_timeout_s)
+        # What really blocks in recv() or send() ends after this time: a deadline without a system
+        # call. Set before there can be a client: one that came earlier would wait for ever.
+        set_receive_timeout(sock, timeouts.idle_s)
+        set_send_timeout(sock, timeouts.write_s)
         sock.bind(address)
         sock.listen(backlog)
     except OSError:  # the caller says which address; the descriptor is ours to give back

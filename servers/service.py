@@ -13,6 +13,7 @@ from servers.arguments import Arguments
 from servers.clock import date_line
 from servers.connection import Connection, Tally
 from servers.counters import Counters
+from servers.deadlines import Timeouts
 from servers.echo import EchoConnection
 from servers.http11 import HTTPConnection
 from servers.listeners import Listener, address_of, kind_of, listen, read_back
@@ -23,6 +24,9 @@ from servers.shutdown import Shutdown
 _REPORTED = (
     "backlog",
     "max_body_size",
+    "timeout_header",
+    "timeout_body",
+    "timeout_write",
     "timeout_keep_alive",
     "timeout_echo_idle",
     "timeout_graceful_shutdown",
@@ -86,15 +90,17 @@ def _connections_max(model: Model) -> int:
 def _listen(arguments: Arguments, counters: Counters) -> list[Listener]:
     """Return the listeners, listening."""
     ports = {"http": arguments.http_port, "echo": arguments.echo_port}
-    idle_timeouts_s = {"http": arguments.timeout_keep_alive, "echo": arguments.timeout_echo_idle}
+    requests_s = arguments.timeout_header, arguments.timeout_body, arguments.timeout_write
+    timeouts = {
+        "http": Timeouts(arguments.timeout_keep_alive, *requests_s),
+        "echo": Timeouts(arguments.timeout_echo_idle, *requests_s),
+    }
     socks = {}
     for protocol, port in ports.items():
         if port is None:
             continue
         try:
-            socks[protocol] = listen(
-                arguments.bind, port, arguments.backlog, idle_timeouts_s[protocol]
-            )
+            socks[protocol] = listen(arguments.bind, port, arguments.backlog, timeouts[protocol])
         except OSError as failure:
             raise StartUpError(
                 f"cannot listen on {arguments.bind} port {port}: {failure.strerror};"
@@ -119,10 +125,10 @@ def _listen(arguments: Arguments, counters: Counters) -> list[Listener]:
     of = {
         "http": (
             connect_http,
-            idle_timeouts_s["http"],
+            timeouts["http"],
             too_busy.head + b"Connection: close\r\nRetry-After: 1\r\n\r\n" + too_busy.body,
         ),
-        "echo": (connect_echo, idle_timeouts_s["echo"], b""),
+        "echo": (connect_echo, timeouts["echo"], b""),
     }
     return [
         Listener(protocol, counters.protocols.index(protocol), sock, kind_of(sock), *of[protocol])

@@ -177,7 +177,7 @@ def test_a_silent_connection_is_closed_without_a_word(model: str) -> None:
 
 
 def test_a_request_that_stops_in_the_middle_gets_408(model: str) -> None:
-    with running(model, "--timeout-keep-alive=0.3") as server:
+    with running(model, "--timeout-header=0.3", "--timeout-body=0.3") as server:
         for begun in (
             b"GET / HT",
             b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhel",

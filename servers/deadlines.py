@@ -1,0 +1,117 @@
+"""Deadlines, all of them absolute: nothing that trickles, in or out, moves one.
+
+A request that is not there whole has until its deadline, which is set when that is first seen; one
+that comes whole, as nearly all do, never gets that far. Sockets that really block have the kernel
+wake them; for all others a sweep looks at each connection every second or so. The connections
+pay nothing for it: no timer, no look at a clock, no system call per request.
+"""
+
+from collections.abc import Collection, Iterator
+from typing import NamedTuple, Protocol, TypeVar
+
+from servers import limits
+from servers.connection import Awaiting, Connection, Tally
+from servers.counters import RECEIVED_BYTES, REQUESTS, SENT_BYTES
+from servers.kernel import unread_bytes, unsent_bytes
+
+
+class Timeouts(NamedTuple):
+    """How long a client may take, in seconds.
+
+    Attributes:
+        idle_s: In silence, before a request has begun.
+        header_s: For a head, from its first byte.
+        body_s: For a body, from the end of its head.
+        write_s: To take a step of ours: STREAM_BYTES at the most.
+    """
+
+    idle_s: float
+    header_s: float
+    body_s: float
+    write_s: float
+
+
+class Timed(Protocol):
+    """What has to be known of a connection.
+
+    Attributes:
+        begun: The request that is under way: what is awaited of it, and how many came before.
+        deadline_s: Of that request, on the monotonic clock.
+        seen: What was received or sent when the sweep last saw a change; None: not yet looked at.
+        seen_s: When that was.
+    """
+
+    connection: Connection
+    tally: Tally
+    timeouts: Timeouts
+    begun: tuple[Awaiting, int] | None
+    deadline_s: float
+    seen: int | None
+    seen_s: float
+
+    def fileno(self) -> int:
+        """Return the descriptor of its socket."""
+        ...
+
+
+T = TypeVar("T", bound=Timed)
+
+
+def left_s(one: Timed, now_s: float) -> float:
+    """Return how long the rest of a request may take, from its first sight on."""
+    awaiting = one.connection.awaiting
+    begun = awaiting, one.tally[REQUESTS]
+    if begun != one.begun:
+        one.begun = begun
+        timeouts = one.timeouts
+        allowed_s = timeouts.header_s if awaiting is Awaiting.HEAD else timeouts.body_s
+        one.deadline_s = now_s + allowed_s
+    return one.deadline_s - now_s
+
+
+def too_late(one: Timed, now_s: float) -> bool:
+    """Say whether a request has missed its deadline.
+
+    Bytes that had arrived while the server was busy count, though nobody has read them yet; but
+    not for ever, since someone who trickles has always just sent one.
+    """
+    late_s = -left_s(one, now_s)
+    return late_s >= 0 and (late_s >= limits.SWEEP_S_MAX or not unread_bytes(one.fileno()))
+
+
+def overdue(timed: Collection[T], now_s: float) -> list[T]:
+    """Return those that owe us bytes, or have not taken ours, for longer than they may.
+
+    A connection is found at most two sweeps late and never early.
+    """
+    late = []
+    for one in timed:
+        awaiting = one.connection.awaiting
+        if awaiting is Awaiting.HEAD or awaiting is Awaiting.BODY:
+            if too_late(one, now_s):
+                late.append(one)
+            continue
+        idle = awaiting is Awaiting.IDLE
+        # Of one that is our turn to serve, what was sent, and below zero: it is another number.
+        seen = one.tally[RECEIVED_BYTES] if idle else -1 - one.tally[SENT_BYTES]
+        if seen != one.seen:
+            one.seen = seen
+            one.seen_s = now_s
+        elif idle:
+            if now_s - one.seen_s >= one.timeouts.idle_s and not unread_bytes(one.fileno()):
+                late.append(one)
+        elif now_s - one.seen_s >= one.timeouts.write_s and unsent_bytes(one.fileno()):
+            late.append(one)  # what it waits for is itself, not a /wait
+    return late
+
+
+def slices(timed: set[T]) -> Iterator[list[T]]:
+    """Yield all connections, a few at a time; those that end meanwhile are left out."""
+    everyone = list(timed)
+    for start in range(0, len(everyone), limits.SWEPT_PER_TURN):
+        yield [one for one in everyone[start : start + limits.SWEPT_PER_TURN] if one in timed]
+
+
+def sweep_interval_s(timeouts: Collection[Timeouts]) -> float:
+    """Return how often to sweep, in seconds."""
+    return min(limits.SWEEP_S_MAX, min(map(min, timeouts)) / limits.SWEEPS_PER_TIMEOUT)
