@@ -1,7 +1,8 @@
 """Taking clients off a listener, and what happens at the machine's limit: in every model alike.
 
 No descriptor left: stop accepting, try again after a pause that doubles; clients wait in the
-backlog. Accepted, but no process or thread to be had: a 503, or for echo a close.
+backlog. The same at --max-connections. Accepted, but no process or thread to be had, or beyond
+--limit-concurrency: a 503, or for echo a close.
 """
 
 import errno
@@ -60,7 +61,7 @@ def accept(listener: Listener, counters: Counters, back_off: BackOff) -> Iterato
     family, kind, proto = listener.kind
     for _ in range(limits.ACCEPTS_PER_TURN):
         if counters.full:
-            back_off.begin(listener, _no_descriptor(counters))
+            back_off.begin(listener, listener.full_because or _no_descriptor(counters))
             return
         try:
             # Not accept(), which makes enumerations of family and type for each client: 20 pages
@@ -75,7 +76,11 @@ def accept(listener: Listener, counters: Counters, back_off: BackOff) -> Iterato
                 back_off.begin(listener, _no_descriptor(counters))
                 return
             continue
-        yield socket.socket(family, kind, proto, fd)
+        sock = socket.socket(family, kind, proto, fd)
+        if counters.crowded:
+            refuse(sock, listener, counters)
+        else:
+            yield sock
         back_off.end(listener)  # only now: it may be taken and not be served
 
 

@@ -41,6 +41,8 @@ class Arguments:
     http_port: int | None
     echo_port: int | None
     backlog: int
+    max_connections: int | None
+    limit_concurrency: int | None
     max_body_size: int
     timeout_header: float
     timeout_body: float
@@ -105,6 +107,14 @@ def parse(argv: Sequence[str] | None) -> Arguments:
         "--backlog", "N", limits.BACKLOG, _count(1), "connections the kernel queues before accept"
     )
     option(
+        "--max-connections", "N", "none", _or_none(_count(1)),
+        "then no more are accepted, and clients wait in the backlog",
+    )  # fmt: skip
+    option(
+        "--limit-concurrency", "N", "none", _or_none(_count(1)),
+        "connections that are served; further ones are told 503, or closed",
+    )  # fmt: skip
+    option(
         "--max-body-size", "BYTES", limits.BODY_BYTES_MAX, _count(0),
         "largest request body; a larger one gets 413",
     )  # fmt: skip
@@ -163,6 +173,10 @@ def _count(minimum: int) -> Callable[[str], int]:
         return int(text)
 
     return parse_count
+
+
+def _or_none(parse: Callable[[str], int]) -> Callable[[str], int | None]:
+    return lambda text: None if text == "none" else parse(text)
 
 
 def _seconds(text: str) -> float:

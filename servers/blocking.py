@@ -154,6 +154,7 @@ def accept_until_shutdown(
     everything.register(shutdown.fd, select.POLLIN)
     only_shutdown.register(shutdown.fd, select.POLLIN)
     back_off = BackOff()
+    counters.on_room = shutdown.wake
     while not shutdown.requested:
         if back_off.delay_s:
             ready = [*by_fd, *(fd for fd, _ in only_shutdown.poll(back_off.delay_s * 1000))]

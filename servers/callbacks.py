@@ -202,6 +202,7 @@ async def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shu
     peers: set[Peer] = set()
     starting: set[asyncio.Task[object]] = set()
     back_off = BackOff()
+    pauses: list[asyncio.TimerHandle] = []  # one at the most, while nobody is accepted
 
     def watch() -> None:
         for listener in listeners:
@@ -215,9 +216,9 @@ async def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shu
             task = loop.create_task(begin(peer, sock))
             starting.add(task)
             task.add_done_callback(starting.discard)
-        if back_off.delay_s:
+        if back_off.delay_s and not pauses:
             ignore()
-            loop.call_later(back_off.delay_s, retry)
+            pauses.append(loop.call_later(back_off.delay_s, go_on))
 
     async def begin(peer: Peer, sock: socket.socket) -> None:
         try:
@@ -226,9 +227,11 @@ async def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shu
             sock.close()
             peer.connection_lost(error)
 
-    def retry() -> None:
-        if not shutdown.requested:
-            watch()
+    def go_on() -> None:
+        if pauses:
+            pauses.pop().cancel()
+            if not shutdown.requested:
+                watch()
 
     def ignore() -> None:
         for listener in listeners:
@@ -242,6 +245,7 @@ async def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shu
             return
         loop.call_later(interval_s, lambda: sweep(slices(peers)))
 
+    counters.on_room = go_on
     requested = asyncio.Event()
     loop.add_reader(shutdown.fd, requested.set)
     interval_s = sweep_interval_s([listener.timeouts for listener in listeners])

@@ -9,7 +9,7 @@ counts behind.
 import _thread
 import mmap
 import resource
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import compress
 from typing import NamedTuple
 
@@ -50,11 +50,19 @@ class Counters:
         protocols: Names, in the order of ``open``'s argument.
         rows_max: The most connections that can be open at once.
         shared: Whether other processes write and read here too. Lists are faster to count in.
+        crowd: As many connections at once are served; who comes then is sent away. None: all are.
+
+    Attributes:
+        on_room: Called when there is room again for a connection, in whichever thread.
     """
 
-    def __init__(self, protocols: Sequence[str], rows_max: int, shared: bool) -> None:
+    def __init__(
+        self, protocols: Sequence[str], rows_max: int, shared: bool, crowd: int | None = None
+    ) -> None:
         self.protocols = tuple(protocols)
         self.open_count = 0
+        self.on_room: Callable[[], None] = lambda: None
+        self._crowd = rows_max + 1 if crowd is None else crowd
         self._rows_max = rows_max
         self._table: memoryview | None = None
         if shared:
@@ -69,8 +77,13 @@ class Counters:
 
     @property
     def full(self) -> bool:
-        """Whether as many connections are open as the machine has descriptors for."""
+        """Whether as many connections are open as can be, or as were asked for at most."""
         return self.open_count >= self._rows_max
+
+    @property
+    def crowded(self) -> bool:
+        """Whether whoever comes now is to be sent away."""
+        return self.open_count >= self._crowd
 
     @property
     def dead(self) -> Dead:
@@ -118,7 +131,10 @@ class Counters:
             row[_PROTOCOL] = 0
             self._header[_GENERATION] += 1
             self._free.append(row)
+            was_full = self.full
             self.open_count -= 1
+        if was_full:
+            self.on_room()
 
     def read(self) -> dict[str, dict[int, int]]:
         """Return each protocol's sums by column, and its open connections under ``OPEN``."""

@@ -35,6 +35,7 @@ class Listener:
         connect: Returns the connection that a newly accepted client gets.
         timeouts: How long a client may take.
         refusal: What a client is told when nobody can serve it; b"" where there are no words.
+        full_because: Why no more clients are taken, if that was asked for; "" if not.
     """
 
     protocol: str
@@ -44,6 +45,7 @@ class Listener:
     connect: Callable[[Tally], Connection]
     timeouts: Timeouts
     refusal: bytes
+    full_because: str
 
 
 def listen(host: str, port: int, backlog: int, timeouts: Timeouts) -> socket.socket:

@@ -23,6 +23,8 @@ from servers.shutdown import Shutdown
 
 _REPORTED = (
     "backlog",
+    "max_connections",
+    "limit_concurrency",
     "max_body_size",
     "timeout_header",
     "timeout_body",
@@ -43,11 +45,16 @@ def run(arguments: Arguments, serve: Serve) -> NoReturn:
     """Listen, say so on standard output, serve until the shutdown is drained, and exit.
 
     Raises:
-        StartUpError: An address cannot be listened on, or nobody be told.
+        StartUpError: An address cannot be listened on, nobody be told, or a wish not be met.
     """
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     model = MODELS[arguments.model]
-    counters = Counters(("http", "echo"), _connections_max(model), shared=not model.in_process)
+    counters = Counters(
+        ("http", "echo"),
+        _connections_max(model, arguments.max_connections),
+        shared=not model.in_process,
+        crowd=arguments.limit_concurrency,
+    )
     shutdown = Shutdown(arguments.timeout_graceful_shutdown)
     listeners = _listen(arguments, counters)
     shutdown.on_signals()
@@ -72,7 +79,23 @@ def _say_ready(line: str) -> None:
         ) from failure
 
 
-def _connections_max(model: Model) -> int:
+def _connections_max(model: Model, wish: int | None) -> int:
+    """Return how many connections there may be: as many as the machine allows, or as asked for."""
+    possible = _connections_possible(model, quiet=wish is not None)
+    if wish is None:
+        return possible
+    if wish > possible:
+        way_out = f"ulimit -n {wish + limits.DESCRIPTORS_RESERVED}"
+        if not model.in_process:
+            way_out = f"sysctl kernel.pid_max={2 * wish}"
+        raise StartUpError(
+            f"expected --max-connections up to {possible}, which this machine allows, got {wish};"
+            f" run: {way_out}"
+        )
+    return wish
+
+
+def _connections_possible(model: Model, quiet: bool) -> int:
     """Return how many connections the machine allows, its descriptor limit raised first."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < hard:
@@ -80,7 +103,7 @@ def _connections_max(model: Model) -> int:
     if not model.in_process:
         return int(Path("/proc/sys/kernel/pid_max").read_text("ascii"))
     connections = max(hard - limits.DESCRIPTORS_RESERVED, 1)
-    if connections < limits.DESCRIPTORS_WARN:
+    if connections < limits.DESCRIPTORS_WARN and not quiet:
         _log.warning(
             "%d descriptors leave room for %d connections; run: ulimit -n 65536", hard, connections
         )
@@ -112,7 +135,8 @@ def _listen(arguments: Arguments, counters: Counters) -> list[Listener]:
                 backlog, arguments.backlog, arguments.backlog,
             )  # fmt: skip
 
-    options = {name: value for name, value in vars(arguments).items() if name in _REPORTED}
+    options = {name: getattr(arguments, name) for name in _REPORTED}
+    options = {name: value for name, value in options.items() if value is not None}
     app = App(Metrics(arguments.model, os.getpid(), counters, socks, options).text)
 
     def connect_http(tally: Tally) -> Connection:
@@ -121,7 +145,9 @@ def _listen(arguments: Arguments, counters: Counters) -> list[Listener]:
     def connect_echo(tally: Tally) -> Connection:
         return EchoConnection()
 
-    too_busy = error(503, "no process or thread left for this connection")
+    too_busy = error(503, "no room for this connection")
+    wish = arguments.max_connections
+    full_because = wish and f"{wish} connections, as --max-connections asks: clients wait"
     of = {
         "http": (
             connect_http,
@@ -131,6 +157,13 @@ def _listen(arguments: Arguments, counters: Counters) -> list[Listener]:
         "echo": (connect_echo, timeouts["echo"], b""),
     }
     return [
-        Listener(protocol, counters.protocols.index(protocol), sock, kind_of(sock), *of[protocol])
+        Listener(
+            protocol,
+            counters.protocols.index(protocol),
+            sock,
+            kind_of(sock),
+            *of[protocol],
+            full_because or "",
+        )
         for protocol, sock in socks.items()
     ]

@@ -31,6 +31,10 @@ class Shutdown:
         """Let another signal make ``fd`` readable too."""
         signal.signal(signum, self._wake)
 
+    def wake(self) -> None:
+        """Make ``fd`` readable."""
+        self._wake()
+
     def clear_wake(self) -> None:
         """Make ``fd`` unreadable until the next signal."""
         try:
@@ -54,9 +58,9 @@ class Shutdown:
             os._exit(1)  # not sys.exit(): what hangs in the drain must not hang the exit
         else:
             self.requested = True
-            self._wake(signum, frame)
+            self._wake()
 
-    def _wake(self, signum: int, frame: FrameType | None) -> None:
+    def _wake(self, *_: object) -> None:
         try:
             os.write(self._wake_fd, b"\0")  # a loop may have put its own descriptor in our place
         except BlockingIOError:  # full, so it is readable

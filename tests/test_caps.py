@@ -1,0 +1,176 @@
+"""--max-connections and --limit-concurrency: who waits, who is sent away; both counted right."""
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import struct
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from servers.process_tree import children_of
+from tests.running import Server, read_to_end, running, wait_until
+
+HELLO = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+N = 4
+
+
+def serves(sock: socket.socket) -> bool:
+    """Return whether a connection is served: True, or False where it is told 503."""
+    sock.sendall(HELLO)
+    head = b""
+    while b"\r\n\r\n" not in head:
+        head += sock.recv(65536)
+    return head.startswith(b"HTTP/1.1 200 ")
+
+
+@contextlib.contextmanager
+def served(server: Server, count: int) -> Iterator[list[socket.socket]]:
+    """Hold connections that have been served, each by whoever serves it."""
+    with contextlib.ExitStack() as stack:
+        socks = [stack.enter_context(server.connect()) for _ in range(count)]
+        assert all(map(serves, socks))
+        yield socks
+
+
+def test_at_max_connections_clients_wait_until_another_has_gone(model: str) -> None:
+    flags = [f"--max-connections={N}", "--timeout-keep-alive=60"]
+    with running(model, *flags) as server:
+        with served(server, N) as socks, server.connect() as next_one:
+            next_one.sendall(HELLO)
+            next_one.settimeout(1)
+            with pytest.raises(TimeoutError):
+                next_one.recv(1)
+            assert serves(socks[0])  # whoever is in is not disturbed
+            socks[0].close()
+            next_one.settimeout(30)
+            assert next_one.recv(65536).startswith(b"HTTP/1.1 200 ")
+            assert re.fullmatch(
+                r"[^\n]*4 connections, as --max-connections asks[^\n]*\n", server.log()
+            )
+            next_one.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            metrics = read_to_end(next_one)
+            assert b'\nserver_open_connections{protocol="http"} 4.0\n' in metrics
+            assert b'\nserver_limit{name="max_connections"} 4.0\n' in metrics
+        assert server.stop() == 0
+
+
+def test_beyond_the_limit_of_concurrency_clients_are_sent_away_in_words(model: str) -> None:
+    flags = [f"--limit-concurrency={N}", "--timeout-keep-alive=60"]
+    with running(model, *flags) as server:
+        with served(server, N) as socks:
+            with server.connect() as beyond:
+                answer = read_to_end(beyond)
+            assert answer.startswith(b"HTTP/1.1 503 ")
+            assert b"\r\nRetry-After: 1\r\n" in answer and b"\r\nConnection: close\r\n" in answer
+            with server.connect("echo") as beyond:
+                assert read_to_end(beyond) == b""
+            assert all(map(serves, socks))
+        wait_until(lambda: has_room(server), "room for the next client")
+        assert server.metrics()["server_refused_connections_total{http}"] >= 1
+        assert server.metrics()["server_refused_connections_total{echo}"] == 1
+        assert server.stop() == 0
+        assert server.log() == ""
+
+
+def has_room(server: Server) -> bool:
+    with server.connect() as sock:
+        return serves(sock)
+
+
+@contextlib.contextmanager
+def let_in(server: Server, what: str) -> Iterator[socket.socket]:
+    """Hold a connection that is served, as soon as there is room for one."""
+    tried: list[socket.socket] = []
+
+    def is_served() -> bool:
+        if tried:
+            tried.pop().close()
+        tried.append(server.connect())
+        return serves(tried[0])
+
+    wait_until(is_served, what)
+    with tried[0] as sock:
+        yield sock
+
+
+def fin(sock: socket.socket, server: Server) -> None:
+    sock.shutdown(socket.SHUT_WR)
+    assert read_to_end(sock) is not None
+
+
+def reset(sock: socket.socket, server: Server) -> None:
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def reset_in_a_head(sock: socket.socket, server: Server) -> None:
+    sock.sendall(b"GET / HT")
+    reset(sock, server)
+
+
+def reset_in_a_reply(sock: socket.socket, server: Server) -> None:
+    sock.sendall(b"GET /bytes?n=100000000 HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert sock.recv(1000)
+    reset(sock, server)
+
+
+def leave_in_a_wait(sock: socket.socket, server: Server) -> None:
+    sock.sendall(b"GET /wait?ms=300 HTTP/1.1\r\nHost: a\r\n\r\n")
+
+
+def speak_garbage(sock: socket.socket, server: Server) -> None:
+    sock.sendall(b"\0\0\0\0\r\n\r\n")
+    assert read_to_end(sock).startswith(b"HTTP/1.1 400 ")
+
+
+def be_silent(sock: socket.socket, server: Server) -> None:
+    assert read_to_end(sock) == b""
+
+
+def trickle_out(sock: socket.socket, server: Server) -> None:
+    sock.sendall(HELLO[:-2])
+    assert b" 408 " in read_to_end(sock)
+
+
+def kill_its_child(sock: socket.socket, server: Server) -> None:
+    for pid in children_of(server.pid):  # all of them: whose this is nobody can say
+        os.kill(pid, signal.SIGKILL)
+
+
+WAYS: list[Callable[[socket.socket, Server], None]] = [
+    fin, reset, reset_in_a_head, reset_in_a_reply, leave_in_a_wait, speak_garbage, be_silent,
+    trickle_out, kill_its_child,
+]  # fmt: skip
+
+
+def test_room_is_counted_right_after_any_mixture_of_ways_to_die(model: str) -> None:
+    flags = [f"--limit-concurrency={N}", "--timeout-keep-alive=0.4", "--timeout-header=0.4"]
+    with running(model, *flags) as server:
+        for way in WAYS:
+            for _ in range(N + 1):  # one more than there is room for, if room were lost
+                with let_in(server, f"room before {way.__name__}") as sock:
+                    way(sock, server)
+
+        def exactly_so_many_are_served() -> bool:
+            with contextlib.ExitStack() as stack:
+                socks = [stack.enter_context(server.connect()) for _ in range(N + 2)]
+                return list(map(serves, socks)) == [True] * N + [False] * 2
+
+        wait_until(exactly_so_many_are_served, "just the room that there was")
+        assert server.stop() == 0
+        assert server.log() == ""
+
+
+@pytest.mark.parametrize("wish", ["100000000"])
+def test_a_wish_that_cannot_be_met_is_a_start_up_failure(model: str, wish: str) -> None:
+    argv = [sys.executable, "-m", "servers", model, "--http-port=0", "--echo-port=0"]
+    ended = subprocess.run(
+        [*argv, f"--max-connections={wish}"], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 3
+    assert ended.stdout == "" and ended.stderr.count("\n") == 1
+    assert "expected --max-connections up to" in ended.stderr and "; run: " in ended.stderr
