@@ -106,7 +106,7 @@ def test_help_gives_every_flag_its_default_and_its_variable(option: str) -> None
     )
     assert about is not None
     default = getattr(parse(["asyncio"]), option)
-    shown = re.escape(f"{default:g}" if isinstance(default, float) else str(default))
+    shown = re.escape(f"{default:g}" if isinstance(default, float) else str(default).lower())
     assert re.search(rf"default:? {shown}(\.0)?\b", " ".join(about[1].split())), about[1]
     assert f"SERVERS_{option.upper()}" in help_text()
 
@@ -117,6 +117,8 @@ def test_the_defaults_are_those_of_the_contract(monkeypatch: pytest.MonkeyPatch)
     defaults = parse(["gevent"])
     assert (defaults.bind, defaults.http_port, defaults.echo_port) == ("127.0.0.1", 8000, 7000)
     assert (defaults.backlog, defaults.max_body_size) == (2048, 1 << 20)
+    assert (defaults.max_connections, defaults.limit_concurrency) == (None, None)
+    assert (defaults.timeout_header, defaults.timeout_body, defaults.timeout_write) == (10, 30, 30)
     assert (defaults.timeout_keep_alive, defaults.timeout_echo_idle) == (5, 300)
     assert defaults.timeout_graceful_shutdown == 30
 
@@ -157,6 +159,9 @@ WRONG_USAGE = [
     ("asyncio --echo-port=²", "--echo-port: expected 0 to 65535 or 'off', got '²'"),
     ("asyncio --http-port", "--http-port: expected"),
     ("asyncio --backlog=0", "--backlog: expected a whole number from 1", "got '0'"),
+    ("asyncio --max-connections=0", "--max-connections: expected a whole number from 1"),
+    ("asyncio --limit-concurrency=many", "--limit-concurrency: expected a whole number from 1"),
+    ("asyncio --timeout-header=0", "--timeout-header: expected seconds", "got '0'"),
     ("asyncio --max-body-size=.5", "--max-body-size: expected a whole number from 0", "got '.5'"),
     ("asyncio --timeout-keep-alive=-1", "--timeout-keep-alive: expected seconds", "got '-1'"),
     ("asyncio --timeout-echo-idle=0", "--timeout-echo-idle: expected seconds", "got '0'"),
