@@ -13,7 +13,13 @@ from servers.accepting import BackOff, NobodyToServe, accept, refuse
 from servers.connection import Awaiting, Connection, Tally, Wait
 from servers.counters import RECEIVED_BYTES, RESETS, SENT_BYTES, Counters
 from servers.deadlines import too_late
-from servers.kernel import reset_on_close, set_receive_timeout, shut_reading
+from servers.kernel import (
+    reset_on_close,
+    set_receive_timeout,
+    shut_reading,
+    stop_queueing,
+    unread_bytes,
+)
 from servers.listeners import Listener
 from servers.shutdown import Shutdown
 
@@ -22,7 +28,8 @@ class Peer:
     """A client: its socket, what is spoken with it, and its counts."""
 
     __slots__ = (
-        "begun", "connection", "deadline_s", "seen", "seen_s", "sock", "tally", "timeouts",
+        "begun", "connection", "deadline_s", "finished", "seen", "seen_s", "sock", "tally",
+        "timeouts",
     )  # fmt: skip
 
     def __init__(self, sock: socket.socket, listener: Listener, tally: Tally) -> None:
@@ -32,12 +39,25 @@ class Peer:
         self.timeouts = listener.timeouts
         self.begun: tuple[Awaiting, int] | None = None
         self.deadline_s = 0.0
+        self.finished = False
         self.seen: int | None = None
         self.seen_s = 0.0
 
     def fileno(self) -> int:
         """Return the socket's descriptor."""
         return self.sock.fileno()
+
+    def is_over(self) -> bool:
+        """Say whether nothing more is to be read of a closed connection.
+
+        One that was closed while it was idle has not been told in its last reply: so it is read on
+        until nobody can come any more, and then what has been sent by then.
+        """
+        if self.connection.awaiting is not Awaiting.IDLE:
+            return True
+        if self.finished:
+            return not unread_bytes(self.fileno())
+        return False
 
     def limit_read(self) -> bool:
         """Let the next recv() wait no longer than what is awaited may take.
@@ -100,7 +120,7 @@ def serve_peer(peer: Peer) -> None:
                 if sent < size:
                     peer.send_rest(memoryview(step)[sent:], begun_s)
                 tally[SENT_BYTES] += size
-            if connection.closed:
+            if connection.closed and peer.is_over():
                 break
         if data:
             linger(sock)
@@ -136,15 +156,20 @@ def accept_until_shutdown(
     counters: Counters,
     shutdown: Shutdown,
     start: Callable[[socket.socket, Listener], None],
+    tell: Callable[[], None],
     finish: Callable[[], None],
     wake: Callable[[], None] = lambda: None,
 ) -> None:
     """Hand every client to ``start``, until a shutdown is requested; then stop listening.
 
+    Nobody is lost who has come, or has asked, before the listeners close: first the queue is
+    emptied, then all are told, and only then is looked whether an idle one has asked meanwhile.
+
     Args:
         start: Begins to serve a client and returns at once; raises NobodyToServe.
-        finish: Asks all who are served to come to an end, and returns at once. It is called before
-            the listeners close: whoever is refused knows that all others were asked.
+        tell: Tells all who are served that the next reply is the last one, and returns at once:
+            whoever is refused knows that all others were told.
+        finish: Ends all who are idle, once the listeners are closed, and returns at once.
         wake: Called when the shutdown's descriptor, not a client, has woken the loop.
     """
     by_fd = {listener.sock.fileno(): listener for listener in listeners}
@@ -154,6 +179,19 @@ def accept_until_shutdown(
     everything.register(shutdown.fd, select.POLLIN)
     only_shutdown.register(shutdown.fd, select.POLLIN)
     back_off = BackOff()
+
+    def take(listener: Listener) -> bool:
+        taken = False
+        for sock in accept(listener, counters, back_off):
+            try:
+                start(sock, listener)
+                taken = True
+            except NobodyToServe as nobody:
+                refuse(sock, listener, counters)
+                back_off.begin(listener, str(nobody))
+                break
+        return taken
+
     counters.on_room = shutdown.wake
     while not shutdown.requested:
         if back_off.delay_s:
@@ -165,17 +203,21 @@ def accept_until_shutdown(
                 shutdown.clear_wake()
                 wake()
                 continue
-            listener = by_fd[fd]
-            for sock in accept(listener, counters, back_off):
-                try:
-                    start(sock, listener)
-                except NobodyToServe as nobody:
-                    refuse(sock, listener, counters)
-                    back_off.begin(listener, str(nobody))
-                    break
-    finish()
+            take(by_fd[fd])
+    for listener in listeners:
+        stop_queueing(listener.sock)
+        while take(listener):
+            continue
+    tell()
     for listener in listeners:
         listener.sock.close()
+    finish()
+
+
+def tell(peers: set[Peer]) -> None:
+    """Let the next reply to each be the last one."""
+    for peer in list(peers):
+        peer.connection.drain()
 
 
 def finish(peers: set[Peer]) -> None:
@@ -194,5 +236,6 @@ def wait_for(peers: set[Peer], shutdown: Shutdown) -> None:
 def close_if_idle(peer: Peer) -> None:
     """Tell a connection that the server stops, and wake whoever waits for an idle one."""
     peer.connection.drain()
+    peer.finished = True
     if peer.connection.awaiting is Awaiting.IDLE and (fd := peer.sock.fileno()) >= 0:
         shut_reading(fd)  # recv() first returns what has arrived already, then b""

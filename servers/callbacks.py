@@ -11,6 +11,7 @@ from servers.accepting import BackOff, accept
 from servers.connection import Awaiting, Step, Wait
 from servers.counters import RECEIVED_BYTES, RESETS, SENT_BYTES, Counters
 from servers.deadlines import overdue, slices, sweep_interval_s
+from servers.kernel import stop_queueing, unread_bytes
 from servers.listeners import Listener
 from servers.shutdown import Shutdown
 
@@ -120,10 +121,10 @@ class Peer(asyncio.Protocol):
         else:
             self.transport.abort()
 
-    def drain(self) -> None:
-        """Let what is in flight finish; end an idle client."""
-        self.connection.drain()
-        if self._steps is None and self.connection.closed:
+    def finish(self) -> None:
+        """End a client that is idle, and has been told; not one that has asked just now."""
+        idle = self._steps is None and self.connection.closed
+        if idle and not unread_bytes(self.fileno()):
             self.transport.close()
 
     def _advance(self, steps: Iterator[Step]) -> None:
@@ -208,7 +209,8 @@ async def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shu
         for listener in listeners:
             loop.add_reader(listener.sock, take, listener)
 
-    def take(listener: Listener) -> None:
+    def take(listener: Listener) -> bool:
+        taken = False
         # Not create_server(): at the descriptor limit asyncio's retries multiply (cpython#151615)
         # and libuv closes the clients that wait.
         for sock in accept(listener, counters, back_off):
@@ -216,9 +218,11 @@ async def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shu
             task = loop.create_task(begin(peer, sock))
             starting.add(task)
             task.add_done_callback(starting.discard)
+            taken = True
         if back_off.delay_s and not pauses:
             ignore()
             pauses.append(loop.call_later(back_off.delay_s, go_on))
+        return taken
 
     async def begin(peer: Peer, sock: socket.socket) -> None:
         try:
@@ -256,12 +260,18 @@ async def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shu
     give_up_s = time.monotonic() + shutdown.grace_s
     loop.remove_reader(shutdown.fd)
     ignore()
+    for listener in listeners:
+        stop_queueing(listener.sock)
+        while take(listener):
+            continue
     if starting:
         await asyncio.wait(starting)
     for peer in list(peers):
-        peer.drain()
-    for listener in listeners:  # only now: whoever is refused knows that all others were asked
+        peer.connection.drain()
+    for listener in listeners:  # only now: whoever is refused knows that all others were told
         listener.sock.close()
+    for peer in list(peers):  # and only now: whoever has asked before is answered
+        peer.finish()
     while peers and time.monotonic() < give_up_s:
         await asyncio.sleep(0.01)
     for peer in list(peers):

@@ -58,10 +58,17 @@ class Children:
                 self._counters.close(tally)
         self._counters.bury()
 
-    def ask(self) -> None:
-        """Ask every child to finish."""
+    def tell(self) -> None:
+        """Let the next reply of every child be its last one."""
+        self._send(signal.SIGINT)
+
+    def finish(self) -> None:
+        """Let every child finish, at once if it is idle."""
+        self._send(signal.SIGTERM)
+
+    def _send(self, signum: int) -> None:
         for pid in self._tallies:  # none has been waited for, so each is still its own
-            os.kill(pid, signal.SIGTERM)
+            os.kill(pid, signum)
 
     def wait_for(self, shutdown: Shutdown) -> None:
         """Wait until all have finished; end those that have not after the grace period."""
@@ -74,7 +81,7 @@ class Children:
         while self._tallies and (now_s := time.monotonic()) < give_up_s:
             if now_s >= ask_again_s:
                 # And again: a signal just before recv() is not looked at before recv() returns.
-                self.ask()
+                self.finish()
                 pause_s *= 2
                 ask_again_s = now_s + pause_s
             if poll.poll(max(min(ask_again_s, give_up_s) - now_s, 0) * 1000):

@@ -52,12 +52,14 @@ def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shutdown)
             return
         for listener in listeners:
             listener.sock.close()
-        shutdown.in_child(lambda: close_if_idle(peer))
+        shutdown.in_child(peer.connection.drain, lambda: close_if_idle(peer))
         serve_peer(peer)
 
     for listener in listeners:
         rehearse(listener)
     children.share_memory()
     shutdown.wake_on(signal.SIGCHLD)
-    accept_until_shutdown(listeners, counters, shutdown, start, children.ask, children.bury)
+    accept_until_shutdown(
+        listeners, counters, shutdown, start, children.tell, children.finish, children.bury
+    )
     children.wait_for(shutdown)

@@ -8,6 +8,7 @@ import struct
 import termios
 
 _PR_SET_PDEATHSIG = 1
+_SO_ATTACH_FILTER = 26
 _SIGKILL = int(signal.SIGKILL)
 _libc = ctypes.CDLL(None)
 _prctl = _libc.prctl
@@ -22,6 +23,21 @@ def set_receive_timeout(sock: socket.socket, seconds: float) -> None:
 def set_send_timeout(sock: socket.socket, seconds: float) -> None:
     """Let a blocking send() end after this many seconds, with what was taken (SO_SNDTIMEO)."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(seconds))
+
+
+def stop_queueing(listener: socket.socket) -> None:
+    """Have a listener ignore who connects from now on; whoever has is still to be accepted.
+
+    A filter that lets no packet through (socket(7), SO_ATTACH_FILTER: one instruction, "ret 0").
+    What is lost so is sent again, and finds the listener closed. Where we may not have one, whoever
+    comes between the last accept() and the close() is lost, a few microseconds later.
+    """
+    ret_0 = ctypes.create_string_buffer(struct.pack("=HBBI", 0x06, 0, 0, 0))
+    program = struct.pack("@HP", 1, ctypes.addressof(ret_0))
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
+    except PermissionError:  # some kernels and containers let only root have one
+        return
 
 
 def die_with_parent() -> None:

@@ -17,7 +17,9 @@ class Shutdown:
         self.grace_s = grace_s
         self.requested = False
         self.fd, self._wake_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._drain_child: Callable[[], None] | None = None
+        self._pid = os.getpid()
+        self._in_child: dict[int, Callable[[], None]] = {}
+        self._early: list[int] = []  # what a child was sent before it could answer
 
     def on_signals(self) -> None:
         """Listen to SIGTERM and SIGINT from now on."""
@@ -42,18 +44,22 @@ class Shutdown:
         except BlockingIOError:  # cleared already
             return
 
-    def in_child(self, drain: Callable[[], None]) -> None:
-        """Let a forked child answer its parent's SIGTERM, or a Ctrl-C to all, with ``drain``.
+    def in_child(self, told: Callable[[], None], finish: Callable[[], None]) -> None:
+        """Let a forked child answer SIGINT, to all even, with ``told``, SIGTERM with ``finish``.
 
         The handlers stay the parent's: to set new ones would cost each child 60 pages.
         """
-        self._drain_child = drain
-        if self.requested:  # a signal came between fork() and here
-            drain()
+        self._in_child = {signal.SIGINT: told, signal.SIGTERM: finish}
+        if self.requested:  # it was forked while the queue was being emptied
+            told()
+        for signum in self._early:
+            self._in_child[signum]()
 
     def _request(self, signum: int, frame: FrameType | None) -> None:
-        if self._drain_child is not None:
-            self._drain_child()
+        if self._in_child:
+            self._in_child[signum]()
+        elif os.getpid() != self._pid:
+            self._early.append(signum)
         elif self.requested:
             os._exit(1)  # not sys.exit(): what hangs in the drain must not hang the exit
         else:

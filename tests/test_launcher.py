@@ -1,13 +1,10 @@
 """The launcher as people and process managers meet it: one line, flags, signals, exits."""
 
-import contextlib
 import os
 import re
-import signal
 import socket
 import subprocess
 import sys
-import time
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
@@ -19,12 +16,10 @@ from servers.registry import MODELS
 from tests.limits_of_machine import (
     HELLO,
     ROOT,
-    alive_in_session,
     fails_to_start,
     launch,
-    wait_until_received,
 )
-from tests.running import DEADLINE_S, Server, read_to_end, running, wait_until
+from tests.running import DEADLINE_S, running
 
 # -- the ready line ----------------------------------------------------------------------------
 
@@ -207,99 +202,3 @@ def test_an_address_that_is_none_of_ours_is_a_start_up_failure(host: str) -> Non
     why = fails_to_start(f"--bind={host}")
     assert host in why
     assert "--bind" in why
-
-
-# -- signals -----------------------------------------------------------------------------------
-
-
-def refuses(server: Server) -> bool:
-    for protocol in ("http", "echo"):
-        try:
-            server.connect(protocol).close()
-            return False
-        except ConnectionResetError:  # it was about to be closed
-            return False
-        except ConnectionRefusedError:
-            continue
-    return True
-
-
-@pytest.mark.parametrize("ctrl_c", [False, True], ids=["SIGTERM", "Ctrl-C"])
-def test_what_is_in_flight_is_answered_whole_and_what_is_idle_is_closed(
-    model: str, ctrl_c: bool
-) -> None:
-    with running(model, prefix=["setsid"]) as server, contextlib.ExitStack() as clients:
-        idle, new, waiting = (clients.enter_context(server.connect()) for _ in range(3))
-        echo = clients.enter_context(server.connect("echo"))
-        idle.sendall(HELLO)
-        echo.sendall(b"hello")
-        assert idle.recv(1000).endswith(b"Hello, World!")
-        assert echo.recv(1000) == b"hello"
-        waiting.sendall(b"GET /wait?ms=1000 HTTP/1.1\r\nHost: a\r\n\r\n")
-        wait_until_received(server, waiting, new)
-        if ctrl_c:
-            os.killpg(server.pid, signal.SIGINT)
-        else:
-            server.process.send_signal(signal.SIGTERM)
-        assert idle.recv(1) == new.recv(1) == echo.recv(1) == b""
-        with waiting:  # it is closed as soon as it is read
-            head, _, content = read_to_end(waiting).partition(b"\r\n\r\n")
-        assert server.process.wait(DEADLINE_S) == 0
-        assert server.log() == ""
-    assert head.startswith(b"HTTP/1.1 200 OK\r\n")
-    assert b"\r\nConnection: close" in head
-    assert content == b"waited 1000 ms\n"
-
-
-def test_what_was_begun_is_finished_while_new_clients_are_refused_at_once(model: str) -> None:
-    length = 20_000_000  # more than the kernel buffers
-    with running(model) as server, server.connect() as slow, server.connect() as half:
-        half.sendall(b"GET /healthz HT")
-        slow.sendall(b"GET /bytes?n=%d HTTP/1.1\r\nHost: a\r\n\r\n" % length)
-        begun = slow.recv(1000)
-        wait_until_received(server, half)
-        server.process.send_signal(signal.SIGTERM)
-        wait_until(lambda: refuses(server), "closed listeners")
-        with slow, half:  # once we have closed too, there is nothing to linger for
-            half.sendall(b"TP/1.1\r\nHost: a\r\n\r\n")
-            head, _, content = read_to_end(half).partition(b"\r\n\r\n")
-            assert len((begun + read_to_end(slow)).partition(b"\r\n\r\n")[2]) == length
-        assert (b"\r\nConnection: close" in head, content) == (True, b"ok\n")
-        assert server.process.wait(DEADLINE_S) == 0
-        assert server.log() == ""
-
-
-def stuck_clients(server: Server, clients: contextlib.ExitStack) -> None:
-    """Connect clients that will not end by themselves, each in another way."""
-    for sent in (
-        b"GET / HT",
-        b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhel",
-        b"GET /wait?ms=60000 HTTP/1.1\r\nHost: a\r\n\r\n",
-        b"GET /bytes?n=10000000000 HTTP/1.1\r\nHost: a\r\n\r\n",
-    ):
-        sock = clients.enter_context(server.connect())
-        sock.sendall(sent)
-        wait_until_received(server, sock)
-
-
-def test_what_does_not_end_is_ended_after_the_grace_period(model: str) -> None:
-    flags = ["--timeout-graceful-shutdown=0.5", "--timeout-keep-alive=60"]
-    with running(model, *flags) as server, contextlib.ExitStack() as clients:
-        stuck_clients(server, clients)
-        start_s = time.monotonic()
-        assert server.stop() == 0
-        assert 0.4 < time.monotonic() - start_s < 10
-        assert server.log() == ""
-
-
-@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-def test_a_second_signal_ends_it_at_once(model: str, signum: int) -> None:
-    flags = ["--timeout-keep-alive=60"]
-    with running(model, *flags, prefix=["setsid"]) as server, contextlib.ExitStack() as clients:
-        stuck_clients(server, clients)
-        server.process.send_signal(signum)
-        wait_until(lambda: refuses(server), "closed listeners")
-        server.process.send_signal(signum)
-        assert server.process.wait(10) == 1  # the grace period is 30 s
-        wait_until(lambda: not alive_in_session(server.pid), "the end of its children")
-        assert server.log() == ""

@@ -1,0 +1,230 @@
+"""A shutdown under load: whoever has asked in time is answered, whatever else goes on."""
+
+import contextlib
+import math
+import os
+import select
+import signal
+import socket
+import threading
+import time
+from dataclasses import dataclass, field
+
+import pytest
+
+from tests.limits_of_machine import HELLO, alive_in_session, wait_until_received
+from tests.running import DEADLINE_S, Server, read_to_end, running, wait_until
+
+BUSY = 200
+
+
+@dataclass
+class Crowd:
+    """Clients that ask and ask again on connections that are kept, and some that come anew.
+
+    Attributes:
+        answered: How many requests have been answered.
+        lost_s: When each was sent that was never answered.
+        came_s: When a client last got a connection.
+    """
+
+    server: Server
+    answered: int = 0
+    lost_s: list[float] = field(default_factory=list)
+    came_s: float = 0.0
+
+    def keep_asking(self) -> None:
+        """Ask on 200 connections until each has been told, or found, that it is over."""
+        poll = select.poll()
+        socks, sent_s, read = {}, {}, {}
+        for _ in range(BUSY):
+            sock = self.server.connect()
+            socks[sock.fileno()] = sock
+            poll.register(sock, select.POLLIN)
+        for fd, sock in socks.items():
+            sock.sendall(HELLO)
+            sent_s[fd], read[fd] = time.monotonic(), b""
+        give_up_s = time.monotonic() + DEADLINE_S
+        while socks and time.monotonic() < give_up_s:
+            for fd, _ in poll.poll(1000):
+                sock = socks[fd]
+                try:
+                    data = sock.recv(65536)
+                    read[fd] += data
+                    if data and not read[fd].endswith(b"Hello, World!"):
+                        continue
+                    if data:
+                        self.answered += 1
+                        over = b"\r\nConnection: close\r\n" in read[fd]
+                        if not over:
+                            sent_s[fd], read[fd] = math.inf, b""
+                            sock.sendall(HELLO)
+                            sent_s[fd] = time.monotonic()  # not before: it may not be on its way
+                            continue
+                    else:
+                        self.lost_s.append(sent_s[fd])
+                except OSError:  # reset: it is closed, and has not been answered
+                    self.lost_s.append(sent_s[fd])
+                poll.unregister(fd)
+                socks.pop(fd).close()
+        assert not socks
+
+    def keep_coming(self) -> None:
+        """Connect, ask, be answered, and again, until nobody listens any more."""
+        while True:
+            begun_s, sent_s = time.monotonic(), math.inf  # somebody listened after that
+            try:
+                sock = self.server.connect()
+            except OSError:  # refused: it is over
+                return
+            with sock:
+                try:
+                    sock.sendall(HELLO.replace(b"Host", b"Connection: close\r\nHost"))
+                    sent_s = time.monotonic()
+                    answer = b""
+                    while data := sock.recv(65536):
+                        answer += data
+                except OSError:  # reset
+                    answer = b""
+                if answer.endswith(b"Hello, World!"):
+                    self.answered += 1
+                    self.came_s = begun_s
+                else:
+                    self.lost_s.append(sent_s)
+
+
+@pytest.mark.parametrize("ctrl_c", [False, True], ids=["SIGTERM", "Ctrl-C"])
+def test_under_200_busy_clients_no_request_is_lost_that_came_before_the_end(
+    model: str, ctrl_c: bool
+) -> None:
+    with running(model, prefix=["setsid"]) as server:
+        crowd = Crowd(server)
+        threads = [threading.Thread(target=crowd.keep_asking)]
+        threads += [threading.Thread(target=crowd.keep_coming) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        wait_until(lambda: crowd.answered > 2 * BUSY, "clients that are busy")
+        asked_s = time.monotonic()
+        if ctrl_c:
+            os.killpg(server.pid, signal.SIGINT)
+        else:
+            server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(DEADLINE_S) == 0
+        for thread in threads:
+            thread.join(DEADLINE_S)
+        assert server.log() == ""
+    in_time_s = max(asked_s, crowd.came_s)
+    assert [round(sent_s - asked_s, 4) for sent_s in crowd.lost_s if sent_s <= in_time_s] == []
+
+
+def test_whoever_waits_in_the_backlog_is_served_before_the_end(model: str) -> None:
+    with running(model) as server:
+        os.kill(server.pid, signal.SIGSTOP)
+        socks = []
+        for _ in range(100):
+            sock = socket.create_connection(server.http or ("", 0), DEADLINE_S)
+            sock.sendall(HELLO)
+            socks.append(sock)
+        server.process.send_signal(signal.SIGTERM)
+        os.kill(server.pid, signal.SIGCONT)
+        for sock in socks:
+            with sock:
+                answer = b""
+                while data := sock.recv(65536):
+                    answer += data
+                assert answer.startswith(b"HTTP/1.1 200 ")
+        assert server.process.wait(DEADLINE_S) == 0
+        assert server.log() == ""
+
+
+def refuses(server: Server) -> bool:
+    for protocol in ("http", "echo"):
+        try:
+            server.connect(protocol).close()
+            return False
+        except ConnectionResetError:  # it was about to be closed
+            return False
+        except ConnectionRefusedError:
+            continue
+    return True
+
+
+@pytest.mark.parametrize("ctrl_c", [False, True], ids=["SIGTERM", "Ctrl-C"])
+def test_what_is_in_flight_is_answered_whole_and_what_is_idle_is_closed(
+    model: str, ctrl_c: bool
+) -> None:
+    with running(model, prefix=["setsid"]) as server, contextlib.ExitStack() as clients:
+        idle, new, waiting = (clients.enter_context(server.connect()) for _ in range(3))
+        echo = clients.enter_context(server.connect("echo"))
+        idle.sendall(HELLO)
+        echo.sendall(b"hello")
+        assert idle.recv(1000).endswith(b"Hello, World!")
+        assert echo.recv(1000) == b"hello"
+        waiting.sendall(b"GET /wait?ms=1000 HTTP/1.1\r\nHost: a\r\n\r\n")
+        wait_until_received(server, waiting, new)
+        if ctrl_c:
+            os.killpg(server.pid, signal.SIGINT)
+        else:
+            server.process.send_signal(signal.SIGTERM)
+        assert idle.recv(1) == new.recv(1) == echo.recv(1) == b""
+        with waiting:  # it is closed as soon as it is read
+            head, _, content = read_to_end(waiting).partition(b"\r\n\r\n")
+        assert server.process.wait(DEADLINE_S) == 0
+        assert server.log() == ""
+    assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"\r\nConnection: close" in head
+    assert content == b"waited 1000 ms\n"
+
+
+def test_what_was_begun_is_finished_while_new_clients_are_refused_at_once(model: str) -> None:
+    length = 20_000_000  # more than the kernel buffers
+    with running(model) as server, server.connect() as slow, server.connect() as half:
+        half.sendall(b"GET /healthz HT")
+        slow.sendall(b"GET /bytes?n=%d HTTP/1.1\r\nHost: a\r\n\r\n" % length)
+        begun = slow.recv(1000)
+        wait_until_received(server, half)
+        server.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: refuses(server), "closed listeners")
+        with slow, half:  # once we have closed too, there is nothing to linger for
+            half.sendall(b"TP/1.1\r\nHost: a\r\n\r\n")
+            head, _, content = read_to_end(half).partition(b"\r\n\r\n")
+            assert len((begun + read_to_end(slow)).partition(b"\r\n\r\n")[2]) == length
+        assert (b"\r\nConnection: close" in head, content) == (True, b"ok\n")
+        assert server.process.wait(DEADLINE_S) == 0
+        assert server.log() == ""
+
+
+def stuck_clients(server: Server, clients: contextlib.ExitStack) -> None:
+    """Connect clients that will not end by themselves, each in another way."""
+    for sent in (
+        b"GET / HT",
+        b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhel",
+        b"GET /wait?ms=60000 HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET /bytes?n=10000000000 HTTP/1.1\r\nHost: a\r\n\r\n",
+    ):
+        sock = clients.enter_context(server.connect())
+        sock.sendall(sent)
+        wait_until_received(server, sock)
+
+
+def test_what_does_not_end_is_ended_after_the_grace_period(model: str) -> None:
+    flags = ["--timeout-graceful-shutdown=0.5", "--timeout-keep-alive=60"]
+    with running(model, *flags) as server, contextlib.ExitStack() as clients:
+        stuck_clients(server, clients)
+        start_s = time.monotonic()
+        assert server.stop() == 0
+        assert 0.4 < time.monotonic() - start_s < 10
+        assert server.log() == ""
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_it_at_once(model: str, signum: int) -> None:
+    flags = ["--timeout-keep-alive=60"]
+    with running(model, *flags, prefix=["setsid"]) as server, contextlib.ExitStack() as clients:
+        stuck_clients(server, clients)
+        server.process.send_signal(signum)
+        wait_until(lambda: refuses(server), "closed listeners")
+        server.process.send_signal(signum)
+        assert server.process.wait(10) == 1  # the grace period is 30 s
+        wait_until(lambda: not alive_in_session(server.pid), "the end of its children")
+        assert server.log() == ""
