@@ -31,6 +31,11 @@ WORKDIR /app
 COPY servers servers
 COPY loadtest loadtest
 RUN python3 -m compileall -q --invalidation-mode unchecked-hash servers loadtest
+# The commit that is checked out, if one is; nobody can tell in here whether something was changed.
+COPY pyproject.toml .gi[t] /git/
+RUN cd /git; ref=$(sed -n 's/^ref: //p' HEAD 2>/dev/null); \
+    { [ -z "$ref" ] && cat HEAD || cat "$ref" || sed -n "s|^\([0-9a-f]*\) $ref\$|\1|p" packed-refs; } \
+      2>/dev/null | sed 's/$/-or-changed/' > /app/COMMIT
 
 FROM ${BASE} AS runtime
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin showcase
@@ -55,7 +60,8 @@ CMD ["--help"]
 
 FROM runtime AS server
 COPY --from=server-environment /opt/venv /opt/venv
-COPY --from=code /app/servers /app/servers
+COPY --from=code /app/COMMIT COMMIT
+COPY --from=code /app/servers servers
 USER showcase
 ENV SERVERS_BIND=0.0.0.0
 EXPOSE 8000 7000

@@ -21,10 +21,13 @@ lint: .venv/installed
 bench: .venv/installed
 	$(BIN)/python -m loadtest.bench $(ARGS)
 
-# What docker compose builds by itself, with the commit in labels and bundles.
+# The two images by themselves, for other hosts; docker compose builds its own.
 images:
-	COMMIT="$$(git describe --always --dirty --abbrev=40 --exclude='*')" \
-	  docker compose --profile all build $(ARGS)
+	commit="$$(git describe --always --dirty --abbrev=40 --exclude='*')"; \
+	for target in server load; do \
+	  docker build --target $$target --build-arg COMMIT=$$commit \
+	    --tag concurrency-showcase/$$target $(ARGS) . || exit 1; \
+	done
 
 .venv/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from loadtest import observation
 from loadtest.cores import Cores
-from loadtest.machine import described, write_json
+from loadtest.machine import described, shown, write_json
 from loadtest.observation import Observation
 from loadtest.result import Result, result_of
 from loadtest.table import cell_table
@@ -43,4 +43,4 @@ def summarise(result: Result, folder: Path) -> None:
         console.width = max(console.width, 120)
     console.print(cell_table(result))
     console.print(f"verdict: {result.verdict.name}: {result.verdict.why}", highlight=False)
-    console.print(f"raw results: {folder}", soft_wrap=True, highlight=False)
+    console.print(f"raw results: {shown(folder)}", soft_wrap=True, highlight=False)

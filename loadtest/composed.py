@@ -8,19 +8,19 @@ says so and leads nowhere.
 import logging
 import os
 import time
-from collections.abc import Iterator
 
 import gevent.pool
+import locust.runners
 from flask import request
 from locust import events
 from locust.env import Environment
 from locust.runners import STATE_INIT, STATE_STOPPED, WorkerRunner
-from prometheus_client.parser import text_string_to_metric_families
 
 from loadtest.address import address_of, resolve
 from loadtest.clients import HTTPClient
 from loadtest.cores import numbers_in
 from loadtest.errors import ReplyError
+from loadtest.sampling import models
 from servers.registry import MODELS
 
 HTTP_PORT = 8000
@@ -31,6 +31,10 @@ ANSWER_S = 2.0
 
 START_S = 60.0
 """For a variant to come up beside a Locust that has no page to ask again on."""
+
+MASTER_LOST_S = 10
+"""Without a word from its master a worker ends, and is started again; Locust's own 60 s are long
+for load that nobody leads."""
 
 _log = logging.getLogger("loadtest")
 
@@ -49,14 +53,7 @@ def _is_there(name: str) -> bool:
             text = client.get("/metrics", expected=None)
     except ReplyError:  # no such container, or it does not serve yet
         return False
-    return name in _models(text)
-
-
-def _models(metrics: bytes) -> Iterator[str]:
-    lines = [line for line in metrics.decode().splitlines() if line.startswith("server_info")]
-    for family in text_string_to_metric_families("\n".join(lines)):
-        for sample in family.samples:
-            yield sample.labels.get("model", "")
+    return name in models(text)
 
 
 def url(name: str) -> str:
@@ -95,6 +92,7 @@ def on_init(environment: Environment, **_: object) -> None:
     options, runner, web_ui = environment.parsed_options, environment.runner, environment.web_ui
     assert options is not None
     options.server_cores = leave_cores()
+    locust.runners.MASTER_HEARTBEAT_TIMEOUT = MASTER_LOST_S
     if runner is None or isinstance(runner, WorkerRunner) or options.host:
         return
     if web_ui is None:

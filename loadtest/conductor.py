@@ -171,6 +171,10 @@ class Conductor:
         trouble = self._trouble
         if not trouble and not self._window_s:
             trouble = f"it was ended before the window, in: {self.stage}"
+        if not trouble and len(self._sampler.servers) > 1:
+            trouble = f"one server took the place of another: {', '.join(self._sampler.servers)}"
+        if not trouble and len(self._usage) > self._plan.workers:
+            trouble = f"{len(self._usage)} workers made load, expected {self._plan.workers}"
         missing = sorted(self._workers - self._usage.keys()) if self._window_s else []
         lost = self._plan.workers - len(self._workers)
         if self._window_s and lost > 0:

@@ -82,7 +82,8 @@ def examine() -> Iterator[Finding]:
 
 def _descriptors() -> Finding:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    fine = hard >= DESCRIPTORS_MIN
+    wanted = int(os.environ.get("DESCRIPTORS") or DESCRIPTORS_MIN) if _COMPOSED else DESCRIPTORS_MIN
+    fine = hard >= wanted
     return Finding(
         "descriptors a process",
         f"{hard:,} (raised from {soft:,} at the start of each process)",
@@ -90,7 +91,7 @@ def _descriptors() -> Finding:
         _mend(
             fine,
             f"ulimit -Hn {DESCRIPTORS_MIN}, as root or in /etc/security/limits.conf",
-            f"DESCRIPTORS={DESCRIPTORS_MIN}",
+            f"no more than DESCRIPTORS={hard}, or let the host allow {wanted:,}: it is",
         ),
     )
 
@@ -121,7 +122,7 @@ def _mend(fine: bool, command: str, knob: str) -> str:
     """Return what mends it: a command, or in our images a knob and a restart."""
     if fine:
         return ""
-    return f"{knob} in .env, if the host allows it" if _COMPOSED else command
+    return f"{knob} in .env" if _COMPOSED else command
 
 
 def _processes() -> Finding:
@@ -206,6 +207,8 @@ def _governor() -> Finding:
 
 
 def _proxies() -> Finding:
+    if _COMPOSED:
+        return Finding("proxies of containers", "not ours to see from inside of one", True)
     proxies = [p.pid for p in psutil.process_iter(["name"]) if p.info["name"] == "docker-proxy"]
     return Finding(
         "proxies of containers",

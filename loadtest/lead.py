@@ -129,7 +129,7 @@ def _plan(environment: Environment, given: Namespace, classes: Sequence[type[Sce
         warmup_s=given.warmup,
         window_s=given.window,
         server_cores=given.server_cores,
-        workers=max(given.expect_workers or 1, 1)
+        workers=given.expect_workers or environment.runner.worker_count
         if isinstance(environment.runner, MasterRunner)
         else 1,
     )

@@ -27,6 +27,14 @@ def new_folder(out: Path, suffix: str = "") -> Path:
     return folder
 
 
+def shown(path: Path) -> Path:
+    """Return a path as whoever asked knows it: what a container writes lies elsewhere outside."""
+    outside, inside = os.environ.get("SHOWCASE_RESULTS"), Path("results").absolute()
+    if outside is None or not path.absolute().is_relative_to(inside):
+        return path
+    return Path(outside) / path.absolute().relative_to(inside)
+
+
 def write_json(path: Path, content: object) -> None:
     """Write JSON, whole or not at all."""
     new = path.with_suffix(".new")
@@ -41,8 +49,7 @@ def described(module: str, options: Mapping[str, Any], packages: Iterable[str]) 
         "command": ["python", "-m", module, *sys.argv[1:]],
         "options": dict(options),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": os.environ.get("SHOWCASE_COMMIT")  # in an image there is no git, and no checkout
-        or said_by("git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"),
+        "commit": _commit(),
         "versions": {"python": platform.python_version()}
         | {package: _version(package) for package in packages},
         "kernel": platform.release(),
@@ -55,6 +62,15 @@ def described(module: str, options: Mapping[str, Any], packages: Iterable[str]) 
         }
         | {name: Path("/proc/sys", name).read_text(encoding="ascii").split() for name in _SYSCTLS},
     }
+
+
+def _commit() -> str | None:
+    if "SHOWCASE_COMMIT" in os.environ:  # one of our images, where there is no git
+        given = os.environ["SHOWCASE_COMMIT"]
+        file = Path(__file__).parent.parent / "COMMIT"
+        built = file.read_text(encoding="ascii").strip() if file.exists() else ""
+        return built if given == "unknown" else given
+    return said_by("git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
 
 
 def said_by(*command: str) -> str | None:

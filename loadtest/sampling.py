@@ -46,6 +46,7 @@ class Sampler:
 
     Attributes:
         conditions: Limits and socket options that it has said it serves under.
+        servers: The models that it has said it is: more than one if another took its address.
     """
 
     def __init__(self, address: Address | None, pid: int | None) -> None:
@@ -53,6 +54,7 @@ class Sampler:
         self.samples: list[dict[str, Any]] = []
         self.cpu_s = 0.0
         self.conditions: dict[str, float] = {}
+        self.servers: list[str] = []
         self.says = pid is None and address is not None and self._scrape() is not None
 
     def sample(self, proportional: bool = False) -> dict[str, Any]:
@@ -83,6 +85,7 @@ class Sampler:
         said = parsed(text)
         self.cpu_s += time.process_time() - begin_s
         self.conditions = self.conditions or conditions(text)
+        self.servers += [model for model in models(text) if model not in self.servers]
         return said or None
 
 
@@ -107,6 +110,17 @@ def conditions(text: bytes) -> dict[str, float]:
         for family in text_string_to_metric_families("\n".join(lines))
         for sample in family.samples
     }
+
+
+def models(text: bytes) -> list[str]:
+    """Return the model that a Prometheus text of ours names; of anybody else's, none."""
+    lines = [line for line in text.decode().splitlines() if line.startswith("server_info{")]
+    return [
+        sample.labels["model"]
+        for family in text_string_to_metric_families("\n".join(lines))
+        for sample in family.samples
+        if "model" in sample.labels
+    ]
 
 
 _CONDITIONS = ('server_limit{name="descriptors"}', "server_socket_option{")

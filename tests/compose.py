@@ -16,6 +16,8 @@ from tests.commands import ROOT
 OWNER = 12345 if os.getuid() == 0 else os.getuid()
 """Of the folder of results: somebody who is neither root nor the images' own user."""
 
+BASE = "python:3.13-slim"
+
 LIMIT_S = 300
 """For a build from nothing, beside other tests."""
 
@@ -38,7 +40,7 @@ class Project:
     """What docker compose makes of the repository, apart from what a user has running.
 
     Attributes:
-        name: Of the project, and the tag of its images.
+        name: Of the project.
         env: Knobs, in place of those in ``.env``.
     """
 
@@ -50,7 +52,7 @@ class Project:
         return subprocess.Popen(
             ["docker", "compose", "--ansi=never", "--progress=plain", *argv],
             cwd=ROOT,
-            env={**os.environ, "COMPOSE_PROJECT_NAME": self.name, "TAG": self.name}
+            env={**os.environ, "COMPOSE_PROJECT_NAME": self.name}
             | {"HTTP_PORT": "0", "ECHO_PORT": "0", "LOCUST_PORT": "0", "DASHBOARD_PORT": "0"}
             | {"HEALTH_INTERVAL": "1s", "COMMIT": "c0ffee", "COLUMNS": "200"}
             | {**self.env, **env},
@@ -73,6 +75,10 @@ class Project:
     def down(self) -> None:
         """End and remove all of it."""
         self.run("--profile=all", "down", "--volumes", "--remove-orphans", "--timeout=1")
+
+    def image(self, service: str) -> str:
+        """Return what the image of a service is called."""
+        return f"{self.name}-{service}"
 
     def services(self) -> set[str]:
         """Return what is running."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from servers.registry import MODELS
-from tests.compose import OWNER, Project, docker
+from tests.compose import BASE, OWNER, Project, docker
 from tests.running import Server, running
 
 
@@ -42,7 +42,11 @@ def owned(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def project(owned: Path) -> Iterator[Project]:
     """Return a docker compose project whose two images have been built from nothing."""
     project = Project(f"showcase-test-{os.getpid()}", {"RESULTS": str(owned)})
+    if not docker("images", "--quiet", BASE):
+        docker("pull", BASE)
     project.run("build", "--no-cache", "gevent", "locust")
+    project.run("--profile=all", "build")  # the others, which are all the same, from the cache
     yield project
     project.down()
-    docker("rmi", *(f"concurrency-showcase/{name}:{project.name}" for name in ("server", "load")))
+    built = docker("images", "--quiet", f"--filter=reference={project.name}-*").split()
+    docker("rmi", "--force", *dict.fromkeys(built))

@@ -27,6 +27,7 @@ from tests.commands import run
         (["compare", "--target", "http://127.0.0.1:1"], "expected NAME=URL"),
         (["compare", "--target", "../a=http://127.0.0.1:1"], "expected NAME=URL"),
         (["compare", "--target", "a=http://127.0.0.1:1"], "Connection refused; start it first"),
+        (["compare", "--locust-workers", "2"], "expected --target for all that --locust-workers"),
         (["compare", "--server-cores", "0"], "expected --server-cores and --load-cores"),
         (["compare", "--server-cores", "0", "--load-cores", "x"], "expected cores such as 0,2-3"),
         (["compare", "--server-cores", "0", "--load-cores", "999"], "expected cores out of"),

@@ -145,7 +145,7 @@ def _matrix(
             f"expected --connections up to {room} (the descriptor limit of a process that makes"
             f" load), got {max(matrix.connections)}"
         )
-    _refuse(parser, matrix.scenarios, targets, models)
+    _refuse(parser, matrix.scenarios, targets, models, matrix.distant)
     if not matrix.cells():
         parser.error(
             "expected cells, got none: more --connections, or --flat-out-all for"
@@ -155,7 +155,11 @@ def _matrix(
 
 
 def _refuse(
-    parser: Parser, scenarios: list[str], targets: "dict[str, Target]", models: list[str]
+    parser: Parser,
+    scenarios: list[str],
+    targets: "dict[str, Target]",
+    models: list[str],
+    distant: bool,
 ) -> None:
     for name, target in targets.items():
         if name in models or name in MODELS:
@@ -165,6 +169,11 @@ def _refuse(
                 f"expected {'tcp' if target.speaks_http else 'http'}://HOST:PORT for the scenario"
                 f" {unfit[0]}, got {name}={target.host}; name others with --scenarios"
             )
+    if distant and models:
+        parser.error(
+            "expected --target for all that --locust-workers are to load, got models, which only"
+            " this machine can reach"
+        )
     if "get" in scenarios and not targets:
         parser.error("expected a --target for the scenario get, got none")
 

@@ -20,7 +20,7 @@ from loadtest.compare.matrix import FLAT_OUT, CellPlan, Matrix
 from loadtest.compare.shares import LeftOut, rate_of_share
 from loadtest.compare.state import FINISHED, INTERRUPTED, State
 from loadtest.cores import Cores
-from loadtest.machine import described, write_json
+from loadtest.machine import described, shown, write_json
 from loadtest.progress import CellProgress, matrix_progress
 from loadtest.result import Result
 from loadtest.selftest.calibration import Calibration, calibrate
@@ -176,7 +176,9 @@ def compare(
     for said in matrix.without():
         console.print(said, soft_wrap=True, highlight=False)
     console.print(
-        f"look: python -m loadtest dashboard --results {folder.parent}",
+        "look: docker compose up dashboard"
+        if shown(folder) != folder
+        else f"look: python -m loadtest dashboard --results {folder.parent}",
         soft_wrap=True, highlight=False,
     )  # fmt: skip
     begin_s = time.monotonic()

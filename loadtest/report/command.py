@@ -14,6 +14,7 @@ from loadtest.analysis.bundle import Bundle, BundleError, read_bundle
 from loadtest.analysis.gate import Rule, judge_rule
 from loadtest.analysis.groups import Groups
 from loadtest.analysis.likeness import refuse_unlike
+from loadtest.machine import shown
 from loadtest.progress import new_progress
 from loadtest.report import words
 from loadtest.report.markdown import markdown
@@ -82,7 +83,7 @@ def report(folders: Sequence[Path], out: Path, anyway: bool) -> int:
     for problem in page.problems:
         print(problem, file=sys.stderr)
     show(page)
-    print(f"report: {path} (one file; open it in a browser, anywhere)")
+    print(f"report: {shown(path)} (one file; open it in a browser, anywhere)")
     return 1 if problems else 0
 
 
@@ -93,11 +94,11 @@ def after_run(folder: Path) -> None:
     except BundleError:  # it was ended before there was a plan
         return
     page = Page({bundle.id: bundle})
-    print(f"raw results: {folder}")
+    print(f"raw results: {shown(folder)}")
     if bundle.cells:
         path = write_report(page, folder)
         show(page)
-        print(f"report: {path} (one file; open it in a browser, anywhere)")
+        print(f"report: {shown(path)} (one file; open it in a browser, anywhere)")
 
 
 def show(page: Page) -> None:
