@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench images clean
+.PHONY: demo test lint fuzz bench images clean
 
 demo: .venv/installed
 	$(BIN)/python -m loadtest compare --scenarios hello,wait,connect --connections 10,1000 \
@@ -16,6 +16,10 @@ lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# A minute; or make fuzz SECONDS=3600.
+fuzz: .venv/installed
+	$(BIN)/python -Wignore -m tests.fuzz $(SECONDS)
 
 # Needs wrk, and takes a quarter of an hour.
 bench: .venv/installed

@@ -28,8 +28,8 @@ class Peer:
     """A client: its socket, what is spoken with it, and its counts."""
 
     __slots__ = (
-        "begun", "connection", "deadline_s", "finished", "seen", "seen_s", "sock", "tally",
-        "timeouts",
+        "begun", "connection", "deadline_s", "finished", "looked", "seen", "seen_s", "sock",
+        "tally", "timeouts",
     )  # fmt: skip
 
     def __init__(self, sock: socket.socket, listener: Listener, tally: Tally) -> None:
@@ -39,7 +39,7 @@ class Peer:
         self.timeouts = listener.timeouts
         self.begun: tuple[Awaiting, int] | None = None
         self.deadline_s = 0.0
-        self.finished = False
+        self.finished = self.looked = False
         self.seen: int | None = None
         self.seen_s = 0.0
 
@@ -51,13 +51,12 @@ class Peer:
         """Say whether nothing more is to be read of a closed connection.
 
         One that was closed while it was idle has not been told in its last reply: so it is read on
-        until nobody can come any more, and then what has been sent by then.
+        until nobody can come any more, and once again then, for what has been sent by then.
         """
-        if self.connection.awaiting is not Awaiting.IDLE:
+        if self.connection.awaiting is not Awaiting.IDLE or self.looked:
             return True
-        if self.finished:
-            return not unread_bytes(self.fileno())
-        return False
+        self.looked = self.finished
+        return self.finished and not unread_bytes(self.fileno())
 
     def limit_read(self) -> bool:
         """Let the next recv() wait no longer than what is awaited may take.

@@ -124,7 +124,7 @@ class Peer(asyncio.Protocol):
     def finish(self) -> None:
         """End a client that is idle, and has been told; not one that has asked just now."""
         idle = self._steps is None and self.connection.closed
-        if idle and not unread_bytes(self.fileno()):
+        if idle and not self.transport.is_closing() and not unread_bytes(self.fileno()):
             self.transport.close()
 
     def _advance(self, steps: Iterator[Step]) -> None:

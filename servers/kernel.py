@@ -47,12 +47,16 @@ def die_with_parent() -> None:
 
 def unread_bytes(fd: int) -> int:
     """Return how many bytes have arrived on a socket that nobody has read (tcp(7), SIOCINQ)."""
+    if fd < 0:  # closed meanwhile
+        return 0
     (count,) = struct.unpack("@i", fcntl.ioctl(fd, termios.FIONREAD, bytes(4)))
     return int(count)
 
 
 def unsent_bytes(fd: int) -> int:
     """Return how many bytes of ours a socket's peer has not acknowledged (tcp(7), SIOCOUTQ)."""
+    if fd < 0:
+        return 0
     (count,) = struct.unpack("@i", fcntl.ioctl(fd, termios.TIOCOUTQ, bytes(4)))
     return int(count)
 
