@@ -18,7 +18,8 @@ class Shutdown:
         self.requested = False
         self.fd, self._wake_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._pid = os.getpid()
-        self._in_child: dict[int, Callable[[], None]] = {}
+        self._told: Callable[[], None] = lambda: None
+        self._finish: Callable[[], None] | None = None  # these two in a forked child only
         self._early: list[int] = []  # what a child was sent before it could answer
 
     def on_signals(self) -> None:
@@ -49,15 +50,15 @@ class Shutdown:
 
         The handlers stay the parent's: to set new ones would cost each child 60 pages.
         """
-        self._in_child = {signal.SIGINT: told, signal.SIGTERM: finish}
+        self._told, self._finish = told, finish
         if self.requested:  # it was forked while the queue was being emptied
             told()
         for signum in self._early:
-            self._in_child[signum]()
+            self._request(signum, None)
 
     def _request(self, signum: int, frame: FrameType | None) -> None:
-        if self._in_child:
-            self._in_child[signum]()
+        if self._finish is not None:
+            (self._told if signum == signal.SIGINT else self._finish)()
         elif os.getpid() != self._pid:
             self._early.append(signum)
         elif self.requested:
