@@ -14,6 +14,8 @@ from servers.connection import Awaiting, Connection, Tally
 from servers.counters import RECEIVED_BYTES, REQUESTS, SENT_BYTES
 from servers.kernel import unread_bytes, unsent_bytes
 
+_IDLE, _HEAD, _, _NOTHING = Awaiting
+
 
 class Timeouts(NamedTuple):
     """How long a client may take, in seconds.
@@ -64,7 +66,7 @@ def left_s(one: Timed, now_s: float) -> float:
     if begun != one.begun:
         one.begun = begun
         timeouts = one.timeouts
-        allowed_s = timeouts.header_s if awaiting is Awaiting.HEAD else timeouts.body_s
+        allowed_s = timeouts.header_s if awaiting is _HEAD else timeouts.body_s
         one.deadline_s = now_s + allowed_s
     return one.deadline_s - now_s
 
@@ -87,21 +89,22 @@ def overdue(timed: Collection[T], now_s: float) -> list[T]:
     late = []
     for one in timed:
         awaiting = one.connection.awaiting
-        if awaiting is Awaiting.HEAD or awaiting is Awaiting.BODY:
-            if too_late(one, now_s):
+        if awaiting is _IDLE:
+            received = one.tally[RECEIVED_BYTES]
+            if received != one.seen:
+                one.seen = received
+                one.seen_s = now_s
+            elif now_s - one.seen_s >= one.timeouts.idle_s and not unread_bytes(one.fileno()):
                 late.append(one)
-            continue
-        idle = awaiting is Awaiting.IDLE
-        # Of one that is our turn to serve, what was sent, and below zero: it is another number.
-        seen = one.tally[RECEIVED_BYTES] if idle else -1 - one.tally[SENT_BYTES]
-        if seen != one.seen:
-            one.seen = seen
-            one.seen_s = now_s
-        elif idle:
-            if now_s - one.seen_s >= one.timeouts.idle_s and not unread_bytes(one.fileno()):
-                late.append(one)
-        elif now_s - one.seen_s >= one.timeouts.write_s and unsent_bytes(one.fileno()):
-            late.append(one)  # what it waits for is itself, not a /wait
+        elif awaiting is _NOTHING:
+            sent = -1 - one.tally[SENT_BYTES]  # below zero, so no number of received bytes
+            if sent != one.seen:
+                one.seen = sent
+                one.seen_s = now_s
+            elif now_s - one.seen_s >= one.timeouts.write_s and unsent_bytes(one.fileno()):
+                late.append(one)  # what it waits for is itself, not a /wait
+        elif too_late(one, now_s):
+            late.append(one)
     return late
 
 
