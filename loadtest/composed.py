@@ -91,10 +91,11 @@ def on_init(environment: Environment, **_: object) -> None:
     """Take our cores; aim, now or whenever the page is asked for."""
     options, runner, web_ui = environment.parsed_options, environment.runner, environment.web_ui
     assert options is not None
-    options.server_cores = leave_cores()
+    servers_cores = leave_cores()
     locust.runners.MASTER_HEARTBEAT_TIMEOUT = MASTER_LOST_S
     if runner is None or isinstance(runner, WorkerRunner) or options.host:
         return
+    options.server_cores = servers_cores
     if web_ui is None:
         give_up_s = time.monotonic() + START_S
         while not (variants := running()) and time.monotonic() < give_up_s:

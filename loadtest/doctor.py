@@ -91,7 +91,7 @@ def _descriptors() -> Finding:
         _mend(
             fine,
             f"ulimit -Hn {DESCRIPTORS_MIN}, as root or in /etc/security/limits.conf",
-            f"no more than DESCRIPTORS={hard}, or let the host allow {wanted:,}: it is",
+            f"DESCRIPTORS={hard}",
         ),
     )
 

@@ -14,7 +14,8 @@ from collections.abc import Iterator
 
 from servers import limits
 from servers.counters import ACCEPT_ERRORS, REFUSED, Counters
-from servers.listeners import Listener
+from servers.kernel import stop_queueing
+from servers.listeners import Listener, queued
 
 _log = logging.getLogger("servers")
 
@@ -82,6 +83,16 @@ def accept(listener: Listener, counters: Counters, back_off: BackOff) -> Iterato
         else:
             yield sock
         back_off.end(listener)  # only now: it may be taken and not be served
+
+
+def last_turns(listener: Listener) -> range:
+    """Keep new clients out; return how many more turns take all who wait.
+
+    Not until nobody waits: where they cannot be kept out, a crowd that comes again and again
+    would keep us for ever.
+    """
+    stop_queueing(listener.sock)
+    return range(queued(listener.sock) // limits.ACCEPTS_PER_TURN + 1)
 
 
 def refuse(sock: socket.socket, listener: Listener, counters: Counters) -> None:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from servers import limits
-from servers.accepting import BackOff, NobodyToServe, accept, refuse
+from servers.accepting import BackOff, NobodyToServe, accept, last_turns, refuse
 from servers.connection import Awaiting, Connection, Tally, Wait
 from servers.counters import RECEIVED_BYTES, RESETS, SENT_BYTES, Counters
 from servers.deadlines import too_late
@@ -17,7 +17,6 @@ from servers.kernel import (
     reset_on_close,
     set_receive_timeout,
     shut_reading,
-    stop_queueing,
     unread_bytes,
 )
 from servers.listeners import Listener
@@ -179,17 +178,14 @@ def accept_until_shutdown(
     only_shutdown.register(shutdown.fd, select.POLLIN)
     back_off = BackOff()
 
-    def take(listener: Listener) -> bool:
-        taken = False
+    def take(listener: Listener) -> None:
         for sock in accept(listener, counters, back_off):
             try:
                 start(sock, listener)
-                taken = True
             except NobodyToServe as nobody:
                 refuse(sock, listener, counters)
                 back_off.begin(listener, str(nobody))
                 break
-        return taken
 
     counters.on_room = shutdown.wake
     while not shutdown.requested:
@@ -204,9 +200,8 @@ def accept_until_shutdown(
                 continue
             take(by_fd[fd])
     for listener in listeners:
-        stop_queueing(listener.sock)
-        while take(listener):
-            continue
+        for _ in last_turns(listener):
+            take(listener)
     tell()
     for listener in listeners:
         listener.sock.close()

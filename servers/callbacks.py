@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from typing import cast
 
 from servers import limits
-from servers.accepting import BackOff, accept
+from servers.accepting import BackOff, accept, last_turns
 from servers.connection import Awaiting, Step, Wait
 from servers.counters import RECEIVED_BYTES, RESETS, SENT_BYTES, Counters
 from servers.deadlines import overdue, slices, sweep_interval_s
-from servers.kernel import stop_queueing, unread_bytes
+from servers.kernel import unread_bytes
 from servers.listeners import Listener
 from servers.shutdown import Shutdown
 
@@ -209,8 +209,7 @@ async def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shu
         for listener in listeners:
             loop.add_reader(listener.sock, take, listener)
 
-    def take(listener: Listener) -> bool:
-        taken = False
+    def take(listener: Listener) -> None:
         # Not create_server(): at the descriptor limit asyncio's retries multiply (cpython#151615)
         # and libuv closes the clients that wait.
         for sock in accept(listener, counters, back_off):
@@ -218,11 +217,9 @@ async def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shu
             task = loop.create_task(begin(peer, sock))
             starting.add(task)
             task.add_done_callback(starting.discard)
-            taken = True
         if back_off.delay_s and not pauses:
             ignore()
             pauses.append(loop.call_later(back_off.delay_s, go_on))
-        return taken
 
     async def begin(peer: Peer, sock: socket.socket) -> None:
         try:
@@ -261,9 +258,8 @@ async def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shu
     loop.remove_reader(shutdown.fd)
     ignore()
     for listener in listeners:
-        stop_queueing(listener.sock)
-        while take(listener):
-            continue
+        for _ in last_turns(listener):
+            take(listener)
     if starting:
         await asyncio.wait(starting)
     for peer in list(peers):

@@ -92,6 +92,14 @@ def read_back(sock: socket.socket) -> dict[str, int]:
     return values
 
 
+def queued(sock: socket.socket) -> int:
+    """Return how many clients wait at a listener to be accepted."""
+    # struct tcp_info of a listener: tcpi_unacked.
+    info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
+    (count,) = struct.unpack_from("=I", info, 24)
+    return int(count)
+
+
 def address_of(sock: socket.socket) -> str:
     """Return "host:port", with brackets around an IPv6 host."""
     host, port = sock.getsockname()[:2]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tests.limits_of_machine import HELLO, alive_in_session, wait_until_received
+from tests.limits_of_machine import HELLO, alive_in_session, as_nobody, wait_until_received
 from tests.running import DEADLINE_S, Server, read_to_end, running, wait_until
 
 BUSY = 200
@@ -117,8 +117,9 @@ def test_under_200_busy_clients_no_request_is_lost_that_came_before_the_end(
     assert [round(sent_s - asked_s, 4) for sent_s in crowd.lost_s if sent_s <= in_time_s] == []
 
 
-def test_whoever_waits_in_the_backlog_is_served_before_the_end(model: str) -> None:
-    with running(model) as server:
+@pytest.mark.parametrize("root", [True, False], ids=["root", "nobody"])
+def test_whoever_waits_in_the_backlog_is_served_before_the_end(model: str, root: bool) -> None:
+    with running(model, prefix=[] if root else as_nobody()) as server:
         os.kill(server.pid, signal.SIGSTOP)
         socks = []
         for _ in range(100):
