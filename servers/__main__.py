@@ -18,16 +18,22 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parse(argv)
     if sys.platform != "linux":
         _fail(f"expected Linux, got {sys.platform}; run: docker compose up {arguments.model}")
-    try:
-        # Before anything else is imported: a model may have to change what the rest will use.
-        serve = registry.load(arguments.model)
-    except ModuleNotFoundError as missing:
-        _fail(f"model {arguments.model!r} needs {missing.name}; run: pip install .")
+    if missing := registry.missing(arguments.model):
+        _fail(f"model {arguments.model!r} needs {missing}; run: pip install .")
+    # Before anything else is imported: a model may have to change what the rest will use.
+    serve = registry.load(arguments.model) if arguments.workers == 1 else None
 
-    from servers.service import StartUpError, run
+    from servers.startup import StartUpError
 
     try:
-        run(arguments, serve)
+        if serve is not None:
+            from servers.service import run
+
+            run(arguments, serve)
+        else:
+            from servers.supervisor import supervise
+
+            supervise(arguments, sys.argv[1:] if argv is None else argv)
     except StartUpError as failure:
         _fail(str(failure))
 

@@ -16,6 +16,7 @@ from servers import limits
 from servers.counters import ACCEPT_ERRORS, REFUSED, Counters
 from servers.kernel import stop_queueing
 from servers.listeners import Listener, queued
+from servers.shutdown import Shutdown
 
 _log = logging.getLogger("servers")
 
@@ -85,13 +86,16 @@ def accept(listener: Listener, counters: Counters, back_off: BackOff) -> Iterato
         back_off.end(listener)  # only now: it may be taken and not be served
 
 
-def last_turns(listener: Listener) -> range:
+def last_turns(listener: Listener, shutdown: Shutdown) -> range:
     """Keep new clients out; return how many more turns take all who wait.
 
     Not until nobody waits: where they cannot be kept out, a crowd that comes again and again
-    would keep us for ever.
+    would keep us for ever. A successor takes everybody; and a supervisor keeps them out itself.
     """
-    stop_queueing(listener.sock)
+    if shutdown.succeeded:
+        return range(0)
+    if not shutdown.supervised:
+        stop_queueing(listener.sock)
     return range(queued(listener.sock) // limits.ACCEPTS_PER_TURN + 1)
 
 

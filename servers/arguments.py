@@ -24,6 +24,7 @@ When it is listening it prints one line on standard output:
   listening model=gevent http=127.0.0.1:8000 echo=127.0.0.1:7000 pid=4711
 All else goes to standard error. SIGTERM or SIGINT: stop accepting, answer what is in flight,
 exit 0; a second one ends it at once with 1. Usage errors exit with 2, start-up failures with 3.
+With --workers, SIGHUP replaces them one by one; limits and the backlog are each worker's own.
 
 examples:
   python -m servers gevent
@@ -40,6 +41,7 @@ class Arguments:
     bind: str
     http_port: int | None
     echo_port: int | None
+    workers: int
     backlog: int
     max_connections: int | None
     limit_concurrency: int | None
@@ -84,25 +86,30 @@ def parse(argv: Sequence[str] | None) -> Arguments:
     )
     parser.add_argument("--version", action="version", version=f"servers {__version__}")
 
-    otherwise: dict[str, tuple[str, object, Callable[[str], object]]] = {}
+    otherwise: dict[str, tuple[list[str], object, Callable[[str], object]]] = {}
 
     def option(
-        flag: str, metavar: str, default: object, type_: Callable[[str], object], help_: str
-    ) -> None:
+        flag: str, metavar: str, default: object, type_: Callable[[str], object], help_: str,
+        *more_variables: str,
+    ) -> None:  # fmt: skip
         name = flag.removeprefix("--").replace("-", "_")
-        variable = f"SERVERS_{name.upper()}"
+        variables = [f"SERVERS_{name.upper()}", *more_variables]
         parser.add_argument(
             flag,
             metavar=metavar,
             default=argparse.SUPPRESS,
             type=type_,
-            help=f"{help_} (default: {default}; or {variable})",
+            help=f"{help_} (default: {default}; or {', '.join(variables)})",
         )
-        otherwise[name] = (variable, default, type_)
+        otherwise[name] = (variables, default, type_)
 
     option("--bind", "ADDRESS", "127.0.0.1", str, "address to listen on")
     option("--http-port", "PORT", 8000, _port, "0 picks a free port, 'off' leaves HTTP out")
     option("--echo-port", "PORT", 7000, _port, "0 picks a free port, 'off' leaves echo out")
+    option(
+        "--workers", "N", 1, _count(1),
+        "processes that serve, each with its share of the clients", "WEB_CONCURRENCY",
+    )  # fmt: skip
     option(
         "--backlog", "N", limits.BACKLOG, _count(1), "connections the kernel queues before accept"
     )
@@ -143,9 +150,10 @@ def parse(argv: Sequence[str] | None) -> Arguments:
         "from SIGTERM to exit, at the most",
     )  # fmt: skip
     given = vars(parser.parse_args(argv))
-    for name, (variable, default, type_) in otherwise.items():
+    for name, (variables, default, type_) in otherwise.items():
         if name in given:
             continue
+        variable = next((each for each in variables if each in os.environ), variables[0])
         try:
             given[name] = type_(os.environ.get(variable, str(default)))
         except argparse.ArgumentTypeError as error:  # the variable's: the default is right

@@ -155,19 +155,17 @@ def accept_until_shutdown(
     shutdown: Shutdown,
     start: Callable[[socket.socket, Listener], None],
     tell: Callable[[], None],
-    finish: Callable[[], None],
     wake: Callable[[], None] = lambda: None,
 ) -> None:
     """Hand every client to ``start``, until a shutdown is requested; then stop listening.
 
     Nobody is lost who has come, or has asked, before the listeners close: first the queue is
-    emptied, then all are told, and only then is looked whether an idle one has asked meanwhile.
+    emptied, then all are told, and only afterwards are those closed who are idle.
 
     Args:
         start: Begins to serve a client and returns at once; raises NobodyToServe.
         tell: Tells all who are served that the next reply is the last one, and returns at once:
             whoever is refused knows that all others were told.
-        finish: Ends all who are idle, once the listeners are closed, and returns at once.
         wake: Called when the shutdown's descriptor, not a client, has woken the loop.
     """
     by_fd = {listener.sock.fileno(): listener for listener in listeners}
@@ -200,12 +198,11 @@ def accept_until_shutdown(
                 continue
             take(by_fd[fd])
     for listener in listeners:
-        for _ in last_turns(listener):
+        for _ in last_turns(listener, shutdown):
             take(listener)
     tell()
     for listener in listeners:
         listener.sock.close()
-    finish()
 
 
 def tell(peers: set[Peer]) -> None:
@@ -214,16 +211,15 @@ def tell(peers: set[Peer]) -> None:
         peer.connection.drain()
 
 
-def finish(peers: set[Peer]) -> None:
-    """Let what is in flight finish, and end what is idle."""
-    for peer in list(peers):
-        close_if_idle(peer)
-
-
 def wait_for(peers: set[Peer], shutdown: Shutdown) -> None:
-    """Wait until all have finished, but not beyond the grace period."""
+    """End those who are idle and wait until all have finished, but not beyond the grace period."""
     give_up_s = time.monotonic() + shutdown.grace_s
-    while peers and time.monotonic() < give_up_s:
+    finished = False
+    while peers and (now_s := time.monotonic()) < give_up_s:
+        if not finished and now_s >= shutdown.finish_s:
+            finished = True
+            for peer in list(peers):
+                close_if_idle(peer)
         time.sleep(0.01)
 
 

@@ -258,7 +258,7 @@ async def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shu
     loop.remove_reader(shutdown.fd)
     ignore()
     for listener in listeners:
-        for _ in last_turns(listener):
+        for _ in last_turns(listener, shutdown):
             take(listener)
     if starting:
         await asyncio.wait(starting)
@@ -266,9 +266,12 @@ async def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shu
         peer.connection.drain()
     for listener in listeners:  # only now: whoever is refused knows that all others were told
         listener.sock.close()
-    for peer in list(peers):  # and only now: whoever has asked before is answered
-        peer.finish()
-    while peers and time.monotonic() < give_up_s:
+    finished = False
+    while peers and (now_s := time.monotonic()) < give_up_s:
+        if not finished and now_s >= shutdown.finish_s:
+            finished = True
+            for peer in list(peers):  # and only now: whoever has asked before is answered
+                peer.finish()
         await asyncio.sleep(0.01)
     for peer in list(peers):
         peer.transport.abort()

@@ -71,20 +71,20 @@ class Children:
             os.kill(pid, signum)
 
     def wait_for(self, shutdown: Shutdown) -> None:
-        """Wait until all have finished; end those that have not after the grace period."""
+        """End those that are idle and wait for all; end who is left after the grace period."""
         give_up_s = time.monotonic() + shutdown.grace_s
         poll = select.poll()
         poll.register(shutdown.fd, select.POLLIN)
         self.bury()
-        pause_s = limits.ASK_AGAIN_FIRST_S
-        ask_again_s = time.monotonic() + pause_s
+        pause_s, asked_s = 0.0, float("-inf")
         while self._tallies and (now_s := time.monotonic()) < give_up_s:
-            if now_s >= ask_again_s:
+            ask_s = max(shutdown.finish_s, asked_s + pause_s)
+            if now_s >= ask_s:
                 # And again: a signal just before recv() is not looked at before recv() returns.
                 self.finish()
-                pause_s *= 2
-                ask_again_s = now_s + pause_s
-            if poll.poll(max(min(ask_again_s, give_up_s) - now_s, 0) * 1000):
+                asked_s, pause_s = now_s, max(2 * pause_s, limits.ASK_AGAIN_FIRST_S)
+                ask_s = now_s + pause_s
+            if poll.poll((min(ask_s, give_up_s) - now_s) * 1000):
                 shutdown.clear_wake()
             self.bury()
         for pid in self._tallies:

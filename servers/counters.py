@@ -7,11 +7,11 @@ counts behind.
 """
 
 import _thread
-import mmap
 import resource
+import time
 from collections.abc import Callable, Sequence
 from itertools import compress
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from servers.connection import Tally
 
@@ -32,15 +32,28 @@ _ROW = 8  # columns; 64 bytes are a cache line, so that two processes never writ
 
 # Columns of the very first row.
 _GENERATION, _ROWS_USED, _DEAD_USER_US, _DEAD_SYSTEM_US, _DEAD_SWITCHES = range(5)
-_SHOWN_USER_US, _SHOWN_SYSTEM_US = range(5, 7)
+_SHOWN_USER_US, _SHOWN_SYSTEM_US, _SHOWN_SWITCHES = range(5, 8)
+
+_READING_S_MAX = 0.1  # a writer that takes longer than this has been stopped, or killed
+
+Sums = dict[str, dict[int, int]]
+"""Protocol -> column -> the sum over all its connections, those that have ended included."""
+
+_Columns = Sequence[Sequence[int]]
+T = TypeVar("T")
 
 
-class Dead(NamedTuple):
-    """What the children have used that are dead: sums that only their parent can read."""
+class Used(NamedTuple):
+    """Sums over processes."""
 
     user_s: float
     system_s: float
     context_switches: int
+
+
+def table_bytes(protocols: Sequence[str], rows_max: int) -> int:
+    """Return how much memory it takes to count so many connections for several processes."""
+    return 8 * _ROW * (1 + len(protocols) + rows_max)
 
 
 class Counters:
@@ -49,7 +62,8 @@ class Counters:
     Args:
         protocols: Names, in the order of ``open``'s argument.
         rows_max: The most connections that can be open at once.
-        shared: Whether other processes write and read here too. Lists are faster to count in.
+        table: Zeros, ``table_bytes`` of them, where other processes write and read here too; None:
+            lists, which are faster to count in.
         crowd: As many connections at once are served; who comes then is sent away. None: all are.
 
     Attributes:
@@ -57,18 +71,18 @@ class Counters:
     """
 
     def __init__(
-        self, protocols: Sequence[str], rows_max: int, shared: bool, crowd: int | None = None
+        self,
+        protocols: Sequence[str],
+        rows_max: int,
+        table: memoryview | None = None,
+        crowd: int | None = None,
     ) -> None:
         self.protocols = tuple(protocols)
         self.open_count = 0
         self.on_room: Callable[[], None] = lambda: None
         self._crowd = rows_max + 1 if crowd is None else crowd
         self._rows_max = rows_max
-        self._table: memoryview | None = None
-        if shared:
-            # Anonymous memory is shared with every child; the kernel gives pages as they are used.
-            size = _ROW * (1 + len(self.protocols) + rows_max)
-            self._table = memoryview(mmap.mmap(-1, size * 8)).cast("Q")
+        self._table = None if table is None else table.cast("Q")
         self._rows: list[Tally] = []
         self._header = self._new_row()
         self.totals = [self._new_row() for _ in self.protocols]
@@ -86,10 +100,9 @@ class Counters:
         return self.open_count >= self._crowd
 
     @property
-    def dead(self) -> Dead:
-        """What the children have used that have been waited for."""
-        user_us, system_us = self._header[_DEAD_USER_US], self._header[_DEAD_SYSTEM_US]
-        return Dead(user_us / 1e6, system_us / 1e6, self._header[_DEAD_SWITCHES])
+    def dead(self) -> Used:
+        """What the children have used that have been waited for: only their parent can ask."""
+        return _dead(self._header)
 
     def bury(self) -> None:
         """Take down what the children have used that have been waited for; for their parent."""
@@ -98,18 +111,9 @@ class Counters:
         self._header[_DEAD_SYSTEM_US] = round(used.ru_stime * 1e6)
         self._header[_DEAD_SWITCHES] = used.ru_nvcsw + used.ru_nivcsw
 
-    def never_less(self, user_s: float, system_s: float) -> tuple[float, float]:
-        """Return CPU times with the same sum, neither of them less than at the last call.
-
-        Of other processes the sum is exact and its parts are estimates, which may fall; what a
-        counter shows must not.
-        """
-        header = self._header
-        user_us, total_us = round(user_s * 1e6), round((user_s + system_s) * 1e6)
-        user_us = max(min(user_us, total_us - header[_SHOWN_SYSTEM_US]), header[_SHOWN_USER_US])
-        system_us = max(total_us - user_us, header[_SHOWN_SYSTEM_US])
-        header[_SHOWN_USER_US], header[_SHOWN_SYSTEM_US] = user_us, system_us
-        return user_us / 1e6, system_us / 1e6
+    def never_less(self, used: Used) -> Used:
+        """Return what a counter may show that must not fall: no less than at the last call."""
+        return never_less(self._header, used)
 
     def open(self, protocol: int) -> Tally:
         """Count a connection as accepted and return its row of zeros."""
@@ -136,23 +140,20 @@ class Counters:
         if was_full:
             self.on_room()
 
-    def read(self) -> dict[str, dict[int, int]]:
+    def read(self) -> Sums:
         """Return each protocol's sums by column, and its open connections under ``OPEN``."""
-        while True:
-            before = self._header[_GENERATION]
-            columns = self._snapshot()
-            if before % 2 == 0 and before == self._header[_GENERATION]:
-                break
-        first = 1 + len(self.protocols)
-        in_use = columns[_PROTOCOL][first:]
-        sums = {}
-        for index, name in enumerate(self.protocols):
-            sums[name] = {column: values[1 + index] for column, values in enumerate(columns)}
-            sums[name][OPEN] = in_use.count(index + 1)
-            mine = [number == index + 1 for number in in_use]
-            for column in _FOLDED:
-                sums[name][column] += sum(compress(columns[column][first:], mine))
-        return sums
+        columns = undisturbed(self._header, self._snapshot)
+        return _sums(self.protocols, columns)
+
+    def inherit(self, sums: Sums, clear: Callable[[], None]) -> None:
+        """Add to the totals what a worker has counted that is dead, and clear its table."""
+        self._header[_GENERATION] += 1
+        for totals, name in zip(self.totals, self.protocols, strict=True):
+            for column in (*_FOLDED, ACCEPTED, REFUSED, ACCEPT_ERRORS):
+                totals[column] += sums[name][column]
+        clear()
+        self.bury()
+        self._header[_GENERATION] += 1
 
     def _new_row(self) -> Tally:
         if self._table is None:
@@ -164,8 +165,76 @@ class Counters:
         self._rows.append(row)
         return row
 
-    def _snapshot(self) -> Sequence[Sequence[int]]:
+    def _snapshot(self) -> _Columns:
         if self._table is None:
             return list(zip(*list(self._rows), strict=True))
-        used = memoryview(bytes(self._table[: self._table[_ROWS_USED] * _ROW])).cast("Q")
-        return [used[column::_ROW].tolist() for column in range(_ROW)]
+        return _columns_of(self._table)
+
+
+def undisturbed(header: Tally, look: Callable[[], T]) -> T:
+    """Return what ``look`` sees of a table while nobody folds rows in it."""
+    give_up_s = time.monotonic() + _READING_S_MAX
+    while True:
+        before = header[_GENERATION]
+        seen = look()
+        if before % 2 == 0 and before == header[_GENERATION]:
+            return seen
+        if time.monotonic() >= give_up_s:  # off by one connection at the most
+            return seen
+
+
+def sums_of(table: memoryview, protocols: Sequence[str]) -> Sums:
+    """Return what ``Counters.read`` does, of another process's table; zeros of one not begun."""
+    words = table.cast("Q")
+    if words[_ROWS_USED] <= len(protocols):
+        return {name: dict.fromkeys((OPEN, *range(_ROW)), 0) for name in protocols}
+    return _sums(protocols, undisturbed(words, lambda: _columns_of(words)))
+
+
+def dead_of(table: memoryview) -> Used:
+    """Return what ``Counters.dead`` does, of another process's table."""
+    return _dead(table.cast("Q"))
+
+
+def clear(table: memoryview) -> None:
+    """Make zeros of all that has been written to a table."""
+    used = table.cast("Q")[_ROWS_USED] * _ROW * 8
+    table[:used] = bytes(used)
+
+
+def never_less(header: Tally, used: Used) -> Used:
+    """Return what ``Counters.never_less`` does, and take it down in a table's header.
+
+    Of other processes the CPU time is exact and its parts are estimates; and one that ends just now
+    may be seen neither among the living nor the dead.
+    """
+    user_us, total_us = round(used.user_s * 1e6), round((used.user_s + used.system_s) * 1e6)
+    user_us = max(min(user_us, total_us - header[_SHOWN_SYSTEM_US]), header[_SHOWN_USER_US])
+    system_us = max(total_us - user_us, header[_SHOWN_SYSTEM_US])
+    switches = max(used.context_switches, header[_SHOWN_SWITCHES])
+    header[_SHOWN_USER_US], header[_SHOWN_SYSTEM_US] = user_us, system_us
+    header[_SHOWN_SWITCHES] = switches
+    return Used(user_us / 1e6, system_us / 1e6, switches)
+
+
+def _dead(header: Tally) -> Used:
+    user_us, system_us = header[_DEAD_USER_US], header[_DEAD_SYSTEM_US]
+    return Used(user_us / 1e6, system_us / 1e6, header[_DEAD_SWITCHES])
+
+
+def _columns_of(words: memoryview) -> _Columns:
+    used = memoryview(bytes(words[: words[_ROWS_USED] * _ROW])).cast("Q")
+    return [used[column::_ROW].tolist() for column in range(_ROW)]
+
+
+def _sums(protocols: Sequence[str], columns: _Columns) -> Sums:
+    first = 1 + len(protocols)
+    in_use = columns[_PROTOCOL][first:]
+    sums = {}
+    for index, name in enumerate(protocols):
+        sums[name] = {column: values[1 + index] for column, values in enumerate(columns)}
+        sums[name][OPEN] = in_use.count(index + 1)
+        mine = [number == index + 1 for number in in_use]
+        for column in _FOLDED:
+            sums[name][column] += sum(compress(columns[column][first:], mine))
+    return sums

@@ -59,7 +59,5 @@ def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shutdown)
         rehearse(listener)
     children.share_memory()
     shutdown.wake_on(signal.SIGCHLD)
-    accept_until_shutdown(
-        listeners, counters, shutdown, start, children.tell, children.finish, children.bury
-    )
+    accept_until_shutdown(listeners, counters, shutdown, start, children.tell, children.bury)
     children.wait_for(shutdown)

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 import gevent
 
-from servers.blocking import Peer, accept_until_shutdown, finish, serve_peer, tell, wait_for
+from servers.blocking import Peer, accept_until_shutdown, serve_peer, tell, wait_for
 from servers.counters import Counters
 from servers.deadlines import overdue, slices, sweep_interval_s
 from servers.listeners import Listener
@@ -57,7 +57,5 @@ def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shutdown)
             greenlets[peer].throw(TimeoutError())
 
     gevent.spawn_raw(end_overdue)
-    accept_until_shutdown(
-        listeners, counters, shutdown, start, lambda: tell(peers), lambda: finish(peers)
-    )
+    accept_until_shutdown(listeners, counters, shutdown, start, lambda: tell(peers))
     wait_for(peers, shutdown)

@@ -38,6 +38,17 @@ BACKOFF_FIRST_S = 0.01
 BACKOFF_LAST_S = 1.0
 """Pause before accepting again, doubling from first to last. Precedent: gevent's baseserver."""
 
+WORKER_PAUSE_FIRST_S = 0.1
+WORKER_PAUSE_LAST_S = 10.0
+"""Pause before a worker is replaced that died soon, doubling from first to last; the first death is
+made good at once. Precedent: granian 3.5 s, always."""
+
+WORKER_SETTLED_S = 10.0
+"""A worker that has lived this long has not died soon."""
+
+WORKER_END_S = 1.0
+"""What a worker gets beyond the grace period, which it keeps itself, before it is killed."""
+
 LOG_INTERVAL_S = 10.0
 """At most one line about the same trouble in this time."""
 

@@ -48,8 +48,12 @@ class Listener:
     full_because: str
 
 
-def listen(host: str, port: int, backlog: int, timeouts: Timeouts) -> socket.socket:
-    """Return a socket that is listening, with every option set that its clients inherit.
+def listen(
+    host: str, port: int, backlog: int, timeouts: Timeouts, count: int = 1
+) -> list[socket.socket]:
+    """Return sockets that are listening, with every option set that their clients inherit.
+
+    Where there are several, the kernel spreads clients over them (SO_REUSEPORT, socket(7)).
 
     Raises:
         OSError: The address cannot be resolved, or cannot be bound.
@@ -59,23 +63,35 @@ def listen(host: str, port: int, backlog: int, timeouts: Timeouts) -> socket.soc
     except UnicodeError as error:  # what Python makes of a name that cannot be one
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known") from error
     family, kind, proto, _, address = found[0]
-    sock = socket.socket(family, kind, proto)
+    socks: list[socket.socket] = []
     try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        for level, option, value in OPTIONS.values():
-            if value:
-                sock.setsockopt(level, option, value)
-        # What really blocks in recv() or send() ends after this time: a deadline without a system
-        # call. Set before there can be a client: one that came earlier would wait for ever.
-        set_receive_timeout(sock, timeouts.idle_s)
-        set_send_timeout(sock, timeouts.write_s)
-        sock.bind(address)
-        sock.listen(backlog)
-    except OSError:  # the caller says which address; the descriptor is ours to give back
-        sock.close()
+        for _ in range(count):
+            sock = socket.socket(family, kind, proto)
+            socks.append(sock)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            for level, option, value in OPTIONS.values():
+                if value:
+                    sock.setsockopt(level, option, value)
+            # What really blocks in recv() or send() ends after this time: a deadline without a
+            # system call. Set before there can be a client: else one would wait for ever.
+            set_receive_timeout(sock, timeouts.idle_s)
+            set_send_timeout(sock, timeouts.write_s)
+            # The first one is bound before it says that it would share: so that a port is in use
+            # for this server though another one, which would share, listens there.
+            if len(socks) > 1:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            sock.bind(address)
+            if len(socks) == 1 < count:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+                address = sock.getsockname()  # its port, where a free one was asked for
+        for sock in socks:
+            sock.listen(backlog)
+            sock.setblocking(False)
+    except OSError:  # the caller says which address; the descriptors are ours to give back
+        for sock in socks:
+            sock.close()
         raise
-    sock.setblocking(False)
-    return sock
+    return socks
 
 
 def kind_of(sock: socket.socket) -> tuple[int, int, int]:

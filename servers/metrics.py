@@ -5,6 +5,7 @@ import platform
 import resource
 import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import (
@@ -17,7 +18,7 @@ from prometheus_client.registry import Collector
 
 from servers import __version__, counters, limits
 from servers.listeners import read_back
-from servers.process_tree import pss_bytes_of_tree, usage_of_tree
+from servers.process_tree import pss_bytes_of_tree, tree_of, usage_of_tree
 
 _COUNTS = {
     "accepted_connections": (counters.ACCEPTED, "Connections accepted"),
@@ -31,12 +32,22 @@ _COUNTS = {
 }
 
 
+class Counts(Protocol):
+    """What ``Counters`` tells of one process that accepts, and ``Tables`` of several."""
+
+    @property
+    def dead(self) -> counters.Used: ...  # noqa: D102
+    def read(self) -> counters.Sums: ...  # noqa: D102
+    def never_less(self, used: counters.Used) -> counters.Used: ...  # noqa: D102
+
+
 class Metrics:
     """Collects everything anew for each scrape.
 
     Args:
         model: The model's name.
-        root: Pid of the process that accepts.
+        root: Pid of the process that was started, parent to all others.
+        generations: How many there are below it: 1, or 2 where workers may have children.
         table: The counts of all processes.
         socks: Protocol -> its listener, read back once, here: a forked child has closed it.
         options: What the operator can set, by name, in seconds, bytes or a count.
@@ -46,12 +57,14 @@ class Metrics:
         self,
         model: str,
         root: int,
-        table: counters.Counters,
+        generations: int,
+        table: Counts,
         socks: Mapping[str, socket.socket],
         options: Mapping[str, float],
     ) -> None:
         self._model = model
         self._root = root
+        self._generations = generations
         self._table = table
         self._sockets = {protocol: read_back(sock) for protocol, sock in socks.items()}
         self._limits = {
@@ -93,18 +106,21 @@ class Metrics:
             yield family
 
     def _usage(self, with_pss: bool) -> Iterator[Metric]:
-        used = usage_of_tree(self._root, self._table.dead)
-        user_s, system_s = self._table.never_less(used.user_s, used.system_s)
+        tree = tree_of(self._root, self._generations)
+        used = usage_of_tree(tree, self._table.dead)
+        shown = self._table.never_less(
+            counters.Used(used.user_s, used.system_s, used.context_switches)
+        )
         cpu = CounterMetricFamily(
             "server_cpu_seconds",
             "CPU time of the process tree, dead ones included",
             labels=["mode"],
         )
-        cpu.add_metric(["user"], user_s)
-        cpu.add_metric(["system"], system_s)
+        cpu.add_metric(["user"], shown.user_s)
+        cpu.add_metric(["system"], shown.system_s)
         yield cpu
         yield CounterMetricFamily(
-            "server_context_switches", "Context switches of the tree", used.context_switches
+            "server_context_switches", "Context switches of the tree", shown.context_switches
         )
         yield GaugeMetricFamily("server_processes", "Processes of the tree", used.processes)
         yield GaugeMetricFamily("server_threads", "Threads of the tree", used.threads)
@@ -117,7 +133,7 @@ class Metrics:
             yield GaugeMetricFamily(
                 "server_proportional_bytes",
                 "Proportional memory of the tree: shared pages are divided",
-                pss_bytes_of_tree(self._root),
+                pss_bytes_of_tree(tree),
             )
 
     def _state(self) -> Iterator[Metric]:

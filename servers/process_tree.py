@@ -7,9 +7,11 @@ one and a half.
 
 import os
 import resource
+import time
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from servers.counters import Dead
+from servers.counters import Used
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
@@ -25,23 +27,34 @@ class Usage(NamedTuple):
     context_switches: int
 
 
-def usage_of_tree(root: int, dead: Dead) -> Usage:
-    """Return what process ``root`` and its children have used.
+def tree_of(root: int, generations: int) -> list[int]:
+    """Return a process, its children, and their children, so many generations below it."""
+    tree = newest = [root]
+    for _ in range(generations):
+        newest = [child for pid in newest for child in children_of(pid)]
+        tree = tree + newest
+    return tree
+
+
+def usage_of_tree(tree: Sequence[int], dead: Used) -> Usage:
+    """Return what these processes have used, and those that are dead.
 
     Args:
-        root: The pid that accepts; this process or its parent.
-        dead: Of children waited for, which only ``root`` itself can ask for.
+        tree: Pids.
+        dead: Of children waited for, which only their parent can ask for.
     """
     user_s, system_s, switches = dead
     user_ticks = system_ticks = cpu_ns = 0
     rss_pages = processes = threads = 0
-    for pid in [root, *children_of(root)]:
+    for pid in tree:
         try:
             stat = _read(f"/proc/{pid}/stat")
-            schedstat = _read(f"/proc/{pid}/schedstat").split()
-        except (FileNotFoundError, ProcessLookupError):  # it has ended since it was listed
+            fields = stat[stat.rindex(b")") + 2 :].split()
+            if pid != os.getpid():
+                cpu_ns += time.clock_gettime_ns(_cpu_clock_of(pid))
+                switches += _switches_of(pid, int(fields[17]))
+        except OSError:  # it has ended since it was listed
             continue
-        fields = stat[stat.rindex(b")") + 2 :].split()
         processes += 1
         threads += int(fields[17])
         rss_pages += int(fields[21])
@@ -53,8 +66,6 @@ def usage_of_tree(root: int, dead: Dead) -> Usage:
         else:
             user_ticks += int(fields[11])
             system_ticks += int(fields[12])
-            cpu_ns += int(schedstat[0])
-            switches += int(schedstat[2])
     # Of another process the split comes in ticks of 10 ms, too coarse to add up over thousands;
     # the sum comes in nanoseconds. So the sum is added up, and split as all the ticks are.
     user_share = user_ticks / max(user_ticks + system_ticks, 1)
@@ -68,10 +79,10 @@ def usage_of_tree(root: int, dead: Dead) -> Usage:
     )
 
 
-def pss_bytes_of_tree(root: int) -> int:
-    """Return the tree's proportional set size: 0.1 to 0.3 ms a process, so only when asked for."""
+def pss_bytes_of_tree(tree: Sequence[int]) -> int:
+    """Return the proportional set size: 0.1 to 0.3 ms a process, so only when asked for."""
     total = 0
-    for pid in [root, *children_of(root)]:
+    for pid in tree:
         try:
             rollup = _read(f"/proc/{pid}/smaps_rollup")
         except (FileNotFoundError, ProcessLookupError):  # it has ended since it was listed
@@ -86,6 +97,20 @@ def children_of(pid: int) -> list[int]:
         return [int(child) for child in _read(f"/proc/{pid}/task/{pid}/children").split()]
     except (FileNotFoundError, ProcessLookupError):  # it has ended
         return []
+
+
+def _cpu_clock_of(pid: int) -> int:
+    """Return the clock that counts the CPU time of all a process's threads, dead ones included.
+
+    What clock_getcpuclockid(3) returns, for which Python has no function.
+    """
+    return (~pid << 3) | 2
+
+
+def _switches_of(pid: int, threads: int) -> int:
+    """Return how often another process's threads were switched to; of those alive only."""
+    tasks = os.listdir(f"/proc/{pid}/task") if threads > 1 else [pid]  # noqa: PTH208 - only names
+    return sum(int(_read(f"/proc/{pid}/task/{task}/schedstat").split()[2]) for task in tasks)
 
 
 def _read(path: str) -> bytes:

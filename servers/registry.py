@@ -53,14 +53,13 @@ MODELS = {
 }
 
 
-def load(name: str) -> Serve:
-    """Import a model's module and return its function.
-
-    Raises:
-        ModuleNotFoundError: A package that the model needs is not installed.
-    """
+def missing(name: str) -> str:
+    """Return the name of the package that a model needs and that is not installed; "" if none."""
     needs = MODELS[name].needs
-    if needs and importlib.util.find_spec(needs) is None:
-        raise ModuleNotFoundError(name=needs)
+    return needs if needs and importlib.util.find_spec(needs) is None else ""
+
+
+def load(name: str) -> Serve:
+    """Import a model's module and return its function."""
     module, _, function = MODELS[name].function.partition(":")
     return getattr(importlib.import_module(module), function)  # type: ignore[no-any-return]

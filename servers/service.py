@@ -1,27 +1,28 @@
-"""One run of one model: descriptors, listeners, ready line, serving, drain."""
+"""One process of one model: listeners, ready line, serving, drain."""
 
 import logging
+import mmap
 import os
-import resource
-import sys
-from pathlib import Path
+import socket
+from collections.abc import Mapping
 from typing import NoReturn
 
-from servers import limits
 from servers.app import App, error
 from servers.arguments import Arguments
 from servers.clock import date_line
 from servers.connection import Connection, Tally
-from servers.counters import Counters
-from servers.deadlines import Timeouts
+from servers.counters import Counters, table_bytes
 from servers.echo import EchoConnection
 from servers.http11 import HTTPConnection
-from servers.listeners import Listener, address_of, kind_of, listen, read_back
+from servers.listeners import Listener, kind_of
 from servers.metrics import Metrics
-from servers.registry import MODELS, Model, Serve
+from servers.registry import MODELS, Serve
 from servers.shutdown import Shutdown
+from servers.startup import connections_max, end, listen_on, say_ready, timeouts_of
+from servers.tables import PROTOCOLS, Place, Tables
 
 _REPORTED = (
+    "workers",
     "backlog",
     "max_connections",
     "limit_concurrency",
@@ -34,12 +35,6 @@ _REPORTED = (
     "timeout_graceful_shutdown",
 )
 
-_log = logging.getLogger("servers")
-
-
-class StartUpError(Exception):
-    """Why the server cannot start, and what to do about it, in one line."""
-
 
 def run(arguments: Arguments, serve: Serve) -> NoReturn:
     """Listen, say so on standard output, serve until the shutdown is drained, and exit.
@@ -49,95 +44,52 @@ def run(arguments: Arguments, serve: Serve) -> NoReturn:
     """
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     model = MODELS[arguments.model]
-    counters = Counters(
-        ("http", "echo"),
-        _connections_max(model, arguments.max_connections),
-        shared=not model.in_process,
-        crowd=arguments.limit_concurrency,
-    )
-    shutdown = Shutdown(arguments.timeout_graceful_shutdown)
-    listeners = _listen(arguments, counters)
-    shutdown.on_signals()
-    addresses = {listener.protocol: address_of(listener.sock) for listener in listeners}
-    _say_ready(
-        f"listening model={arguments.model} http={addresses.get('http', 'off')}"
-        f" echo={addresses.get('echo', 'off')} pid={os.getpid()}\n"
-    )
-    serve(listeners, counters, shutdown)
-    if sys.stderr is not None:  # closed by whoever started us
-        sys.stderr.flush()
-    os._exit(0)  # threads that were cut off have nothing left to clean up
-
-
-def _say_ready(line: str) -> None:
-    try:
-        os.write(1, line.encode("ascii"))
-    except OSError as failure:  # a pipe nobody reads, a full disk, or none at all
-        raise StartUpError(
-            f"cannot write the ready line: {failure.strerror}; run with a standard output that"
-            " takes it, such as > /dev/null"
-        ) from failure
-
-
-def _connections_max(model: Model, wish: int | None) -> int:
-    """Return how many connections there may be: as many as the machine allows, or as asked for."""
-    possible = _connections_possible(model, quiet=wish is not None)
-    if wish is None:
-        return possible
-    if wish > possible:
-        way_out = f"ulimit -n {wish + limits.DESCRIPTORS_RESERVED}"
-        if not model.in_process:
-            way_out = f"sysctl kernel.pid_max={2 * wish}"
-        raise StartUpError(
-            f"expected --max-connections up to {possible}, which this machine allows, got {wish};"
-            f" run: {way_out}"
-        )
-    return wish
-
-
-def _connections_possible(model: Model, quiet: bool) -> int:
-    """Return how many connections the machine allows, its descriptor limit raised first."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    rows_max = connections_max(arguments)
+    table = None
     if not model.in_process:
-        return int(Path("/proc/sys/kernel/pid_max").read_text("ascii"))
-    connections = max(hard - limits.DESCRIPTORS_RESERVED, 1)
-    if connections < limits.DESCRIPTORS_WARN and not quiet:
-        _log.warning(
-            "%d descriptors leave room for %d connections; run: ulimit -n 65536", hard, connections
-        )
-    return connections
+        # Shared with every child; the kernel gives pages as they are used.
+        table = memoryview(mmap.mmap(-1, table_bytes(PROTOCOLS, rows_max)))
+    counters = Counters(PROTOCOLS, rows_max, table, arguments.limit_concurrency)
+    shutdown = Shutdown(arguments.timeout_graceful_shutdown)
+    [socks] = listen_on(arguments, 1)
+    metrics = Metrics(arguments.model, os.getpid(), 1, counters, socks, reported(arguments))
+    listeners = listeners_of(arguments, socks, metrics)
+    shutdown.on_signals()
+    say_ready(arguments.model, socks)
+    serve(listeners, counters, shutdown)
+    end()
 
 
-def _listen(arguments: Arguments, counters: Counters) -> list[Listener]:
-    """Return the listeners, listening."""
-    ports = {"http": arguments.http_port, "echo": arguments.echo_port}
-    requests_s = arguments.timeout_header, arguments.timeout_body, arguments.timeout_write
-    timeouts = {
-        "http": Timeouts(arguments.timeout_keep_alive, *requests_s),
-        "echo": Timeouts(arguments.timeout_echo_idle, *requests_s),
-    }
-    socks = {}
-    for protocol, port in ports.items():
-        if port is None:
-            continue
-        try:
-            socks[protocol] = listen(arguments.bind, port, arguments.backlog, timeouts[protocol])
-        except OSError as failure:
-            raise StartUpError(
-                f"cannot listen on {arguments.bind} port {port}: {failure.strerror};"
-                f" run with another --bind or --{protocol}-port (0 picks a free one)"
-            ) from failure
-        if (backlog := read_back(socks[protocol])["backlog"]) < arguments.backlog:
-            _log.warning(
-                "the kernel caps the backlog at %d, expected %d; run: sysctl net.core.somaxconn=%d",
-                backlog, arguments.backlog, arguments.backlog,
-            )  # fmt: skip
+def run_worker(
+    arguments: Arguments, serve: Serve, socks: Mapping[str, socket.socket], place: Place
+) -> NoReturn:
+    """Do what ``run`` does, on sockets that are listening already; ready is told the supervisor."""
+    logging.basicConfig(format="%(asctime)s %(levelname)s worker %(process)d: %(message)s")
+    tables = Tables(place)
+    counters = tables.counters(place.rows_max, arguments.limit_concurrency)
+    grace_s = arguments.timeout_graceful_shutdown
+    shutdown = Shutdown(
+        grace_s, patience_s=min(arguments.timeout_keep_alive, grace_s / 2), supervised=True
+    )
+    metrics = Metrics(arguments.model, os.getppid(), 2, tables, socks, reported(arguments))
+    listeners = listeners_of(arguments, socks, metrics)
+    shutdown.on_signals()
+    say_ready(arguments.model, socks)
+    serve(listeners, counters, shutdown)
+    end()
 
+
+def reported(arguments: Arguments) -> dict[str, float]:
+    """Return what the operator can set and /metrics tells, by name."""
     options = {name: getattr(arguments, name) for name in _REPORTED}
-    options = {name: value for name, value in options.items() if value is not None}
-    app = App(Metrics(arguments.model, os.getpid(), counters, socks, options).text)
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def listeners_of(
+    arguments: Arguments, socks: Mapping[str, socket.socket], metrics: Metrics
+) -> list[Listener]:
+    """Return what a model needs to serve on these sockets."""
+    app = App(metrics.text)
 
     def connect_http(tally: Tally) -> Connection:
         return HTTPConnection(app, date_line, tally, arguments.max_body_size)
@@ -146,24 +98,24 @@ def _listen(arguments: Arguments, counters: Counters) -> list[Listener]:
         return EchoConnection()
 
     too_busy = error(503, "no room for this connection")
+    refusal = too_busy.head + b"Connection: close\r\nRetry-After: 1\r\n\r\n" + too_busy.body
+    of = {"http": (connect_http, refusal), "echo": (connect_echo, b"")}
     wish = arguments.max_connections
-    full_because = wish and f"{wish} connections, as --max-connections asks: clients wait"
-    of = {
-        "http": (
-            connect_http,
-            timeouts["http"],
-            too_busy.head + b"Connection: close\r\nRetry-After: 1\r\n\r\n" + too_busy.body,
-        ),
-        "echo": (connect_echo, timeouts["echo"], b""),
-    }
-    return [
-        Listener(
-            protocol,
-            counters.protocols.index(protocol),
-            sock,
-            kind_of(sock),
-            *of[protocol],
-            full_because or "",
+    full_because = f"{wish} connections, as --max-connections asks: clients wait" if wish else ""
+    timeouts = timeouts_of(arguments)
+    listeners = []
+    for protocol, sock in socks.items():
+        connect, refusal = of[protocol]
+        listeners.append(
+            Listener(
+                protocol=protocol,
+                index=PROTOCOLS.index(protocol),
+                sock=sock,
+                kind=kind_of(sock),
+                connect=connect,
+                timeouts=timeouts[protocol],
+                refusal=refusal,
+                full_because=full_because,
+            )
         )
-        for protocol, sock in socks.items()
-    ]
+    return listeners

@@ -1,7 +1,13 @@
-"""SIGTERM and SIGINT: the first asks for a drain, the second ends the process at once."""
+"""SIGTERM and SIGINT: the first asks for a drain, the second ends the process at once.
+
+A worker does what its supervisor says: SIGTERM asks for a drain, SIGUSR1 to leave the listeners to
+a successor and not to hurry. SIGINT and SIGHUP are nothing to it: a terminal sends them to all of
+its processes, the supervisor among them.
+"""
 
 import os
 import signal
+import time
 from collections.abc import Callable
 from types import FrameType
 
@@ -11,11 +17,21 @@ class Shutdown:
 
     Args:
         grace_s: Time from the request to the end, in seconds.
+        patience_s: How long a worker that has a successor leaves idle clients in peace.
+        supervised: Whether this process is a worker.
+
+    Attributes:
+        requested: Whether to stop.
+        succeeded: Whether somebody else goes on to accept from the same listeners.
+        finish_s: From when on clients that are idle are closed, on the monotonic clock.
     """
 
-    def __init__(self, grace_s: float) -> None:
+    def __init__(self, grace_s: float, patience_s: float = 0.0, supervised: bool = False) -> None:
         self.grace_s = grace_s
-        self.requested = False
+        self.supervised = supervised
+        self.requested = self.succeeded = False
+        self._patience_s = patience_s
+        self.finish_s = float("-inf")
         self.fd, self._wake_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._pid = os.getpid()
         self._told: Callable[[], None] = lambda: None
@@ -27,8 +43,9 @@ class Shutdown:
         # Python runs a handler between two instructions of its own. For a signal just before poll()
         # that is after poll() has returned, perhaps never; this byte is written at once.
         signal.set_wakeup_fd(self._wake_fd, warn_on_full_buffer=False)
-        signal.signal(signal.SIGTERM, self._request)
-        signal.signal(signal.SIGINT, self._request)
+        signals = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+        for signum in signals | ({signal.SIGUSR1} if self.supervised else set()):
+            signal.signal(signum, self._request)
 
     def wake_on(self, signum: int) -> None:
         """Let another signal make ``fd`` readable too."""
@@ -57,15 +74,25 @@ class Shutdown:
             self._request(signum, None)
 
     def _request(self, signum: int, frame: FrameType | None) -> None:
+        if signum == signal.SIGHUP:
+            return  # without a supervisor there is no successor
         if self._finish is not None:
             (self._told if signum == signal.SIGINT else self._finish)()
         elif os.getpid() != self._pid:
             self._early.append(signum)
-        elif self.requested:
-            os._exit(1)  # not sys.exit(): what hangs in the drain must not hang the exit
-        else:
+        elif self.supervised and signum == signal.SIGINT:
+            return
+        elif not self.requested:
             self.requested = True
+            self.succeeded = signum == signal.SIGUSR1
+            if self.succeeded:
+                self.finish_s = time.monotonic() + self._patience_s
             self._wake()
+        elif self.supervised:  # in a hurry now; if it hangs, its supervisor ends it
+            self.finish_s = float("-inf")
+            self._wake()
+        else:
+            os._exit(1)  # not sys.exit(): what hangs in the drain must not hang the exit
 
     def _wake(self, *_: object) -> None:
         try:

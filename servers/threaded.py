@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from servers import limits
 from servers.accepting import NobodyToServe
-from servers.blocking import Peer, accept_until_shutdown, finish, serve_peer, tell, wait_for
+from servers.blocking import Peer, accept_until_shutdown, serve_peer, tell, wait_for
 from servers.counters import Counters
 from servers.listeners import Listener
 from servers.shutdown import Shutdown
@@ -45,7 +45,5 @@ def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shutdown)
             raise NobodyToServe(f"no thread left at {len(peers)} connections: sent away") from error
 
     threading.stack_size(limits.THREAD_STACK_BYTES)
-    accept_until_shutdown(
-        listeners, counters, shutdown, start, lambda: tell(peers), lambda: finish(peers)
-    )
+    accept_until_shutdown(listeners, counters, shutdown, start, lambda: tell(peers))
     wait_for(peers, shutdown)

@@ -1,0 +1,249 @@
+"""The parent of --workers: starts them, replaces those that end, and takes them along at the end.
+
+Each worker has listeners of its own, over which the kernel spreads the clients (SO_REUSEPORT): with
+one listener for all, who wakes first takes most of them. The supervisor holds them all, too: so who
+is in the queue of a worker that dies, or is replaced, is not lost but served by the next one.
+"""
+
+import logging
+import math
+import os
+import resource
+import select
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+from servers import limits
+from servers.arguments import Arguments
+from servers.kernel import stop_queueing
+from servers.shutdown import Shutdown
+from servers.startup import StartUpError, connections_max, end, listen_on, say_ready
+from servers.tables import Tables, new_place
+from servers.worker import command
+
+_CANNOT_START = 3  # the launcher's exit status for just that
+_DESCRIPTORS_EACH = 3  # two listeners and the pipe that says ready
+
+_log = logging.getLogger("servers")
+
+
+@dataclass(eq=False)
+class Worker:
+    """A process that serves, or is about to, or is leaving."""
+
+    process: subprocess.Popen[bytes]
+    post: "Post"
+    table: int  # where it counts
+    started_s: float
+
+
+@dataclass(eq=False)
+class Post:
+    """A share of the clients: its listeners, and who accepts there."""
+
+    socks: Mapping[str, socket.socket]
+    holder: Worker | None = None  # is ready
+    successor: Worker | None = None  # is not ready yet
+    outdated: bool = False  # the holder is to be replaced, as SIGHUP asks
+    deaths: int = 0  # in a row, each soon after the start
+    due_s: float = math.inf  # when to start a successor
+
+
+class Supervisor:
+    """Keeps so many processes serving as were asked for.
+
+    Args:
+        arguments: What was asked for.
+        argv: The same as the launcher was told it; each worker is told so again.
+
+    Raises:
+        StartUpError: An address cannot be listened on, or a wish not be met.
+    """
+
+    def __init__(self, arguments: Arguments, argv: Sequence[str]) -> None:
+        self._argv = argv
+        self._model = arguments.model
+        self._grace_s = arguments.timeout_graceful_shutdown
+        rows_max = connections_max(arguments)
+        _check(arguments.workers)
+        self._shutdown = Shutdown(self._grace_s)
+        self._announced = False
+        self._posts = [Post(socks) for socks in listen_on(arguments, arguments.workers)]
+        self._workers: dict[int, Worker] = {}  # by pid, until they have been waited for
+        # As many may be leaving as are serving; and the last table is our own.
+        self._free_tables = list(range(2 * len(self._posts)))
+        self._place = new_place(rows_max, len(self._free_tables) + 1)
+        self._tables = Tables(self._place)
+        self._counters = self._tables.counters(rows_max=0)
+        self._poll = select.poll()
+        self._unready: dict[int, Worker] = {}  # by the descriptor on which it will say so
+
+    def run(self) -> None:
+        """Start the workers, say so, keep them serving until a shutdown, and drain them.
+
+        Raises:
+            StartUpError: A worker cannot start; all others have been drained.
+        """
+        self._shutdown.on_signals()
+        self._shutdown.wake_on(signal.SIGCHLD)
+        signal.signal(signal.SIGHUP, self._on_hangup)
+        self._poll.register(self._shutdown.fd, select.POLLIN)
+        try:
+            for post in self._posts:
+                self._start(post)
+            while self._unready and not self._shutdown.requested:
+                self._take_turn(math.inf)
+            if not self._shutdown.requested:
+                say_ready(self._model, self._posts[0].socks)
+                self._announced = True
+            while not self._shutdown.requested:
+                self._replace()
+                self._take_turn(min(post.due_s for post in self._posts))
+        finally:
+            self._drain()
+
+    def _start(self, post: Post) -> None:
+        """Start a worker for a post; try again later if that cannot be done now."""
+        place = self._place._replace(table=self._free_tables[-1])
+        fds = [place.fd, *(sock.fileno() for sock in post.socks.values())]
+        argv = command(post.socks, place, self._argv)
+        try:
+            process = subprocess.Popen(argv, stdout=subprocess.PIPE, pass_fds=fds)  # noqa: S603
+        except OSError as error:  # no process or no descriptor is left
+            self._back_off(post, f"cannot start a worker: {error.strerror}")
+            return
+        assert process.stdout is not None
+        worker = Worker(process, post, self._free_tables.pop(), time.monotonic())
+        self._workers[process.pid] = post.successor = worker
+        self._unready[process.stdout.fileno()] = worker
+        self._poll.register(process.stdout, select.POLLIN)
+        post.due_s = math.inf
+
+    def _on_hangup(self, *_: object) -> None:
+        for post in self._posts:
+            post.outdated = True
+
+    def _replace(self) -> None:
+        """Start whoever is due: for those that have died, and for the next that SIGHUP means."""
+        for post in self._posts:
+            wanted = post.due_s <= time.monotonic() or (post.outdated and not self._unready)
+            if wanted and self._free_tables and post.successor is None:
+                self._start(post)
+
+    def _take_turn(self, until_s: float) -> None:
+        """Wait until something happens or a time has come; hear and bury workers."""
+        wait_ms = -1 if until_s == math.inf else (until_s - time.monotonic()) * 1000
+        for fd, _ in self._poll.poll(max(math.ceil(wait_ms), -1)):
+            if fd == self._shutdown.fd:
+                self._shutdown.clear_wake()
+            else:
+                self._hear(fd)
+        while self._workers:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                break
+            # PID 1 of a container inherits strangers' children as well.
+            if worker := self._workers.pop(pid, None):
+                worker.process.returncode = os.waitstatus_to_exitcode(status)
+                self._tables.bury(worker.table, self._counters)
+                self._free_tables.append(worker.table)
+                if not self._shutdown.requested:
+                    self._see_to_successor(worker)
+
+    def _hear(self, fd: int) -> None:
+        """Let a worker that is ready take its post; or forget one that never will be."""
+        worker = self._unready.pop(fd)
+        self._poll.unregister(fd)
+        assert worker.process.stdout is not None
+        with worker.process.stdout as pipe:
+            ready = os.read(pipe.fileno(), 4096)
+        if not ready:
+            return
+        post = worker.post
+        leaving, post.holder, post.successor, post.outdated = post.holder, worker, None, False
+        if self._shutdown.requested:
+            os.kill(worker.process.pid, signal.SIGTERM)
+        elif leaving:
+            os.kill(leaving.process.pid, signal.SIGUSR1)
+
+    def _see_to_successor(self, dead: Worker) -> None:
+        """Have another one started, unless none was needed or none can start."""
+        post, status = dead.post, dead.process.returncode
+        how = f"status {status}" if status >= 0 else signal.Signals(-status).name
+        what = f"worker {dead.process.pid} ended with {how}"
+        if dead is post.successor:
+            post.successor = None
+            what += " before it was ready"
+            if status == _CANNOT_START and post.holder is None:
+                raise StartUpError(f"{what}; run with --workers 1 to see why")
+            if post.holder is not None:
+                _log.error("%s: SIGHUP replaces nobody any more", what)
+                for each in self._posts:
+                    each.outdated = False
+                return
+        elif dead is post.holder:
+            post.holder = None
+            if post.successor is not None:
+                return
+        else:
+            return  # it had a successor before it left
+        if time.monotonic() - dead.started_s >= limits.WORKER_SETTLED_S:
+            post.deaths = 0
+        self._back_off(post, what)
+
+    def _back_off(self, post: Post, why: str) -> None:
+        """Start another one: at once the first time, then after a pause that doubles."""
+        if not self._announced:
+            raise StartUpError(f"{why}; run with --workers 1 to see why, or with fewer")
+        pause_s = 0.0
+        if post.deaths:
+            pause_s = limits.WORKER_PAUSE_FIRST_S * 2.0 ** min(post.deaths - 1, 30)
+            pause_s = min(pause_s, limits.WORKER_PAUSE_LAST_S)
+        post.deaths += 1
+        post.due_s = time.monotonic() + pause_s
+        _log.warning("%s; another is started in %g s", why, pause_s)
+
+    def _drain(self) -> None:
+        """Let nobody in, have all workers drain, and end those that have not in time."""
+        self._shutdown.requested = True
+        socks = [sock for post in self._posts for sock in post.socks.values()]
+        for sock in socks:
+            stop_queueing(sock)
+        for pid, worker in self._workers.items():
+            if worker not in self._unready.values():  # those are told as soon as they can hear it
+                os.kill(pid, signal.SIGTERM)
+        for sock in socks:
+            sock.close()
+        give_up_s = time.monotonic() + self._grace_s + limits.WORKER_END_S
+        while self._workers and time.monotonic() < give_up_s:
+            self._take_turn(give_up_s)
+        for pid in self._workers:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+
+
+def supervise(arguments: Arguments, argv: Sequence[str]) -> NoReturn:
+    """Run so many workers until a shutdown is requested and they are drained, and exit.
+
+    Raises:
+        StartUpError: An address cannot be listened on, a worker cannot start, or a wish not be met.
+    """
+    logging.basicConfig(format="%(asctime)s %(levelname)s supervisor: %(message)s")
+    Supervisor(arguments, argv).run()
+    end()
+
+
+def _check(workers: int) -> None:
+    """Raise StartUpError if there are not enough descriptors to look after so many."""
+    descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - limits.DESCRIPTORS_RESERVED
+    possible = max(descriptors // _DESCRIPTORS_EACH, 1)
+    if workers > possible:
+        raise StartUpError(
+            f"expected --workers up to {possible}, which this machine allows, got {workers};"
+            f" run: ulimit -n {workers * _DESCRIPTORS_EACH + limits.DESCRIPTORS_RESERVED}"
+        )

@@ -1,0 +1,48 @@
+"""One of several processes that serve, as its supervisor starts it.
+
+    python -m servers.worker SUPERVISOR_PID SOCKETS TABLES MODEL ...
+
+A process of its own from the first line on, and not a fork: it is what serves without a supervisor,
+but for its listeners, which it is handed, and its counts, which lie where all workers see them.
+"""
+
+import os
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+
+from servers import registry
+from servers.arguments import parse
+from servers.kernel import die_with_parent
+from servers.tables import Place
+
+
+def command(socks: Mapping[str, socket.socket], place: Place, argv: Sequence[str]) -> list[str]:
+    """Return the command line of a worker; it must inherit the descriptors named there."""
+    fds = ",".join(f"{protocol}={sock.fileno()}" for protocol, sock in socks.items())
+    tables = ",".join(map(str, place))
+    return [sys.executable, "-m", "servers.worker", str(os.getpid()), fds, tables, *argv]
+
+
+def main() -> None:
+    """Serve until the supervisor says that it is enough; does not return."""
+    supervisor, fds, tables, *argv = sys.argv[1:]
+    die_with_parent()
+    if os.getppid() != int(supervisor):  # it died before it could take us along
+        sys.exit(1)
+    arguments = parse(argv)
+    try:
+        # Before anything else is imported: a model may have to change what the rest will use.
+        serve = registry.load(arguments.model)
+
+        from servers import service
+    except (ImportError, SyntaxError) as error:  # as it lies on the disk by now, it cannot start
+        print(f"python -m servers.worker: {error}; run: pip install .", file=sys.stderr)
+        sys.exit(3)
+    by_protocol = (pair.split("=") for pair in fds.split(","))
+    socks = {protocol: socket.socket(fileno=int(fd)) for protocol, fd in by_protocol}
+    service.run_worker(arguments, serve, socks, Place(*map(int, tables.split(","))))
+
+
+if __name__ == "__main__":
+    main()
