@@ -246,9 +246,14 @@ async def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shu
             return
         loop.call_later(interval_s, lambda: sweep(slices(peers)))
 
+    def look_at_signals() -> None:
+        shutdown.clear_wake()  # not each of them asks for a shutdown
+        if shutdown.requested:
+            requested.set()
+
     counters.on_room = go_on
     requested = asyncio.Event()
-    loop.add_reader(shutdown.fd, requested.set)
+    loop.add_reader(shutdown.fd, look_at_signals)
     interval_s = sweep_interval_s([listener.timeouts for listener in listeners])
     sweep(slices(peers))
     watch()

@@ -96,7 +96,7 @@ class Supervisor:
         try:
             for post in self._posts:
                 self._start(post)
-            while self._unready and not self._shutdown.requested:
+            while not (self._shutdown.requested or all(post.holder for post in self._posts)):
                 self._take_turn(math.inf)
             if not self._shutdown.requested:
                 say_ready(self._model, self._posts[0].socks)
@@ -131,7 +131,8 @@ class Supervisor:
     def _replace(self) -> None:
         """Start whoever is due: for those that have died, and for the next that SIGHUP means."""
         for post in self._posts:
-            wanted = post.due_s <= time.monotonic() or (post.outdated and not self._unready)
+            nobody_starts = not any(each.successor for each in self._posts)
+            wanted = post.due_s <= time.monotonic() or (post.outdated and nobody_starts)
             if wanted and self._free_tables and post.successor is None:
                 self._start(post)
 

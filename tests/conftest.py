@@ -6,9 +6,20 @@ from pathlib import Path
 
 import pytest
 
+import tests.running
 from servers.registry import MODELS
 from tests.compose import BASE, OWNER, Project, docker
 from tests.running import Server, running
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let every server have so many workers that does not ask for its own number."""
+    parser.addoption("--workers", type=int, default=1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tell those who start servers."""
+    tests.running.WORKERS = config.getoption("--workers")
 
 
 @pytest.fixture(scope="session", params=list(MODELS))

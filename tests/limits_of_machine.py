@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 import pytest
 
-from servers.process_tree import children_of
 from tests.running import DEADLINE_S, Server, wait_until
 
 ROOT = Path(__file__).parent.parent
@@ -67,8 +66,7 @@ def wait_until_received(server: Server, *clients: socket.socket) -> None:
 
 def asleep(server: Server) -> bool:
     """Say whether each thread of each of the server's processes waits for something."""
-    pids = [server.pid, *children_of(server.pid)]
-    return all(state == "S" for pid in pids for state in tasks_of(pid))
+    return all(state == "S" for pid in server.processes for state in tasks_of(pid))
 
 
 def tasks_of(pid: int) -> Iterator[str]:
@@ -82,16 +80,17 @@ def tasks_of(pid: int) -> Iterator[str]:
 
 def descriptors_at_rest(server: Server) -> int:
     """Return how many descriptors the server has open after it has served its last client."""
-    server.get("/healthz")  # what is made once, at first use, is there from now on
+    for _ in range(20 * server.workers):
+        server.get("/healthz")  # what is made once, at first use, is there from now on
     ports = {address[1] for address in (server.http, server.echo) if address}
     wait_until(
         lambda: (
-            children_of(server.pid) == []
+            server.children == []
             and all(sock.port != port for port in ports for sock in open_sockets(port))
         ),
         "a server without clients",
     )
-    return descriptors_of(server.pid)
+    return sum(map(descriptors_of, server.acceptors))
 
 
 def descriptors_of(pid: int) -> int:
@@ -102,7 +101,7 @@ def descriptors_of(pid: int) -> int:
 def wait_until_left(server: Server, descriptors: int) -> None:
     """Wait until the server holds no more than it did at rest."""
     wait_until(
-        lambda: descriptors_of(server.pid) <= descriptors and children_of(server.pid) == [],
+        lambda: sum(map(descriptors_of, server.acceptors)) <= descriptors and server.children == [],
         "as few descriptors as before, and no child",
     )
 

@@ -25,6 +25,9 @@ DEADLINE_S = 30.0
 _SYS_PIDFD_GETFD = 438
 _libc = ctypes.CDLL(None)
 
+WORKERS = 1
+"""How many processes serve, of every server that does not ask for its own number."""
+
 READY = re.compile(r"listening model=(\w+) http=(\S+) echo=(\S+) pid=(\d+)\n")
 
 
@@ -38,6 +41,22 @@ class Server:
     echo: tuple[str, int] | None
     pid: int
     stderr: IO[str] = field(repr=False)
+    workers: int = 1
+
+    @property
+    def acceptors(self) -> list[int]:
+        """The processes that accept: the one that was started, or its workers."""
+        return children_of(self.pid) if self.workers > 1 else [self.pid]
+
+    @property
+    def children(self) -> list[int]:
+        """The processes that serve a client each."""
+        return [child for pid in self.acceptors for child in children_of(pid)]
+
+    @property
+    def processes(self) -> list[int]:
+        """All of its processes."""
+        return list(dict.fromkeys([self.pid, *self.acceptors, *self.children]))
 
     def connect(self, protocol: str = "http") -> socket.socket:
         """Return a new connection, with a deadline on all it does."""
@@ -71,8 +90,7 @@ class Server:
 
     def accepted_sockets(self, client: socket.socket) -> Iterator[socket.socket]:
         """Yield the server's end of a connection, taken from the process that holds it."""
-        pids = [self.pid, *children_of(self.pid)]
-        for pid in pids:
+        for pid in self.processes:
             pidfd = os.pidfd_open(pid)
             for fd in Path(f"/proc/{pid}/fd").iterdir():
                 if not str(fd.readlink()).startswith("socket:"):
@@ -120,12 +138,20 @@ def running(
     prefix: Sequence[str] = (),
     env: Mapping[str, str] | None = None,
     stderr_path: Path | None = None,
+    workers: int | None = None,
 ) -> Iterator[Server]:
-    """Run a server for the length of a block; it must leave no process behind."""
+    """Run a server for the length of a block; it must leave no process behind.
+
+    Args:
+        workers: None: as many as all servers have; 0: nothing is said of them.
+    """
+    if workers is None:
+        workers = WORKERS
+    count = [f"--workers={workers}"] if workers else []
     path = stderr_path or Path(f"/proc/self/fd/{os.memfd_create('stderr')}")
     with path.open("w+", encoding="utf-8") as stderr:
         process = subprocess.Popen(
-            [*prefix, *command(model, *flags)],
+            [*prefix, *command(model, *count, *flags)],
             stdout=subprocess.PIPE,
             stderr=stderr,
             text=True,
@@ -139,9 +165,8 @@ def running(
             match = READY.fullmatch(line)
             stderr.seek(0)
             assert match is not None, f"{line!r} {stderr.read()}"
-            yield Server(
-                match[1], process, _address(match[2]), _address(match[3]), int(match[4]), stderr
-            )
+            http, echo, pid = _address(match[2]), _address(match[3]), int(match[4])
+            yield Server(match[1], process, http, echo, pid, stderr, workers)
         finally:
             process.kill()
             process.wait(DEADLINE_S)

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from servers.process_tree import children_of
 from tests.running import Server, read_to_end, running, wait_until
 
 HELLO = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -39,7 +38,7 @@ def served(server: Server, count: int) -> Iterator[list[socket.socket]]:
 
 def test_at_max_connections_clients_wait_until_another_has_gone(model: str) -> None:
     flags = [f"--max-connections={N}", "--timeout-keep-alive=60"]
-    with running(model, *flags) as server:
+    with running(model, *flags, workers=1) as server:
         with served(server, N) as socks, server.connect() as next_one:
             next_one.sendall(HELLO)
             next_one.settimeout(1)
@@ -61,7 +60,7 @@ def test_at_max_connections_clients_wait_until_another_has_gone(model: str) -> N
 
 def test_beyond_the_limit_of_concurrency_clients_are_sent_away_in_words(model: str) -> None:
     flags = [f"--limit-concurrency={N}", "--timeout-keep-alive=60"]
-    with running(model, *flags) as server:
+    with running(model, *flags, workers=1) as server:
         with served(server, N) as socks:
             with server.connect() as beyond:
                 answer = read_to_end(beyond)
@@ -137,7 +136,7 @@ def trickle_out(sock: socket.socket, server: Server) -> None:
 
 
 def kill_its_child(sock: socket.socket, server: Server) -> None:
-    for pid in children_of(server.pid):  # all of them: whose this is nobody can say
+    for pid in server.children:  # all of them: whose this is nobody can say
         os.kill(pid, signal.SIGKILL)
 
 
@@ -149,7 +148,7 @@ WAYS: list[Callable[[socket.socket, Server], None]] = [
 
 def test_room_is_counted_right_after_any_mixture_of_ways_to_die(model: str) -> None:
     flags = [f"--limit-concurrency={N}", "--timeout-keep-alive=0.4", "--timeout-header=0.4"]
-    with running(model, *flags) as server:
+    with running(model, *flags, workers=1) as server:
         for way in WAYS:
             for _ in range(N + 1):  # one more than there is room for, if room were lost
                 with let_in(server, f"room before {way.__name__}") as sock:

@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 from servers import limits
-from servers.process_tree import children_of
 from servers.registry import MODELS
 from tests.limits_of_machine import (
     HELLO,
@@ -49,10 +48,11 @@ def answer_of(sock: socket.socket) -> bytes:
 
 def assert_stuck_in_peace(server: Server, waiting: list[socket.socket]) -> None:
     """Look on for a second: nobody is answered or refused, and the server hardly works."""
-    before_s, start_s = cpu_s(server.pid), time.monotonic()
+    before_s, start_s = sum(map(cpu_s, server.processes)), time.monotonic()
     answered, _, _ = select.select(waiting, [], [], 1)
     assert answered == []
-    assert cpu_s(server.pid) - before_s < 0.3 * (time.monotonic() - start_s)
+    used_s = sum(map(cpu_s, server.processes)) - before_s
+    assert used_s < 0.3 * (time.monotonic() - start_s)
 
 
 # -- descriptors -------------------------------------------------------------------------------
@@ -75,7 +75,7 @@ def test_few_descriptors_are_raised_to_what_may_be_had_or_warned_of(
 def test_clients_beyond_the_descriptors_wait_in_the_backlog(in_process: str) -> None:
     nofile = limits.DESCRIPTORS_RESERVED + 30
     with (
-        running(in_process, prefix=["prlimit", f"--nofile={nofile}"]) as server,
+        running(in_process, prefix=["prlimit", f"--nofile={nofile}"], workers=1) as server,
         contextlib.ExitStack() as clients,
     ):
         warned = server.log()
@@ -102,7 +102,9 @@ def test_clients_beyond_the_descriptors_wait_in_the_backlog(in_process: str) -> 
 def test_a_server_that_cannot_open_anything_any_more_comes_back(model: str) -> None:
     with running(model) as server, contextlib.ExitStack() as clients:
         descriptors_at_rest(server)
-        with no_descriptor_left(server.pid):
+        with contextlib.ExitStack() as stuck:
+            for pid in server.acceptors:
+                stuck.enter_context(no_descriptor_left(pid))
             waiting = [clients.enter_context(server.connect(p)) for p in ("http", "echo", "http")]
             for sock in waiting:
                 sock.sendall(HELLO)
@@ -111,7 +113,8 @@ def test_a_server_that_cannot_open_anything_any_more_comes_back(model: str) -> N
             assert sock.recv(1000)
         # The pauses of 10 ms to 1 s leave room for that many tries and no more.
         assert 1 <= server.metrics()["server_accept_errors_total{http}"] < 100
-        assert re.fullmatch(r"[^\n]*no descriptor left[^\n]*ulimit -n[^\n]*\n", server.log())
+        line = r"[^\n]*no descriptor left[^\n]*ulimit -n[^\n]*\n"
+        assert re.fullmatch(f"({line}){{1,{server.workers}}}", server.log())
         assert server.stop() == 0
 
 
@@ -136,7 +139,7 @@ def test_a_port_for_root_only_is_a_start_up_failure_for_others() -> None:
 @pytest.mark.parametrize("needy", NOPROC_MODELS)
 def test_whom_no_process_or_thread_is_left_for_is_told_so(needy: str) -> None:
     with (
-        running(needy, prefix=["prlimit", "--nproc=6", *as_nobody()]) as server,
+        running(needy, prefix=["prlimit", "--nproc=6", *as_nobody()], workers=1) as server,
         contextlib.ExitStack() as clients,
     ):
         served = [clients.enter_context(server.connect("echo")) for _ in range(5)]
@@ -246,6 +249,7 @@ def test_no_process_outlives_a_server_that_is_killed(model: str) -> None:
             sock.sendall(sent)
             wait_until_received(server, sock)
         processes = 54 if model == "forking" else 1
+        processes += server.workers if server.workers > 1 else 0
         wait_until(lambda: len(alive_in_session(server.pid)) == processes, "all processes")
         server.process.kill()
         wait_until(lambda: alive_in_session(server.pid) == [], "the end of every process")
@@ -256,7 +260,7 @@ def test_no_process_outlives_a_server_that_is_killed_while_it_forks(attempt: int
     with running("forking", prefix=["setsid"]) as server, contextlib.ExitStack() as clients:
         for _ in range(40):
             clients.enter_context(server.connect("echo"))
-        wait_until(lambda: len(children_of(server.pid)) > 8 * attempt, "children")
+        wait_until(lambda: len(server.children) > 8 * attempt, "children")
         server.process.kill()
         wait_until(lambda: alive_in_session(server.pid) == [], "the end of every process")
 

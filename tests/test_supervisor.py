@@ -1,0 +1,127 @@
+"""The supervisor, whichever model its workers serve: what it does when one of them fails."""
+
+import contextlib
+import os
+import re
+import signal
+from pathlib import Path
+
+import pytest
+
+from servers.process_tree import children_of
+from tests.crowd import WAIT, answer_of, clients
+from tests.limits_of_machine import launch
+from tests.running import DEADLINE_S, running, wait_until
+
+
+def test_a_worker_that_keeps_dying_is_replaced_after_longer_and_longer_pauses() -> None:
+    with running("asyncio", workers=2) as server:
+        _, steady = server.acceptors
+        for _ in range(4):
+            [victim] = set(server.acceptors) - {steady}
+            os.kill(victim, signal.SIGKILL)
+            wait_until(lambda: len(set(server.acceptors) - {steady, victim}) == 1, "another")  # noqa: B023
+        pauses = re.findall(r"started in (\S+) s\n", server.log())
+        assert pauses == ["0", "0.1", "0.2", "0.4"]
+        assert server.stop() == 0
+
+
+@pytest.fixture
+def fate(tmp_path: Path) -> Path:
+    """Return a file: as long as it is there, workers that start exit at once with its status."""
+    path = tmp_path / "fate"
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, pathlib, sys\n"
+        f"fate = pathlib.Path({str(path)!r})\n"
+        "if 'servers.worker' in sys.orig_argv and fate.exists():\n"
+        "    os._exit(int(fate.read_text()))\n"
+    )
+    return path
+
+
+def test_workers_that_cannot_start_are_a_start_up_failure(fate: Path) -> None:
+    fate.write_text("1")
+    status, out, err = launch(
+        "gevent",
+        "--http-port=0",
+        "--echo-port=0",
+        "--workers=3",
+        env={"PYTHONPATH": str(fate.parent)},
+    )
+    assert (status, out) == (3, "")
+    assert re.fullmatch(r"[^\n]*status 1 before it was ready; run [^\n]*\n", err)
+
+
+def test_a_successor_that_cannot_start_ends_the_server_in_peace(fate: Path) -> None:
+    with (
+        running("threaded", workers=2, env={"PYTHONPATH": str(fate.parent)}) as server,
+        clients(server, 20) as socks,
+    ):
+        fate.write_text("3")
+        for sock in socks:
+            sock.sendall(WAIT)
+        victim = server.acceptors[0]
+        os.kill(victim, signal.SIGKILL)
+        answered = 0
+        for sock in socks:
+            with contextlib.suppress(ConnectionResetError):
+                answered += answer_of(sock).startswith(b"HTTP/1.1 200 ")
+        assert answered > 0  # what the other worker had in its hands
+        assert server.process.wait(DEADLINE_S) == 3
+        assert server.log().endswith(" before it was ready; run with --workers 1 to see why\n")
+
+
+def test_a_successor_that_dies_is_tried_again_until_one_lives(fate: Path) -> None:
+    with running("threaded", workers=2, env={"PYTHONPATH": str(fate.parent)}) as server:
+        fate.write_text("1")
+        os.kill(server.acceptors[0], signal.SIGKILL)
+        wait_until(lambda: "started in 0.1 s" in server.log(), "a successor that has died")
+        fate.unlink()
+        wait_until(lambda: len(server.acceptors) == 2, "a successor that lives")
+        assert [server.get("/") for _ in range(20)] == [b"Hello, World!"] * 20
+        assert server.stop() == 0
+
+
+def test_sighup_replaces_nobody_where_a_successor_cannot_start(fate: Path) -> None:
+    with running("threaded", workers=2, env={"PYTHONPATH": str(fate.parent)}) as server:
+        workers = server.acceptors
+        fate.write_text("3")
+        server.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "replaces nobody" in server.log(), "word of it")
+        assert server.acceptors == workers
+        assert [server.get("/") for _ in range(20)] == [b"Hello, World!"] * 20
+        fate.unlink()
+        server.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: not set(server.acceptors) & set(workers), "other workers")
+        assert server.stop() == 0
+
+
+def test_a_worker_that_hangs_is_ended_after_the_grace_period() -> None:
+    with running("asyncio", "--timeout-graceful-shutdown=0.5", workers=2) as server:
+        os.kill(server.acceptors[0], signal.SIGSTOP)
+        assert server.stop() == 0
+
+
+def test_more_workers_than_descriptors_allow_are_a_start_up_failure() -> None:
+    status, out, err = launch("asyncio", "--workers=1000000")
+    assert (status, out) == (3, "")
+    assert re.fullmatch(
+        r"[^\n]*expected --workers up to \d+, [^\n]*got 1000000; run: ulimit[^\n]*\n", err
+    )
+
+
+@pytest.mark.parametrize(
+    ("flags", "env", "workers"),
+    [
+        ([], {"WEB_CONCURRENCY": "2"}, 2),
+        ([], {"WEB_CONCURRENCY": "2", "SERVERS_WORKERS": "3"}, 3),
+        (["--workers=2"], {"WEB_CONCURRENCY": "4", "SERVERS_WORKERS": "3"}, 2),
+    ],
+)
+def test_the_flag_comes_before_its_own_variable_and_that_before_everybodys(
+    flags: list[str], env: dict[str, str], workers: int
+) -> None:
+    with running("asyncio", *flags, env=env, workers=0) as server:
+        assert len(children_of(server.pid)) == workers
+        assert server.metrics()["server_limit{workers}"] == workers
+        assert server.stop() == 0
