@@ -90,7 +90,13 @@ class Interrupted(KeyboardInterrupt):
 
 
 def run_model(
-    model: str, load: Load, cores: Cores, folder: Path, say: Say, warm: WarmLocust | None = None
+    model: str,
+    load: Load,
+    cores: Cores,
+    folder: Path,
+    say: Say,
+    warm: WarmLocust | None = None,
+    workers: int = 1,
 ) -> Result:
     """Run a cell against a model that is started for it.
 
@@ -98,7 +104,7 @@ def run_model(
         CellError: It could not be run.
         Interrupted: Ctrl-C.
     """
-    with serving(model, cores.server, folder / "server.log") as target:
+    with serving(model, cores.server, folder / "server.log", workers) as target:
         return run_target(target, load, cores, folder, say, warm)
 
 

@@ -75,13 +75,13 @@ class Target:
 
 
 @contextmanager
-def serving(model: str, cores: Sequence[int], log: Path) -> Iterator[Target]:
+def serving(model: str, cores: Sequence[int], log: Path, workers: int = 1) -> Iterator[Target]:
     """Run a model for the length of a block; it has to end well.
 
     Raises:
         CellError: It does not serve, or does not end as it should.
     """
-    argv = ["servers", model, "--http-port=0", "--echo-port=0"]
+    argv = ["servers", model, "--http-port=0", "--echo-port=0", f"--workers={workers}"]
     argv += ["--timeout-keep-alive=3600", "--timeout-echo-idle=3600"]  # a turn may come late
     with running([sys.executable, "-m", *argv], cores, log) as process:
         http, echo = _announced(process, log)

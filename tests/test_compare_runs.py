@@ -1,5 +1,6 @@
 """python -m loadtest compare on small matrices: shares, targets, failures, Ctrl-C, going on."""
 
+import json
 import signal
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from loadtest.analysis.bundle import read_bundle
 from loadtest.compare.matrix import CellPlan
 from loadtest.compare.shares import capacity_hz
 from loadtest.compare.state import INTERRUPTED
+from loadtest.report.style import looks
 from servers.process_tree import children_of
 from servers.registry import MODELS
 from tests.bundles import Cell, make_bundle, matrix
@@ -29,6 +31,28 @@ def test_shares_are_of_what_the_first_round_found(tmp_path: Path) -> None:
     (share,) = (cell for cell in bundle.cells if cell.load == "share-50")
     capacity = capacity_hz(share, results)
     assert results[share.name].rate_wanted_hz == pytest.approx(capacity / 2, rel=0.01)
+
+
+def test_a_model_is_compared_with_itself_in_several_processes(tmp_path: Path) -> None:
+    argv = [*COMPARE, "--models", "asyncio", "--workers", "1,3x", "--server-cores", "0"]
+    argv += ["--load-cores", "1", "--scenarios", "wait", "--connections", "4", "--loads", "rate"]
+    ended = run([*argv, *QUICK, "--out", str(tmp_path)], WEB_CONCURRENCY="7")
+    assert ended.returncode == 0, ended.stderr
+    folder = folder_of(ended.stdout)
+    processes = {
+        cell.contender: {sample["server"]["processes"] for sample in observed(folder, cell.name)}
+        for cell in read_bundle(folder).cells
+    }
+    assert processes == {"asyncio": {1}, "asyncio.x3": {1 + 3}}
+    look, other = looks(processes).values()
+    assert look != other
+
+
+def observed(folder: Path, name: str) -> list[dict[str, dict[str, float]]]:
+    """Return the samples of a cell."""
+    samples: list[dict[str, dict[str, float]]]
+    samples = json.loads((folder / name / "observation.json").read_text("utf-8"))["samples"]
+    return samples
 
 
 @pytest.mark.parametrize(("server_busy", "capacity"), [(0.97, 120.0), (0.2, 2000 / 0.4)])

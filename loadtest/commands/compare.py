@@ -23,6 +23,7 @@ _LOADS = ("rate", "flat-out")
 _EPILOG = f"""\
 examples:
   python -m loadtest compare --models gevent,asyncio --scenarios wait --repeats 5
+  python -m loadtest compare --models uvloop,threaded --workers 1,1x,2x,8x
   python -m loadtest compare --target mine=http://127.0.0.1:9000 --scenarios hello,get --path /
   python -m loadtest compare --target mine=http://server:9000 --locust-workers 4
   python -m loadtest compare --resume results/2026-11-23T12-00-00Z
@@ -46,6 +47,10 @@ def add_compare(commands: Any) -> None:
     parser.add_argument(
         "--models", metavar="A,B", type=names("model", list(MODELS)),
         help=f"servers of ours (default: {','.join(MODELS)}; with --target: none)",
+    )  # fmt: skip
+    option(
+        "--workers", "N,M", "1", _workers,
+        "processes that serve each model; 2x means two for each of the server's cores",
     )  # fmt: skip
     parser.add_argument(
         "--target", metavar="NAME=URL", action="append", default=[],
@@ -102,7 +107,7 @@ def _compare(parser: Parser, arguments: argparse.Namespace) -> int:
         else:
             targets = _targets(arguments.target)
             cores = _cores(arguments.server_cores, arguments.load_cores)
-            matrix = _matrix(parser, arguments, targets, len(cores.generator))
+            matrix = _matrix(parser, arguments, targets, cores)
     except ValueError as error:  # it says what was expected and what was got
         parser.error(str(error))
     resume = arguments.resume and arguments.resume.absolute()
@@ -116,13 +121,14 @@ def _compare(parser: Parser, arguments: argparse.Namespace) -> int:
 
 
 def _matrix(
-    parser: Parser, arguments: argparse.Namespace, targets: "dict[str, Target]", processes: int
+    parser: Parser, arguments: argparse.Namespace, targets: "dict[str, Target]", cores: "Cores"
 ) -> "Matrix":
     from loadtest.compare.matrix import Matrix
 
     models = arguments.models or ([] if targets else list(MODELS))
     matrix = Matrix(
         models=models,
+        workers=sorted({count * len(cores.server) ** each for count, each in arguments.workers}),
         targets={name: target.host for name, target in targets.items()},
         scenarios=arguments.scenarios,
         connections=arguments.connections,
@@ -134,7 +140,7 @@ def _matrix(
         rate_hz=arguments.rate,
         flat_out_all=arguments.flat_out_all,
         path=arguments.path,
-        processes=arguments.locust_workers or processes,
+        processes=arguments.locust_workers or len(cores.generator),
         distant=bool(arguments.locust_workers),
         locust_port=arguments.locust_port if arguments.locust_workers else 0,
         seed=arguments.seed,
@@ -202,6 +208,12 @@ def _cores(server: str, generator: str) -> "Cores":
     if not server or not generator:
         raise ValueError("expected --server-cores and --load-cores, got one of them")
     return Cores(parse_cores(server), parse_cores(generator))
+
+
+def _workers(text: str) -> list[tuple[int, int]]:
+    """Return numbers, each with 1 where it is to be taken for each core, else 0."""
+    read = whole_number(1, 1024)
+    return [(read(part.removesuffix("x")), int(part.endswith("x"))) for part in text.split(",")]
 
 
 def _connections(text: str) -> list[int]:

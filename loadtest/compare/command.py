@@ -16,7 +16,7 @@ from loadtest.analysis.bundle import BundleError, read_bundle
 from loadtest.bundle import PACKAGES, write_run
 from loadtest.catalogue import SCENARIOS
 from loadtest.cell import Load, run_model, run_target
-from loadtest.compare.matrix import FLAT_OUT, CellPlan, Matrix
+from loadtest.compare.matrix import FLAT_OUT, CellPlan, Matrix, model_and_workers
 from loadtest.compare.shares import LeftOut, rate_of_share
 from loadtest.compare.state import FINISHED, INTERRUPTED, State
 from loadtest.cores import Cores
@@ -112,7 +112,8 @@ class Comparison:
                 target = self._targets[cell.contender]
                 result = run_target(target, load, self._cores, folder, progress.say, warm)
             else:
-                result = run_model(cell.contender, load, self._cores, folder, progress.say, warm)
+                model, workers = model_and_workers(cell.contender)
+                result = run_model(model, load, self._cores, folder, progress.say, warm, workers)
         except LeftOut as why:
             self.state.left_out[cell.name] = str(why)
         except CellError as error:  # the next one may well run

@@ -1,6 +1,7 @@
 """Which cells there are, and in which order they are run."""
 
 import random
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -13,6 +14,9 @@ what the contender can do itself."""
 OVERHEAD_S = 1.4
 """To start server and generator and to end them, beside the load."""
 
+WORKER_S = 0.4
+"""To start each of several workers, one after the other where there is one core."""
+
 DISTANT_S = 6.0
 """For workers elsewhere to start again and find the next master: Locust's tries every 5 s."""
 
@@ -21,12 +25,26 @@ CONNECT_OTHERS_S = 0.0002
 """For each connection to be there: a fork, a thread, or next to nothing."""
 
 
+_WORKERS = re.compile(r"(.+)\.x(\d+)")
+
+
+def contender(model: str, workers: int) -> str:
+    """Return what a model is called that is served by so many workers: gevent, or gevent.x4."""
+    return model if workers == 1 else f"{model}.x{workers}"
+
+
+def model_and_workers(name: str) -> tuple[str, int]:
+    """Return what ``contender`` was made of."""
+    match = _WORKERS.fullmatch(name)
+    return (match[1], int(match[2])) if match else (name, 1)
+
+
 @dataclass(frozen=True, order=True)
 class CellPlan:
     """One cell of the matrix.
 
     Attributes:
-        contender: A model, or a target's name.
+        contender: A model, with its workers as ``contender`` names them; or a target's name.
         load: RATE, FLAT_OUT, or SHARE and per cent.
         repeat: From 1.
         twin: Whether it only repeats the contender's cell of the same round: two like that tell
@@ -60,6 +78,7 @@ class Matrix:
 
     Attributes:
         models: Of ours.
+        workers: How many each model is served by, each number in turn.
         targets: Name -> URL of servers that run somewhere.
         loads: RATE, FLAT_OUT or both.
         shares: In per cent of each contender's own capacity, with the most connections only.
@@ -78,6 +97,7 @@ class Matrix:
     repeats: int
     duration_s: float
     warmup_s: float
+    workers: list[int] = field(default_factory=lambda: [1])
     targets: dict[str, str] = field(default_factory=dict)
     loads: list[str] = field(default_factory=lambda: [RATE, FLAT_OUT])
     shares: list[int] = field(default_factory=list)
@@ -92,7 +112,8 @@ class Matrix:
     @property
     def contenders(self) -> list[str]:
         """All names."""
-        return [*self.models, *self.targets]
+        models = [contender(model, count) for model in self.models for count in self.workers]
+        return [*models, *self.targets]
 
     def rate_for(self, scenario: str, connections: int) -> float:
         """Return the rate in requests a second that all are to hold."""
@@ -156,6 +177,8 @@ class Matrix:
 
     def expected_s(self, cell: CellPlan) -> float:
         """Return how long a cell takes, roughly."""
-        connect_s = CONNECT_S.get(cell.contender, CONNECT_OTHERS_S) * cell.connections
+        model, workers = model_and_workers(cell.contender)
+        connect_s = CONNECT_S.get(model, CONNECT_OTHERS_S) * cell.connections
         overhead_s = OVERHEAD_S + (DISTANT_S if self.distant else 0.0)
+        overhead_s += WORKER_S * workers if workers > 1 else 0.0
         return overhead_s + connect_s + self.warmup_s + self.duration_s

@@ -1,10 +1,12 @@
 """How contenders look: the same colour and mark on every chart, page and run."""
 
 import hashlib
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from loadtest.analysis.bundle import shortened
+from loadtest.compare.matrix import model_and_workers
 
 NAME_CHARACTERS_MAX = 32
 """Longer names are cut where they are shown: a legend is no place for a paragraph."""
@@ -37,6 +39,8 @@ _OTHERS = [
     Look("#7F5539", "star-diamond"),
 ]
 
+_GREY = 0x88
+
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 """Of runs, where there are several."""
 
@@ -45,13 +49,24 @@ def looks(names: Iterable[str]) -> dict[str, Look]:
     """Return how each contender looks: one of ours always alike, another by its name."""
     found: dict[str, Look] = {}
     for name in names:
-        if name in _MODELS:
-            found[name] = _MODELS[name]
+        model, workers = model_and_workers(name)
+        if model in _MODELS:
+            found[name] = _with_workers(_MODELS[model], workers)
             continue
         first = hashlib.sha256(name.encode()).digest()[0]
         order = [_OTHERS[(first + step) % len(_OTHERS)] for step in range(len(_OTHERS))]
         found[name] = next((look for look in order if look not in found.values()), order[0])
     return found
+
+
+def _with_workers(look: Look, workers: int) -> Look:
+    """Return a model's look, greyer and with an open mark where several workers serve it."""
+    if workers == 1:
+        return look
+    kept = 0.8 ** math.log2(workers)
+    parts = (int(look.colour[at : at + 2], 16) for at in (1, 3, 5))
+    mixed = (round(kept * part + (1 - kept) * _GREY) for part in parts)
+    return Look("#" + "".join(f"{part:02X}" for part in mixed), f"{look.symbol}-open")
 
 
 def shown(name: str) -> str:
