@@ -25,6 +25,7 @@ class Crowd:
         answered: How many requests have been answered.
         lost_s: When each was sent that was never answered.
         came_s: When a client last got a connection.
+        enough: Whether nobody is to come anew any more.
     """
 
     server: Server
@@ -32,6 +33,7 @@ class Crowd:
     answered: int = 0
     lost_s: list[float] = field(default_factory=list)
     came_s: float = 0.0
+    enough: bool = False
 
     def keep_asking(self) -> None:
         """Ask on 200 connections until each has been told, or found, that it is over."""
@@ -84,7 +86,7 @@ class Crowd:
 
     def keep_coming(self) -> None:
         """Connect, ask, be answered, and again, until nobody listens any more."""
-        while True:
+        while not self.enough:
             begun_s, sent_s = time.monotonic(), math.inf  # somebody listened after that
             try:
                 sock = self.server.connect()

@@ -174,31 +174,6 @@ def test_whom_no_process_or_thread_is_left_for_is_told_so(needy: str) -> None:
 # -- nothing is left over ----------------------------------------------------------------------
 
 
-def test_500_short_connections_are_all_counted_and_leave_nothing_behind(model: str) -> None:
-    with running(model) as server:
-        descriptors = descriptors_at_rest(server)
-        before = server.metrics()
-        for _ in range(500):
-            assert server.get("/") == b"Hello, World!"
-            with server.connect("echo") as sock:
-                sock.sendall(b"x")
-                assert sock.recv(1) == b"x"
-        wait_until_left(server, descriptors)
-        after = server.metrics()
-        assert server.stop() == 0
-        assert server.log() == ""
-
-    def rise(name: str) -> float:
-        return after[name] - before[name]
-
-    # A scrape is counted once it is answered, a connection as soon as it is accepted.
-    assert rise("server_requests_total{http}") == 500 + 1
-    assert rise("server_accepted_connections_total{http}") == 500 + 1
-    assert rise("server_accepted_connections_total{echo}") == 500
-    assert rise("server_sent_bytes_total{echo}") == rise("server_received_bytes_total{echo}") == 500
-    assert rise("server_request_errors_total{http}") == 0
-
-
 def test_clients_that_connect_and_reset_at_once_harm_nobody(model: str) -> None:
     with running(model) as server:
         descriptors = descriptors_at_rest(server)
