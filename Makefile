@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint fuzz bench images clean
+.PHONY: demo test lint fuzz soak bench images clean
 
 demo: .venv/installed
 	$(BIN)/python -m loadtest compare --scenarios hello,wait,connect --connections 10,1000 \
@@ -20,6 +20,10 @@ lint: .venv/installed
 # A minute; or make fuzz SECONDS=3600.
 fuzz: .venv/installed
 	$(BIN)/python -Wignore -m tests.fuzz $(SECONDS)
+
+# Five minutes; or make soak MINUTES=600 ARGS=--workers=3.
+soak: .venv/installed
+	$(BIN)/python -m tests.soak $(MINUTES) $(ARGS)
 
 # Needs wrk, and takes a quarter of an hour.
 bench: .venv/installed

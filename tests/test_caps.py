@@ -5,16 +5,16 @@ import os
 import re
 import signal
 import socket
-import struct
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
+from tests.behaviours import ENDS
+from tests.limits_of_machine import HELLO
 from tests.running import Server, read_to_end, running, wait_until
 
-HELLO = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 N = 4
 
 
@@ -97,59 +97,15 @@ def let_in(server: Server, what: str) -> Iterator[socket.socket]:
         yield sock
 
 
-def fin(sock: socket.socket, server: Server) -> None:
-    sock.shutdown(socket.SHUT_WR)
-    assert read_to_end(sock) is not None
-
-
-def reset(sock: socket.socket, server: Server) -> None:
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-
-
-def reset_in_a_head(sock: socket.socket, server: Server) -> None:
-    sock.sendall(b"GET / HT")
-    reset(sock, server)
-
-
-def reset_in_a_reply(sock: socket.socket, server: Server) -> None:
-    sock.sendall(b"GET /bytes?n=100000000 HTTP/1.1\r\nHost: a\r\n\r\n")
-    assert sock.recv(1000)
-    reset(sock, server)
-
-
-def leave_in_a_wait(sock: socket.socket, server: Server) -> None:
-    sock.sendall(b"GET /wait?ms=300 HTTP/1.1\r\nHost: a\r\n\r\n")
-
-
-def speak_garbage(sock: socket.socket, server: Server) -> None:
-    sock.sendall(b"\0\0\0\0\r\n\r\n")
-    assert read_to_end(sock).startswith(b"HTTP/1.1 400 ")
-
-
-def be_silent(sock: socket.socket, server: Server) -> None:
-    assert read_to_end(sock) == b""
-
-
-def trickle_out(sock: socket.socket, server: Server) -> None:
-    sock.sendall(HELLO[:-2])
-    assert b" 408 " in read_to_end(sock)
-
-
 def kill_its_child(sock: socket.socket, server: Server) -> None:
     for pid in server.children:  # all of them: whose this is nobody can say
         os.kill(pid, signal.SIGKILL)
 
 
-WAYS: list[Callable[[socket.socket, Server], None]] = [
-    fin, reset, reset_in_a_head, reset_in_a_reply, leave_in_a_wait, speak_garbage, be_silent,
-    trickle_out, kill_its_child,
-]  # fmt: skip
-
-
 def test_room_is_counted_right_after_any_mixture_of_ways_to_die(model: str) -> None:
     flags = [f"--limit-concurrency={N}", "--timeout-keep-alive=0.4", "--timeout-header=0.4"]
     with running(model, *flags, workers=1) as server:
-        for way in WAYS:
+        for way in [*ENDS, kill_its_child]:
             for _ in range(N + 1):  # one more than there is room for, if room were lost
                 with let_in(server, f"room before {way.__name__}") as sock:
                     way(sock, server)
