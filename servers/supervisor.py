@@ -103,7 +103,9 @@ class Supervisor:
                 self._announced = True
             while not self._shutdown.requested:
                 self._replace()
-                self._take_turn(min(post.due_s for post in self._posts))
+                # Where there is no table for another one, somebody has to leave first.
+                due_s = min(post.due_s for post in self._posts)
+                self._take_turn(due_s if self._free_tables else math.inf)
         finally:
             self._drain()
 
@@ -138,8 +140,10 @@ class Supervisor:
 
     def _take_turn(self, until_s: float) -> None:
         """Wait until something happens or a time has come; hear and bury workers."""
-        wait_ms = -1 if until_s == math.inf else (until_s - time.monotonic()) * 1000
-        for fd, _ in self._poll.poll(max(math.ceil(wait_ms), -1)):
+        wait_ms = None
+        if until_s < math.inf:
+            wait_ms = max(math.ceil((until_s - time.monotonic()) * 1000), 0)
+        for fd, _ in self._poll.poll(wait_ms):
             if fd == self._shutdown.fd:
                 self._shutdown.clear_wake()
             else:

@@ -8,6 +8,7 @@ but for its listeners, which it is handed, and its counts, which lie where all w
 
 import os
 import socket
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -21,7 +22,9 @@ def command(socks: Mapping[str, socket.socket], place: Place, argv: Sequence[str
     """Return the command line of a worker; it must inherit the descriptors named there."""
     fds = ",".join(f"{protocol}={sock.fileno()}" for protocol, sock in socks.items())
     tables = ",".join(map(str, place))
-    return [sys.executable, "-m", "servers.worker", str(os.getpid()), fds, tables, *argv]
+    # Those this interpreter was started with, -X dev for one; what multiprocessing calls, too.
+    flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # noqa: SLF001
+    return [sys.executable, *flags, "-m", "servers.worker", str(os.getpid()), fds, tables, *argv]
 
 
 def main() -> None:

@@ -4,13 +4,15 @@ import contextlib
 import os
 import re
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from servers.process_tree import children_of
 from tests.crowd import WAIT, answer_of, clients
-from tests.limits_of_machine import launch
+from tests.limits_of_machine import ROOT, launch
 from tests.running import DEADLINE_S, running, wait_until
 
 
@@ -125,3 +127,16 @@ def test_the_flag_comes_before_its_own_variable_and_that_before_everybodys(
         assert len(children_of(server.pid)) == workers
         assert server.metrics()["server_limit{workers}"] == workers
         assert server.stop() == 0
+
+
+def test_workers_run_under_the_interpreters_flags() -> None:
+    argv = [sys.executable, "-X", "dev", "-W", "error", "-m", "servers", "asyncio", "--workers=2"]
+    argv += ["--http-port=0", "--echo-port=0"]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, cwd=ROOT) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith(b"listening ")
+        for pid in children_of(process.pid):
+            given = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            assert {b"-Xdev", b"-Werror"} <= set(given)
+        process.terminate()
+        assert process.wait(DEADLINE_S) == 0
