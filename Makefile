@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint fuzz soak bench images clean
+.PHONY: demo test test-workers lint fuzz soak bench images clean
 
 demo: .venv/installed
 	$(BIN)/python -m loadtest compare --scenarios hello,wait,connect --connections 10,1000 \
@@ -11,6 +11,12 @@ demo: .venv/installed
 
 test: .venv/installed
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadgroup $(ARGS)
+
+# Every test of a server once more, each of them with three workers.
+test-workers: .venv/installed
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadgroup --workers 3 $(ARGS) \
+	  $(addprefix tests/test_,$(addsuffix .py,caps conformance_over_tcp deadlines fairness faults \
+	  handlers launcher machine_limits models real_clients shutdown))
 
 lint: .venv/installed
 	$(BIN)/ruff check .

@@ -140,3 +140,13 @@ def test_workers_run_under_the_interpreters_flags() -> None:
             assert {b"-Xdev", b"-Werror"} <= set(given)
         process.terminate()
         assert process.wait(DEADLINE_S) == 0
+
+
+def test_a_port_in_use_is_one_though_the_other_server_shares_its_own() -> None:
+    with running("asyncio", workers=2) as server:
+        assert server.http is not None
+        flags = [f"--http-port={server.http[1]}", "--echo-port=off", "--workers=2"]
+        status, out, err = launch("asyncio", *flags)
+        assert (status, out) == (3, "")
+        assert re.fullmatch(r"[^\n]*cannot listen on [^\n]*in use; run with another [^\n]*\n", err)
+        assert server.stop() == 0

@@ -13,7 +13,7 @@ from tests.crowd import WAIT, Crowd, answer_of, ask, clients
 from tests.limits_of_machine import HELLO, alive_in_session, cpu_s, descriptors_of
 from tests.running import DEADLINE_S, Server, process_is_gone, running, wait_until
 
-WORKERS = 3
+WORKERS = 2
 
 
 def replaced(server: Server, before: list[int]) -> bool:
@@ -32,9 +32,9 @@ def test_each_worker_gets_its_share_of_the_clients(model: str) -> None:
             return [descriptors_of(pid) for pid in workers]
 
         before = held()
-        with clients(server, 300):
+        with clients(server, 200):
             shares = [now - then for now, then in zip(held(), before, strict=True)]
-        # 100 each, and a standard deviation of 8, if each client's worker is drawn by lot.
+        # 100 each, and a standard deviation of 7, if each client's worker is drawn by lot.
         assert len(shares) == WORKERS
         assert all(50 < share < 150 for share in shares), shares
         assert server.stop() == 0
@@ -85,7 +85,7 @@ def test_what_a_killed_worker_has_counted_is_not_forgotten(model: str) -> None:
 
 def test_a_killed_worker_is_replaced_and_nobody_in_its_queue_is_lost(model: str) -> None:
     with running(model, workers=WORKERS) as server, clients(server, 30) as socks:
-        victim = server.acceptors[1]
+        victim = server.acceptors[0]
         children = children_of(victim)
         os.kill(victim, signal.SIGSTOP)  # so that who comes now is in its queue when it dies
         with contextlib.ExitStack() as stack:
@@ -113,8 +113,7 @@ def test_sighup_replaces_all_workers_under_load_and_no_request_fails(model: str)
         threads += [threading.Thread(target=crowd.keep_coming) for _ in range(2)]
         for thread in threads:
             thread.start()
-        for _ in range(2):
-            assert replace_and_look_on(server) == ""
+        assert replace_and_look_on(server) == ""
         answered = crowd.answered
         wait_until(lambda: crowd.answered > answered + 400, "clients that are served")
         assert crowd.lost_s == []
@@ -156,9 +155,10 @@ def test_reloads_leave_no_descriptor_behind() -> None:
         assert server.stop() == 0
 
 
-def test_no_worker_outlives_a_supervisor_that_is_killed(model: str) -> None:
+@pytest.mark.parametrize("some_model", ["forking", "gevent"])
+def test_no_worker_outlives_a_supervisor_that_is_killed(some_model: str) -> None:
     with (
-        running(model, prefix=["setsid"], workers=WORKERS) as server,
+        running(some_model, prefix=["setsid"], workers=WORKERS) as server,
         clients(server, 9),
     ):
         assert len(alive_in_session(server.pid)) >= 1 + WORKERS
