@@ -133,13 +133,16 @@ def test_workers_run_under_the_interpreters_flags() -> None:
     argv = [sys.executable, "-X", "dev", "-W", "error", "-m", "servers", "asyncio", "--workers=2"]
     argv += ["--http-port=0", "--echo-port=0"]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, cwd=ROOT) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline().startswith(b"listening ")
-        for pid in children_of(process.pid):
-            given = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-            assert {b"-Xdev", b"-Werror"} <= set(given)
-        process.terminate()
-        assert process.wait(DEADLINE_S) == 0
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline().startswith(b"listening ")
+            for pid in children_of(process.pid):
+                given = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+                assert {b"-X", b"dev", b"-Werror"} <= set(given)
+            process.terminate()
+            assert process.wait(DEADLINE_S) == 0
+        finally:
+            process.kill()
 
 
 def test_a_port_in_use_is_one_though_the_other_server_shares_its_own() -> None:
