@@ -76,17 +76,16 @@ def listen(
             # system call. Set before there can be a client: else one would wait for ever.
             set_receive_timeout(sock, timeouts.idle_s)
             set_send_timeout(sock, timeouts.write_s)
-            # The first one is bound before it says that it would share: so that a port is in use
+            # The first one listens before it says that it would share: so that a port is in use
             # for this server though another one, which would share, listens there.
             if len(socks) > 1:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             sock.bind(address)
+            sock.listen(backlog)
+            sock.setblocking(False)
             if len(socks) == 1 < count:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
                 address = sock.getsockname()  # its port, where a free one was asked for
-        for sock in socks:
-            sock.listen(backlog)
-            sock.setblocking(False)
     except OSError:  # the caller says which address; the descriptors are ours to give back
         for sock in socks:
             sock.close()

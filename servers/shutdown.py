@@ -1,8 +1,9 @@
 """SIGTERM and SIGINT: the first asks for a drain, the second ends the process at once.
 
-A worker does what its supervisor says: SIGTERM asks for a drain, SIGUSR1 to leave the listeners to
-a successor and not to hurry. SIGINT and SIGHUP are nothing to it: a terminal sends them to all of
-its processes, the supervisor among them.
+A worker does only what its supervisor says, since a terminal, systemd and others send signals to
+all processes: SIGUSR2 asks for a drain, SIGUSR1 to leave the listeners to a successor and not to
+hurry. What is lost if it stops listening while the supervisor has not stopped the queue yet is lost
+for good.
 """
 
 import os
@@ -10,6 +11,9 @@ import signal
 import time
 from collections.abc import Callable
 from types import FrameType
+
+LEAVE, DRAIN = signal.SIGUSR1, signal.SIGUSR2
+"""What a supervisor sends to its workers."""
 
 
 class Shutdown:
@@ -43,8 +47,7 @@ class Shutdown:
         # Python runs a handler between two instructions of its own. For a signal just before poll()
         # that is after poll() has returned, perhaps never; this byte is written at once.
         signal.set_wakeup_fd(self._wake_fd, warn_on_full_buffer=False)
-        signals = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
-        for signum in signals | ({signal.SIGUSR1} if self.supervised else set()):
+        for signum in {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, LEAVE, DRAIN}:
             signal.signal(signum, self._request)
 
     def wake_on(self, signum: int) -> None:
@@ -74,17 +77,16 @@ class Shutdown:
             self._request(signum, None)
 
     def _request(self, signum: int, frame: FrameType | None) -> None:
-        if signum == signal.SIGHUP:
-            return  # without a supervisor there is no successor
         if self._finish is not None:
-            (self._told if signum == signal.SIGINT else self._finish)()
+            if signum in (signal.SIGINT, signal.SIGTERM):
+                (self._told if signum == signal.SIGINT else self._finish)()
         elif os.getpid() != self._pid:
             self._early.append(signum)
-        elif self.supervised and signum == signal.SIGINT:
+        elif (signum in (LEAVE, DRAIN)) != self.supervised or signum == signal.SIGHUP:
             return
         elif not self.requested:
             self.requested = True
-            self.succeeded = signum == signal.SIGUSR1
+            self.succeeded = signum == LEAVE
             if self.succeeded:
                 self.finish_s = time.monotonic() + self._patience_s
             self._wake()

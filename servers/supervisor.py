@@ -21,7 +21,7 @@ from typing import NoReturn
 from servers import limits
 from servers.arguments import Arguments
 from servers.kernel import stop_queueing
-from servers.shutdown import Shutdown
+from servers.shutdown import DRAIN, LEAVE, Shutdown
 from servers.startup import StartUpError, connections_max, end, listen_on, say_ready
 from servers.tables import Tables, new_place
 from servers.worker import command
@@ -133,10 +133,13 @@ class Supervisor:
     def _replace(self) -> None:
         """Start whoever is due: for those that have died, and for the next that SIGHUP means."""
         for post in self._posts:
-            nobody_starts = not any(each.successor for each in self._posts)
-            wanted = post.due_s <= time.monotonic() or (post.outdated and nobody_starts)
-            if wanted and self._free_tables and post.successor is None:
+            if post.due_s <= time.monotonic() and self._free_tables:
                 self._start(post)
+        # One at a time, and not at the cost of a post where nobody is.
+        held = all(post.holder and not post.successor for post in self._posts)
+        outdated = [post for post in self._posts if post.outdated]
+        if held and outdated and self._free_tables:
+            self._start(outdated[0])
 
     def _take_turn(self, until_s: float) -> None:
         """Wait until something happens or a time has come; hear and bury workers."""
@@ -172,15 +175,14 @@ class Supervisor:
         post = worker.post
         leaving, post.holder, post.successor, post.outdated = post.holder, worker, None, False
         if self._shutdown.requested:
-            os.kill(worker.process.pid, signal.SIGTERM)
+            os.kill(worker.process.pid, DRAIN)
         elif leaving:
-            os.kill(leaving.process.pid, signal.SIGUSR1)
+            os.kill(leaving.process.pid, LEAVE)
 
     def _see_to_successor(self, dead: Worker) -> None:
         """Have another one started, unless none was needed or none can start."""
         post, status = dead.post, dead.process.returncode
-        how = f"status {status}" if status >= 0 else signal.Signals(-status).name
-        what = f"worker {dead.process.pid} ended with {how}"
+        what = f"worker {dead.process.pid} ended with {_named(status)}"
         if dead is post.successor:
             post.successor = None
             what += " before it was ready"
@@ -221,7 +223,7 @@ class Supervisor:
             stop_queueing(sock)
         for pid, worker in self._workers.items():
             if worker not in self._unready.values():  # those are told as soon as they can hear it
-                os.kill(pid, signal.SIGTERM)
+                os.kill(pid, DRAIN)
         for sock in socks:
             sock.close()
         give_up_s = time.monotonic() + self._grace_s + limits.WORKER_END_S
@@ -241,6 +243,16 @@ def supervise(arguments: Arguments, argv: Sequence[str]) -> NoReturn:
     logging.basicConfig(format="%(asctime)s %(levelname)s supervisor: %(message)s")
     Supervisor(arguments, argv).run()
     end()
+
+
+def _named(status: int) -> str:
+    """Return what a process ended with: its exit status, or a signal's name."""
+    if status >= 0:
+        return f"status {status}"
+    try:
+        return signal.Signals(-status).name
+    except ValueError:  # a real-time signal
+        return f"signal {-status}"
 
 
 def _check(workers: int) -> None:

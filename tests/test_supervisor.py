@@ -28,6 +28,27 @@ def test_a_worker_that_keeps_dying_is_replaced_after_longer_and_longer_pauses() 
         assert server.stop() == 0
 
 
+def test_sighup_does_not_shorten_a_pause(fate: Path) -> None:
+    with running("asyncio", workers=2, env={"PYTHONPATH": str(fate.parent)}) as server:
+        fate.write_text("1")
+        os.kill(server.acceptors[0], signal.SIGKILL)
+        for pause in ("0.1", "0.2", "0.4", "0.8"):
+            server.process.send_signal(signal.SIGHUP)
+            wait_until(lambda: f"started in {pause} s" in server.log(), "a longer pause")  # noqa: B023
+        assert server.log().count("\n") in (5, 6)
+        fate.unlink()
+        wait_until(lambda: len(server.acceptors) == 2, "a successor")
+        assert server.stop() == 0
+
+
+def test_a_worker_may_die_of_any_signal() -> None:
+    with running("asyncio", workers=2) as server:
+        victim = server.acceptors[0]
+        os.kill(victim, signal.SIGRTMIN + 3)
+        wait_until(lambda: f"worker {victim} ended with signal" in server.log(), "word of it")
+        assert server.stop() == 0
+
+
 @pytest.fixture
 def fate(tmp_path: Path) -> Path:
     """Return a file: as long as it is there, workers that start exit at once with its status."""

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import threading
+import time
 
 import pytest
 
@@ -164,6 +165,25 @@ def test_no_worker_outlives_a_supervisor_that_is_killed(some_model: str) -> None
         assert len(alive_in_session(server.pid)) >= 1 + WORKERS
         server.process.kill()
         wait_until(lambda: alive_in_session(server.pid) == [], "the end of every process")
+
+
+@pytest.mark.parametrize("some_model", ["threaded", "gevent", "asyncio"])
+def test_sigterm_to_all_processes_at_once_loses_no_request(some_model: str) -> None:
+    with running(some_model, prefix=["setsid"], workers=WORKERS) as server:
+        crowd = Crowd(server)
+        threads = [threading.Thread(target=crowd.keep_asking)]
+        threads += [threading.Thread(target=crowd.keep_coming) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        wait_until(lambda: crowd.answered > 500, "clients that are busy")
+        asked_s = time.monotonic()
+        os.killpg(server.pid, signal.SIGTERM)  # as systemd does, and Ctrl-C with its own signal
+        assert server.process.wait(DEADLINE_S) == 0
+        for thread in threads:
+            thread.join(DEADLINE_S)
+        assert server.log() == ""
+    in_time_s = max(asked_s, crowd.came_s)
+    assert [round(sent_s - asked_s, 4) for sent_s in crowd.lost_s if sent_s <= in_time_s] == []
 
 
 def test_a_server_without_workers_ignores_sighup(model: str) -> None:
