@@ -167,7 +167,7 @@ def test_no_worker_outlives_a_supervisor_that_is_killed(some_model: str) -> None
         wait_until(lambda: alive_in_session(server.pid) == [], "the end of every process")
 
 
-@pytest.mark.parametrize("some_model", ["threaded", "gevent", "asyncio"])
+@pytest.mark.parametrize("some_model", ["threaded", "asyncio"])
 def test_sigterm_to_all_processes_at_once_loses_no_request(some_model: str) -> None:
     with running(some_model, prefix=["setsid"], workers=WORKERS) as server:
         crowd = Crowd(server)
