@@ -120,7 +120,9 @@ class Metrics:
         cpu.add_metric(["system"], shown.system_s)
         yield cpu
         yield CounterMetricFamily(
-            "server_context_switches", "Context switches of the tree", shown.context_switches
+            "server_context_switches",
+            "Context switches of the tree; of other workers' threads, those that are alive",
+            shown.context_switches,
         )
         yield GaugeMetricFamily("server_processes", "Processes of the tree", used.processes)
         yield GaugeMetricFamily("server_threads", "Threads of the tree", used.threads)
