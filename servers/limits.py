@@ -46,7 +46,10 @@ made good at once. Precedent: granian 3.5 s, always."""
 WORKER_SETTLED_S = 10.0
 """A worker that has lived this long has not died soon."""
 
-WORKER_END_S = 1.0
+WORKER_START_S = 60.0
+"""For a worker to become ready, before another is tried. Precedent: gunicorn 30 s."""
+
+WORKER_END_S = 0.2
 """What a worker gets beyond the grace period, which it keeps itself, before it is killed."""
 
 LOG_INTERVAL_S = 10.0

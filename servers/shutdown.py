@@ -15,6 +15,9 @@ from types import FrameType
 LEAVE, DRAIN = signal.SIGUSR1, signal.SIGUSR2
 """What a supervisor sends to its workers."""
 
+TO_ALL = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""What others send to all processes at once. A worker is born with these blocked."""
+
 
 class Shutdown:
     """Whether the server is to stop, and a descriptor that becomes readable when it is.
@@ -47,8 +50,9 @@ class Shutdown:
         # Python runs a handler between two instructions of its own. For a signal just before poll()
         # that is after poll() has returned, perhaps never; this byte is written at once.
         signal.set_wakeup_fd(self._wake_fd, warn_on_full_buffer=False)
-        for signum in {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, LEAVE, DRAIN}:
+        for signum in (*TO_ALL, LEAVE, DRAIN):
             signal.signal(signum, self._request)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, TO_ALL)
 
     def wake_on(self, signum: int) -> None:
         """Let another signal make ``fd`` readable too."""

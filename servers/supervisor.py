@@ -21,7 +21,8 @@ from typing import NoReturn
 from servers import limits
 from servers.arguments import Arguments
 from servers.kernel import stop_queueing
-from servers.shutdown import DRAIN, LEAVE, Shutdown
+from servers.listeners import queued
+from servers.shutdown import DRAIN, LEAVE, TO_ALL, Shutdown
 from servers.startup import StartUpError, connections_max, end, listen_on, say_ready
 from servers.tables import Tables, new_place
 from servers.worker import command
@@ -40,6 +41,7 @@ class Worker:
     post: "Post"
     table: int  # where it counts
     started_s: float
+    kill_s: float  # by then it is ready, or has left
 
 
 @dataclass(eq=False)
@@ -97,7 +99,7 @@ class Supervisor:
             for post in self._posts:
                 self._start(post)
             while not (self._shutdown.requested or all(post.holder for post in self._posts)):
-                self._take_turn(math.inf)
+                self._take_turn()
             if not self._shutdown.requested:
                 say_ready(self._model, self._posts[0].socks)
                 self._announced = True
@@ -114,17 +116,24 @@ class Supervisor:
         place = self._place._replace(table=self._free_tables[-1])
         fds = [place.fd, *(sock.fileno() for sock in post.socks.values())]
         argv = command(post.socks, place, self._argv)
+        # What is sent to all processes must not end one that cannot answer yet; see on_signals().
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, TO_ALL)
         try:
             process = subprocess.Popen(argv, stdout=subprocess.PIPE, pass_fds=fds)  # noqa: S603
         except OSError as error:  # no process or no descriptor is left
             self._back_off(post, f"cannot start a worker: {error.strerror}")
             return
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         assert process.stdout is not None
-        worker = Worker(process, post, self._free_tables.pop(), time.monotonic())
+        now_s = time.monotonic()
+        give_up_s = now_s + limits.WORKER_START_S
+        worker = Worker(process, post, self._free_tables.pop(), now_s, give_up_s)
         self._workers[process.pid] = post.successor = worker
         self._unready[process.stdout.fileno()] = worker
         self._poll.register(process.stdout, select.POLLIN)
         post.due_s = math.inf
+        post.outdated = False  # SIGHUP from now on means this one, too
 
     def _on_hangup(self, *_: object) -> None:
         for post in self._posts:
@@ -141,8 +150,9 @@ class Supervisor:
         if held and outdated and self._free_tables:
             self._start(outdated[0])
 
-    def _take_turn(self, until_s: float) -> None:
-        """Wait until something happens or a time has come; hear and bury workers."""
+    def _take_turn(self, until_s: float = math.inf) -> None:
+        """Wait until something happens or a time has come; hear, end and bury workers."""
+        until_s = min([until_s, *(worker.kill_s for worker in self._workers.values())])
         wait_ms = None
         if until_s < math.inf:
             wait_ms = max(math.ceil((until_s - time.monotonic()) * 1000), 0)
@@ -151,17 +161,22 @@ class Supervisor:
                 self._shutdown.clear_wake()
             else:
                 self._hear(fd)
+        for pid, worker in self._workers.items():
+            if worker.kill_s <= time.monotonic():
+                worker.kill_s = math.inf
+                _log.warning("worker %d has not become ready, or left, in time: killed", pid)
+                os.kill(pid, signal.SIGKILL)
         while self._workers:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if pid == 0:
                 break
             # PID 1 of a container inherits strangers' children as well.
-            if worker := self._workers.pop(pid, None):
-                worker.process.returncode = os.waitstatus_to_exitcode(status)
-                self._tables.bury(worker.table, self._counters)
-                self._free_tables.append(worker.table)
+            if dead := self._workers.pop(pid, None):
+                dead.process.returncode = os.waitstatus_to_exitcode(status)
+                self._tables.bury(dead.table, self._counters)
+                self._free_tables.append(dead.table)
                 if not self._shutdown.requested:
-                    self._see_to_successor(worker)
+                    self._see_to_successor(dead)
 
     def _hear(self, fd: int) -> None:
         """Let a worker that is ready take its post; or forget one that never will be."""
@@ -170,14 +185,15 @@ class Supervisor:
         assert worker.process.stdout is not None
         with worker.process.stdout as pipe:
             ready = os.read(pipe.fileno(), 4096)
-        if not ready:
-            return
-        post = worker.post
-        leaving, post.holder, post.successor, post.outdated = post.holder, worker, None, False
+        if not ready.startswith(b"listening ") or worker.process.pid not in self._workers:
+            return  # it has died, and may have been buried before it was heard
+        post, worker.kill_s = worker.post, math.inf
+        leaving, post.holder, post.successor = post.holder, worker, None
         if self._shutdown.requested:
             os.kill(worker.process.pid, DRAIN)
         elif leaving:
             os.kill(leaving.process.pid, LEAVE)
+            leaving.kill_s = time.monotonic() + self._grace_s + limits.WORKER_END_S
 
     def _see_to_successor(self, dead: Worker) -> None:
         """Have another one started, unless none was needed or none can start."""
@@ -217,6 +233,11 @@ class Supervisor:
 
     def _drain(self) -> None:
         """Let nobody in, have all workers drain, and end those that have not in time."""
+        if self._shutdown.requested:
+            for post in self._posts:  # whoever waits where nobody is has come in time, too
+                nobody = post.holder is None and post.successor is None
+                if nobody and self._free_tables and any(map(queued, post.socks.values())):
+                    self._start(post)
         self._shutdown.requested = True
         socks = [sock for post in self._posts for sock in post.socks.values()]
         for sock in socks:

@@ -13,8 +13,8 @@ import pytest
 
 from servers.process_tree import children_of
 from tests.crowd import WAIT, answer_of, clients
-from tests.limits_of_machine import ROOT, launch
-from tests.running import DEADLINE_S, running, wait_until
+from tests.limits_of_machine import HELLO, ROOT, launch
+from tests.running import DEADLINE_S, command, running, wait_until
 
 
 def test_a_worker_that_keeps_dying_is_replaced_after_longer_and_longer_pauses() -> None:
@@ -118,6 +118,66 @@ def test_sighup_replaces_nobody_where_a_successor_cannot_start(fate: Path) -> No
         server.process.send_signal(signal.SIGHUP)
         wait_until(lambda: not set(server.acceptors) & set(workers), "other workers")
         assert server.stop() == 0
+
+
+def test_who_waits_where_no_worker_is_is_served_before_the_end(fate: Path) -> None:
+    with running("asyncio", workers=2, env={"PYTHONPATH": str(fate.parent)}) as server:
+        fate.write_text("1")
+        os.kill(server.acceptors[0], signal.SIGKILL)
+        wait_until(lambda: "started in 0.8 s" in server.log(), "a pause")
+        with contextlib.ExitStack() as stack:
+            socks = [stack.enter_context(server.connect()) for _ in range(30)]
+            for sock in socks:
+                sock.sendall(HELLO)
+            fate.unlink()
+            server.process.send_signal(signal.SIGTERM)
+            for sock in socks:
+                assert answer_of(sock).startswith(b"HTTP/1.1 200 ")
+        assert server.process.wait(DEADLINE_S) == 0
+
+
+def test_a_second_sighup_means_those_that_the_first_has_started() -> None:
+    with running("asyncio", workers=2) as server:
+        first = set(server.acceptors)
+        server.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: len(set(server.acceptors) - first) == 1, "a successor")
+        [second] = set(server.acceptors) - first
+        server.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: second not in server.acceptors, "its own successor")
+        wait_until(lambda: len(server.acceptors) == 2, "two workers")
+        assert server.stop() == 0
+        assert server.log() == ""
+
+
+def test_a_worker_that_does_not_leave_is_ended_after_the_grace_period() -> None:
+    with running("asyncio", "--timeout-graceful-shutdown=0.5", workers=2) as server:
+        stopped = server.acceptors
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)
+        server.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: not set(stopped) & set(server.acceptors), "their end")
+        assert server.get("/") == b"Hello, World!"
+        assert server.stop() == 0
+        assert server.log().count("has not become ready, or left, in time: killed\n") == 2
+
+
+@pytest.mark.parametrize("signum", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_all_does_not_end_a_worker_that_cannot_answer_yet(signum: int) -> None:
+    argv = command("asyncio", "--workers=3")
+    with subprocess.Popen(
+        argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT, process_group=0
+    ) as process:
+        try:
+            wait_until(lambda: len(children_of(process.pid)) == 3, "workers that start")
+            os.killpg(process.pid, signum)
+            assert process.stdout is not None and process.stderr is not None
+            if signum == signal.SIGHUP:
+                assert process.stdout.readline().startswith(b"listening ")
+                process.terminate()
+            assert process.wait(DEADLINE_S) == 0
+            assert process.stderr.read() == b""
+        finally:
+            process.kill()
 
 
 def test_a_worker_that_hangs_is_ended_after_the_grace_period() -> None:
