@@ -21,7 +21,7 @@ from tests.limits_of_machine import (
     tasks_of,
     wait_until_left,
 )
-from tests.running import DEADLINE_S, Server, running, wait_until
+from tests.running import DEADLINE_S, Server, read_to_end, running, wait_until
 
 STREAM = b"GET /bytes?n=10000000000 HTTP/1.1\r\nHost: a\r\n\r\n"
 
@@ -117,6 +117,23 @@ def test_a_full_disk_behind_the_log_changes_nothing(model: str) -> None:
         with unharmed(server):
             server.get("/")
         assert server.stop() == 0
+
+
+def test_a_handler_that_raises_costs_one_connection_and_some_lines(model: str) -> None:
+    with running(model) as server:
+        with unharmed(server), clients(server, 2) as (sock, other):
+            with contextlib.ExitStack() as stack:
+                for pid in server.processes:
+                    stack.enter_context(no_descriptor_left(pid))
+                sock.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")  # it reads /proc
+                answer = read_to_end(sock)
+                assert ask(other).endswith(b"Hello, World!")
+            head, _, content = answer.partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 500 ") and b"\r\nConnection: close" in head
+            assert content == b"internal server error\n"
+        assert server.stop() == 0
+        assert server.log().count("handler failed\n") == 1
+        assert server.log().count("\n") < 60
 
 
 def vanish(sock: socket.socket) -> None:
