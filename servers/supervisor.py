@@ -113,6 +113,7 @@ class Supervisor:
 
     def _start(self, post: Post) -> None:
         """Start a worker for a post; try again later if that cannot be done now."""
+        post.outdated = False  # before it is there: SIGHUP from now on means this one, too
         place = self._place._replace(table=self._free_tables[-1])
         fds = [place.fd, *(sock.fileno() for sock in post.socks.values())]
         argv = command(post.socks, place, self._argv)
@@ -133,7 +134,6 @@ class Supervisor:
         self._unready[process.stdout.fileno()] = worker
         self._poll.register(process.stdout, select.POLLIN)
         post.due_s = math.inf
-        post.outdated = False  # SIGHUP from now on means this one, too
 
     def _on_hangup(self, *_: object) -> None:
         for post in self._posts:
