@@ -2,8 +2,8 @@
 
 A worker does only what its supervisor says, since a terminal, systemd and others send signals to
 all processes: SIGUSR2 asks for a drain, SIGUSR1 to leave the listeners to a successor and not to
-hurry. What is lost if it stops listening while the supervisor has not stopped the queue yet is lost
-for good.
+hurry. Were it to stop listening by itself, before the supervisor has stopped the queue, whoever
+comes in between would be lost.
 """
 
 import os

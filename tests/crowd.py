@@ -5,12 +5,13 @@ import math
 import re
 import select
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from tests.limits_of_machine import HELLO
-from tests.running import DEADLINE_S, Server
+from tests.running import DEADLINE_S, Server, wait_until
 
 BUSY = 200
 WAIT = b"GET /wait?ms=500 HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -34,6 +35,23 @@ class Crowd:
     lost_s: list[float] = field(default_factory=list)
     came_s: float = 0.0
     enough: bool = False
+
+    @contextlib.contextmanager
+    def at_work(self, coming: int) -> Iterator[None]:
+        """Be there for the length of a block, which ends the server, with so many who come anew."""
+        threads = [threading.Thread(target=self.keep_asking)]
+        threads += [threading.Thread(target=self.keep_coming) for _ in range(coming)]
+        for thread in threads:
+            thread.start()
+        wait_until(lambda: self.answered > 2 * BUSY, "clients that are busy")
+        yield
+        for thread in threads:
+            thread.join(DEADLINE_S)
+
+    def lost_in_time_s(self, asked_s: float) -> list[float]:
+        """Return when each was sent that had to be answered and was not, from ``asked_s`` on."""
+        in_time_s = max(asked_s, self.came_s)
+        return [round(sent_s - asked_s, 4) for sent_s in self.lost_s if sent_s <= in_time_s]
 
     def keep_asking(self) -> None:
         """Ask on 200 connections until each has been told, or found, that it is over."""

@@ -4,12 +4,11 @@ import contextlib
 import os
 import signal
 import socket
-import threading
 import time
 
 import pytest
 
-from tests.crowd import BUSY, Crowd
+from tests.crowd import Crowd
 from tests.limits_of_machine import HELLO, alive_in_session, as_nobody, wait_until_received
 from tests.running import DEADLINE_S, Server, read_to_end, running, wait_until
 
@@ -20,22 +19,15 @@ def test_under_200_busy_clients_no_request_is_lost_that_came_before_the_end(
 ) -> None:
     with running(model, prefix=["setsid"]) as server:
         crowd = Crowd(server)
-        threads = [threading.Thread(target=crowd.keep_asking)]
-        threads += [threading.Thread(target=crowd.keep_coming) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        wait_until(lambda: crowd.answered > 2 * BUSY, "clients that are busy")
-        asked_s = time.monotonic()
-        if ctrl_c:
-            os.killpg(server.pid, signal.SIGINT)
-        else:
-            server.process.send_signal(signal.SIGTERM)
-        assert server.process.wait(DEADLINE_S) == 0
-        for thread in threads:
-            thread.join(DEADLINE_S)
+        with crowd.at_work(coming=4):
+            asked_s = time.monotonic()
+            if ctrl_c:
+                os.killpg(server.pid, signal.SIGINT)
+            else:
+                server.process.send_signal(signal.SIGTERM)
+            assert server.process.wait(DEADLINE_S) == 0
         assert server.log() == ""
-    in_time_s = max(asked_s, crowd.came_s)
-    assert [round(sent_s - asked_s, 4) for sent_s in crowd.lost_s if sent_s <= in_time_s] == []
+    assert crowd.lost_in_time_s(asked_s) == []
 
 
 @pytest.mark.parametrize("root", [True, False], ids=["root", "nobody"])

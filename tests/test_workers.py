@@ -4,7 +4,6 @@ import contextlib
 import os
 import re
 import signal
-import threading
 import time
 
 import pytest
@@ -110,17 +109,12 @@ def test_a_killed_worker_is_replaced_and_nobody_in_its_queue_is_lost(model: str)
 def test_sighup_replaces_all_workers_under_load_and_no_request_fails(model: str) -> None:
     with running(model, "--timeout-keep-alive=20", workers=WORKERS) as server:
         crowd = Crowd(server, again=True)
-        threads = [threading.Thread(target=crowd.keep_asking)]
-        threads += [threading.Thread(target=crowd.keep_coming) for _ in range(2)]
-        for thread in threads:
-            thread.start()
-        assert replace_and_look_on(server) == ""
-        answered = crowd.answered
-        wait_until(lambda: crowd.answered > answered + 400, "clients that are served")
-        assert crowd.lost_s == []
-        assert server.stop() == 0
-        for thread in threads:
-            thread.join(DEADLINE_S)
+        with crowd.at_work(coming=2):
+            assert replace_and_look_on(server) == ""
+            answered = crowd.answered
+            wait_until(lambda: crowd.answered > answered + 400, "clients that are served")
+            assert crowd.lost_s == []
+            assert server.stop() == 0
         assert server.log() == ""
 
 
@@ -171,19 +165,12 @@ def test_no_worker_outlives_a_supervisor_that_is_killed(some_model: str) -> None
 def test_sigterm_to_all_processes_at_once_loses_no_request(some_model: str) -> None:
     with running(some_model, prefix=["setsid"], workers=WORKERS) as server:
         crowd = Crowd(server)
-        threads = [threading.Thread(target=crowd.keep_asking)]
-        threads += [threading.Thread(target=crowd.keep_coming) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        wait_until(lambda: crowd.answered > 500, "clients that are busy")
-        asked_s = time.monotonic()
-        os.killpg(server.pid, signal.SIGTERM)  # as systemd does, and Ctrl-C with its own signal
-        assert server.process.wait(DEADLINE_S) == 0
-        for thread in threads:
-            thread.join(DEADLINE_S)
+        with crowd.at_work(coming=4):
+            asked_s = time.monotonic()
+            os.killpg(server.pid, signal.SIGTERM)  # as systemd does, and Ctrl-C with its own signal
+            assert server.process.wait(DEADLINE_S) == 0
         assert server.log() == ""
-    in_time_s = max(asked_s, crowd.came_s)
-    assert [round(sent_s - asked_s, 4) for sent_s in crowd.lost_s if sent_s <= in_time_s] == []
+    assert crowd.lost_in_time_s(asked_s) == []
 
 
 def test_a_server_without_workers_ignores_sighup(model: str) -> None:
