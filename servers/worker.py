@@ -8,7 +8,6 @@ but for its listeners, which it is handed, and its counts, which lie where all w
 
 import os
 import socket
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -20,6 +19,8 @@ from servers.tables import Place
 
 def command(socks: Mapping[str, socket.socket], place: Place, argv: Sequence[str]) -> list[str]:
     """Return the command line of a worker; it must inherit the descriptors named there."""
+    import subprocess  # here: what it imports would cost each child of the forking model memory
+
     fds = ",".join(f"{protocol}={sock.fileno()}" for protocol, sock in socks.items())
     tables = ",".join(map(str, place))
     # Those this interpreter was started with, -X dev for one; what multiprocessing calls, too.

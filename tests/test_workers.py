@@ -41,6 +41,17 @@ def test_each_worker_gets_its_share_of_the_clients(model: str) -> None:
         assert server.log() == ""
 
 
+def test_a_child_costs_no_more_memory_where_there_are_workers() -> None:
+    def cost_bytes(workers: int) -> float:
+        with running("forking", workers=workers) as server:
+            before = server.metrics("?memory=pss")["server_proportional_bytes"]
+            with clients(server, 100):
+                after = server.metrics("?memory=pss")["server_proportional_bytes"]
+            return (after - before) / 100
+
+    assert cost_bytes(WORKERS) < 1.2 * cost_bytes(1)
+
+
 def test_metrics_are_those_of_all_workers_whoever_is_asked(model: str) -> None:
     with running(model, workers=WORKERS) as server, clients(server, 30) as socks:
         for sock in socks:
