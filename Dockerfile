@@ -65,8 +65,9 @@ COPY --from=code /app/servers servers
 USER showcase
 ENV SERVERS_BIND=0.0.0.0
 EXPOSE 8000 7000
-# In bash, since an interpreter each time would take from the server it looks after.
-HEALTHCHECK --interval=5s --timeout=4s --retries=3 \
+# In bash, since an interpreter each time would take from the server it looks after. On a slow
+# machine it may take a minute to answer.
+HEALTHCHECK --interval=5s --timeout=4s --retries=3 --start-period=60s \
     CMD ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/${SERVERS_HTTP_PORT:-8000} && printf 'GET /healthz HTTP/1.0\\r\\n\\r\\n' >&3 && read -r line <&3 && [[ $line == *' 200 '* ]]"]
 ENTRYPOINT ["python", "-m", "servers"]
 CMD ["gevent"]

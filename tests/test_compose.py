@@ -12,6 +12,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from servers import __version__
+from servers.registry import MODELS
 from tests import compose
 from tests.compose import BASE, Project, docker, status_fields
 from tests.running import DEADLINE_S, read_to_end, wait_until
@@ -22,6 +23,7 @@ pytestmark = [
 ]
 
 MB = 1_000_000
+NS_PER_S = 1_000_000_000
 REQUEST = b"GET /wait?ms=3000 HTTP/1.1\r\nHost: a\r\nX-Padding: " + 7000 * b"x" + b"\r\n\r\n"
 
 
@@ -68,6 +70,18 @@ def test_nothing_in_the_configuration_is_warned_of(project: Project) -> None:
         "--profile=all", "--profile=compare", "--profile=doctor", "config", "--quiet"
     )
     assert ended.stderr == ended.stdout == ""
+
+
+def test_a_slow_machine_has_a_minute_before_a_service_counts_as_unhealthy(project: Project) -> None:
+    # Locust's page was unhealthy after 3 s on a busy machine, and "up --wait" gave up.
+    configuration = json.loads(project.run("--profile=all", "config", "--format=json").stdout)
+    checks = {
+        name: service["healthcheck"]["start_period"]
+        for name, service in configuration["services"].items()
+        if "healthcheck" in service
+    }
+    assert checks == dict.fromkeys([*MODELS, "locust", "dashboard"], "1m0s")
+    assert image(project, "gevent")["Config"]["Healthcheck"]["StartPeriod"] == 60 * NS_PER_S
 
 
 def test_every_model_is_a_variant_and_a_bare_up_takes_the_one_that_is_named(
