@@ -74,6 +74,7 @@ class Channel:
         self._turns.begin(schedule)
         if not self._establishing and self._sent_s == NEVER:
             self._free_s = _clock_s()
+            self._wake_s = NEVER  # of what was due before
             self._next()  # else the request in flight is followed by the first that is due
 
     def finish(self, until_s: float) -> None:

@@ -98,6 +98,14 @@ class Conductor:
         self._sampler.sample(proportional=True)  # the first one costs the server memory of its own
         self._mark("idle", proportional=True)
 
+    def change_users(self) -> None:
+        """Take note that there are others than planned: what is measured is of both."""
+        self._trouble = "users were added, ended or moved during the test; start another test"
+
+    def forget_connections(self) -> None:
+        """Forget what the processes have told; they tell it again."""
+        self._established.clear()
+
     def connect(self) -> bool:
         """Wait until every connection has had a reply; return whether they all have."""
         wanted = self._runner.target_user_count

@@ -36,7 +36,7 @@ class Lead:
         given = environment.parsed_options
         assert given is not None
         classes = [c for c in environment.user_classes if issubclass(c, Scenario)]
-        self._conductor = None
+        self._conductor = self._greenlet = None
         if not classes:  # somebody's own users, none of ours
             return
         plan = _plan(environment, given, classes)
@@ -56,7 +56,10 @@ class Lead:
     def lead(self) -> None:
         """Lead the test through its phases; all its users are there."""
         if self._conductor is not None:
-            self._end_greenlets()  # somebody has changed the number of users: a new window
+            if self._greenlet is not None:
+                self._conductor.change_users()
+            self._end_greenlets()
+            self._conductor.forget_connections()
             self._greenlet = gevent.spawn(self._lead, self._conductor)
             self._sampling = gevent.spawn(self._conductor.sample)
 
@@ -77,7 +80,10 @@ class Lead:
             _log.info("stage: last replies")
             conductor.close()
             self._end(conductor)
-        self._environment.runner.quit()
+        if self._environment.web_ui is None:
+            self._environment.runner.quit()
+        else:
+            self._environment.runner.stop()  # the page, and the workers, stay for the next test
 
     def stop(self) -> None:
         """Keep what there is: the test is being stopped, in whatever phase."""

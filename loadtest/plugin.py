@@ -6,6 +6,7 @@ process, leads and collects (``conductor``). They talk by Locust's own messages 
 
 import argparse
 import logging
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import fields
@@ -35,6 +36,7 @@ TICK_S = 0.1
 
 _REPORT = "loadtest"  # our part of a worker's report
 _leads: dict[int, Lead] = {}
+_tellers: dict[int, "_Teller"] = {}
 _log = logging.getLogger("loadtest")
 
 # Of users that are not ours.
@@ -106,6 +108,9 @@ def on_init(environment: Environment, **_: Any) -> None:
     runner = environment.runner
     if runner is None:  # asked for nothing but help
         return
+    # Python would raise it wherever the code is just then, and in a finalizer or in compiled code
+    # it is swallowed: one Ctrl-C of 100 was, in the moment in which a test ends.
+    gevent.signal_handler(signal.SIGINT, _interrupt)
     crew = Crew.of(environment)
     if not isinstance(runner, WorkerRunner):
         _leads[id(environment)] = Lead(environment)
@@ -115,7 +120,12 @@ def on_init(environment: Environment, **_: Any) -> None:
         runner.register_message(BEGIN, _on_begin)
         runner.register_message(OPEN, _on_open)
         runner.register_message(CLOSE, _on_close)
+        _tellers[id(environment)] = _Teller(environment)
         gevent.spawn(_every_second, environment, crew)
+
+
+def _interrupt() -> None:
+    gevent.get_hub().handle_system_error(KeyboardInterrupt, KeyboardInterrupt())
 
 
 @events.test_start.add_listener  # type: ignore[untyped-decorator]
@@ -134,7 +144,7 @@ def on_test_start(environment: Environment, **_: Any) -> None:
             for field in fields(Options)
         }
         crew.reset(Options(**{name: getattr(given, flag) for flag, name in names.items()}))
-        gevent.spawn(_tell_established, environment, crew)
+        _tellers[id(environment)].start()
         if not given.rate and not given.window:
             crew.begin({})  # flat out, and nobody waits for a window: each from when it is there
 
@@ -143,7 +153,9 @@ def on_test_start(environment: Environment, **_: Any) -> None:
 def on_spawning_complete(**_: Any) -> None:
     """Lead the test: all users are there."""
     for lead in _leads.values():
-        lead.lead()
+        lead.lead()  # it forgets what it was told before
+    for teller in _tellers.values():
+        teller.start()
 
 
 @events.test_stopping.add_listener  # type: ignore[untyped-decorator]
@@ -188,17 +200,34 @@ def _hand_over(environment: Environment, crew: Crew) -> None:
             lead.conductor.take("local", records)
 
 
-def _tell_established(environment: Environment, crew: Crew) -> None:
-    told: dict[str, int] = {}
-    assert environment.runner is not None
-    while not crew.begun:
-        if crew.established != told:
-            told = crew.established
-            environment.runner.send_message(ESTABLISHED, {"established": told, "wrong": crew.wrong})
-        gevent.sleep(TICK_S)
+class _Teller:
+    """Tells how many connections a process has, whenever that changes, until the load begins."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+        self._greenlet: gevent.Greenlet | None = None
+
+    def start(self) -> None:
+        self.stop()
+        self._greenlet = gevent.spawn(self._tell)
+
+    def stop(self) -> None:
+        if self._greenlet is not None:
+            self._greenlet.kill(block=False)
+
+    def _tell(self) -> None:
+        runner, crew = self._environment.runner, Crew.of(self._environment)
+        assert runner is not None
+        told: dict[str, int] | None = None
+        while True:
+            if crew.established != told:
+                told = crew.established
+                runner.send_message(ESTABLISHED, {"established": told, "wrong": crew.wrong})
+            gevent.sleep(TICK_S)
 
 
 def _on_begin(environment: Environment, msg: Message, **_: Any) -> None:
+    _tellers[id(environment)].stop()
     Crew.of(environment).begin(msg.data)
 
 

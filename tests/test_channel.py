@@ -1,6 +1,8 @@
 """A connection of the load never waits, and counts what happens to it: over real sockets."""
 
 import contextlib
+import functools
+import select
 import socket
 import threading
 import time
@@ -104,14 +106,10 @@ class Driven:
         self.until(lambda: self.channel.has_replied)
 
 
-_engines: list[Engine] = []
-
-
+@functools.cache
 def engine() -> Engine:
     """Return the process's engine, made when it is first asked for."""
-    if not _engines:
-        _engines.append(Engine())
-    return _engines[0]
+    return Engine()
 
 
 @contextlib.contextmanager
@@ -144,6 +142,20 @@ def test_a_connection_waits_for_the_begin_and_then_asks_one_after_the_other() ->
         assert driven.requests == 1
         driven.channel.begin(None)
         driven.until(lambda: driven.requests > 100)
+        assert not driven.errors
+
+
+def test_a_second_begin_takes_the_place_of_the_first() -> None:
+    def only_one(sock: socket.socket, number: int) -> bool:
+        time.sleep(0.01)
+        return not select.select([sock], [], [], 0)[0] and right(sock, number)
+
+    with answering(only_one) as address, driving(User(address)) as driven:
+        driven.established()
+        driven.channel.begin(at_rate(0.2))
+        driven.until(lambda: driven.requests == 2)
+        driven.channel.begin(None)  # when the third would have been due, another is in flight
+        driven.until(lambda: driven.requests == 50 or bool(driven.errors))
         assert not driven.errors
 
 

@@ -1,10 +1,8 @@
 """docker compose with a real engine: Locust, the comparison, the dashboard, and other hosts."""
 
-import html
 import json
 import os
 import re
-import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +17,7 @@ from loadtest.cores import numbers_in
 from tests import compose
 from tests.commands import ROOT, folder_of
 from tests.compose import OWNER, Project, docker, status_fields
+from tests.locust_page import LocustPage
 from tests.running import DEADLINE_S, wait_until
 
 pytestmark = [
@@ -37,35 +36,15 @@ def up(project: Project) -> Iterator[Project]:
     project.down()
 
 
-class LocustPage:
-    """Locust's page, as its own scripts use it."""
-
-    def __init__(self, project: Project) -> None:
-        host, port = project.port("locust", 8089)
-        self._url = f"http://{host}:{port}"
-
-    def ask(self, path: str, **fields: object) -> str:
-        data = urllib.parse.urlencode(fields).encode() if fields or path == "/stop" else None
-        with urllib.request.urlopen(self._url + path, data, DEADLINE_S) as reply:
-            text: str = reply.read().decode()
-            return text
-
-    def host(self) -> str:
-        """Return what the page is filled in with; each user class has a host of its own too."""
-        found = re.search(r'"history": .*?"host": "([^"]*)"', html.unescape(self.ask("/")))
-        assert found is not None
-        return found[1]
-
-    def statistics(self) -> dict[str, Any]:
-        """Return what it shows while it runs."""
-        found: dict[str, Any] = json.loads(self.ask("/stats/requests"))
-        return found
+def page_of(project: Project) -> LocustPage:
+    host, port = project.port("locust", 8089)
+    return LocustPage(f"http://{host}:{port}")
 
 
 def test_locust_with_two_workers_drives_the_variant_that_runs(up: Project, owned: Path) -> None:
     up.run("up", "--wait", "--no-build", "gevent", "locust", "--scale", "locust-worker=2")
     assert up.services() == {"gevent", "locust", "locust-worker"}
-    page = LocustPage(up)
+    page = page_of(up)
     wait_until(lambda: len(page.statistics()["workers"]) == 2, "two workers")
     assert page.host() == "http://gevent:8000"
     for status in of_locust(up):
@@ -73,11 +52,10 @@ def test_locust_with_two_workers_drives_the_variant_that_runs(up: Project, owned
         assert os.cpu_count() == 1 or 0 not in numbers_in(status["Cpus_allowed_list"])
     assert up.inspect("gevent")["HostConfig"]["CpusetCpus"] == "0"
 
-    load = {"user_count": 20, "spawn_rate": 20, "rate": 200, "warmup": 0}
-    page.ask("/swarm", host="http://gevent:8000", **load)
+    page.start(20, host="http://gevent:8000", rate=200, warmup=0)
     # Without a warm-up the window is open before the 21st reply, however busy the machine is.
     wait_until(lambda: total(page.statistics()) >= 200, "replies")
-    page.ask("/stop")
+    page.stop()
     wait_until(lambda: len([*owned.glob("*-locust/cell.json")]) == 1, "a result")
     (cell,) = [*owned.glob("*-locust/cell.json")]
     result = json.loads(cell.read_text("utf-8"))
@@ -108,9 +86,9 @@ def total(statistics: dict[str, Any]) -> int:
 
 def test_a_worker_whose_master_has_gone_finds_the_next_one(up: Project) -> None:
     up.run("up", "--wait", "--no-build", "locust")
-    before = {worker["id"] for worker in LocustPage(up).statistics()["workers"]}
+    before = {worker["id"] for worker in page_of(up).statistics()["workers"]}
     up.run("restart", "locust")
-    page = LocustPage(up)
+    page = page_of(up)
 
     def another_is_there() -> bool:
         try:
@@ -123,16 +101,16 @@ def test_a_worker_whose_master_has_gone_finds_the_next_one(up: Project) -> None:
 
 def test_a_test_whose_variant_is_exchanged_does_not_count(up: Project, owned: Path) -> None:
     up.run("up", "--wait", "--no-build", "gevent", "locust")
-    page = LocustPage(up)
+    page = page_of(up)
     wait_until(lambda: len(page.statistics()["workers"]) == 1, "a worker")
     before = {*owned.glob("*-locust")}
-    page.ask("/swarm", user_count=5, spawn_rate=5, host="http://gevent:8000", rate=50)
+    page.start(5, host="http://gevent:8000", rate=50)
     wait_until(lambda: total(page.statistics()) >= 50, "replies")
     up.run("rm", "--stop", "--force", "gevent")
     up.run("up", "--wait", "--no-build", "uvloop")  # the engine gives it the same address
     served = int(page.statistics()["stats"][-1]["num_requests"])
     wait_until(lambda: int(page.statistics()["stats"][-1]["num_requests"]) > served + 50, "more")
-    page.ask("/stop")
+    page.stop()
     (folder,) = {*owned.glob("*-locust")} - before
     verdict = json.loads((folder / "cell.json").read_text("utf-8"))["verdict"]
     assert verdict["name"] in ("invalid", "errors"), verdict
@@ -140,7 +118,7 @@ def test_a_test_whose_variant_is_exchanged_does_not_count(up: Project, owned: Pa
 
 def test_two_variants_are_never_mixed_behind_one_name(up: Project) -> None:
     up.run("up", "--wait", "--no-build", "asyncio", "locust")
-    page = LocustPage(up)
+    page = page_of(up)
     assert page.host() == "http://asyncio:8000"
     up.run("up", "--wait", "--no-build", "uvloop")
     assert page.host() == "http://asyncio:8000"  # it still runs: nothing changes unasked

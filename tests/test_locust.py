@@ -6,9 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -17,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.commands import LIMIT_S, free_port, run, started
-from tests.running import DEADLINE_S, Server, wait_until
+from tests.running import DEADLINE_S, Server
 
 LOCUST = [sys.executable, "-m", "locust", "-f", "loadtest/locustfile.py"]
 
@@ -62,49 +59,6 @@ def test_locust_says_that_replies_are_wrong(server: Server, tmp_path: Path) -> N
     assert ended.returncode == 1
     (entry,) = json.loads(ended.stdout)
     assert entry["num_failures"] == entry["num_requests"] > 0
-
-
-def test_locusts_own_page_starts_and_watches_a_test(server: Server, tmp_path: Path) -> None:
-    port = free_port()
-    page = f"http://127.0.0.1:{port}"
-    argv = [*LOCUST, "--web-host=127.0.0.1", f"--web-port={port}", *hosts(server), "Hello", "Echo"]
-    log = tmp_path / "locust.log"
-    argv += [f"--cell={tmp_path}", f"--logfile={log}"]
-    with started(argv) as locust:
-
-        def answers() -> bool:
-            try:
-                return b"locust" in urllib.request.urlopen(page).read().lower()
-            except urllib.error.URLError:  # not listening yet
-                assert locust.poll() is None, locust.communicate()
-                return False
-
-        wait_until(answers, "Locust's page")
-        form = {"user_count": "4", "spawn_rate": "4", "host": hosts(server)[0].partition("=")[2]}
-        form["rate"] = "-5"  # a field of the page, which knows no bounds
-        swarm = urllib.request.Request(f"{page}/swarm", urllib.parse.urlencode(form).encode())
-        with urllib.request.urlopen(swarm) as reply:
-            assert json.load(reply)["success"]
-
-        def statistics() -> dict[str, Any]:
-            with urllib.request.urlopen(f"{page}/stats/requests") as reply:
-                return json.load(reply)  # type: ignore[no-any-return]
-
-        def both_protocols() -> bool:
-            return {"GET", "ECHO"} <= {entry["method"] for entry in statistics()["stats"]}
-
-        wait_until(both_protocols, "requests of both kinds")
-        assert statistics()["fail_ratio"] == 0
-        assert "--rate: expected a number from 0 to 1e+06, got '-5.0'" in log.read_text()
-        # Locust as it comes has whole milliseconds only.
-        assert any(
-            entry["response_time_percentile_0.95"] % 1 or entry["median_response_time"] % 1
-            for entry in statistics()["stats"]
-        )
-        urllib.request.urlopen(urllib.request.Request(f"{page}/stop", method="POST")).close()
-        wait_until((tmp_path / "cell.json").exists, "the results of a test that was stopped")
-        locust.send_signal(signal.SIGINT)
-        locust.communicate(timeout=DEADLINE_S)
 
 
 def test_a_wrong_flag_of_ours_is_told_before_any_load() -> None:
