@@ -39,6 +39,15 @@ def server(model: str) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
+def any_server() -> Iterator[Server]:
+    """Return a server for tests of something else: of one model, and it matters not of which."""
+    with running("asyncio") as server:
+        yield server
+        assert server.stop() == 0
+        assert server.log() == ""
+
+
+@pytest.fixture(scope="session")
 def owned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder for results that is somebody's."""
     folder = tmp_path_factory.mktemp("owned") / "results"

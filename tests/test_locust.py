@@ -27,11 +27,11 @@ def hosts(server: Server) -> list[str]:
     ]
 
 
-def test_locust_drives_scenarios_with_its_own_flags(server: Server, tmp_path: Path) -> None:
-    before = server.metrics()
+def test_locust_drives_scenarios_with_its_own_flags(any_server: Server, tmp_path: Path) -> None:
+    before = any_server.metrics()
     flags = ["--headless", "-u", "8", "-r", "8", "-t", "3s", "--json", "--only-summary"]
     flags += [f"--cell={tmp_path}", "Hello", "Wait", "Echo", "Connect"]
-    ended = run([*LOCUST, *flags, *hosts(server)])
+    ended = run([*LOCUST, *flags, *hosts(any_server)])
     assert ended.returncode == 0, ended.stderr
     statistics: list[dict[str, Any]] = json.loads(ended.stdout)
     assert {(entry["method"], entry["name"]) for entry in statistics} == {
@@ -44,18 +44,18 @@ def test_locust_drives_scenarios_with_its_own_flags(server: Server, tmp_path: Pa
     assert sum(entry["num_failures"] for entry in statistics) == 0
     echoed = next(entry for entry in statistics if entry["method"] == "ECHO")
     received = (
-        server.metrics()["server_received_bytes_total{echo}"]
+        any_server.metrics()["server_received_bytes_total{echo}"]
         - before["server_received_bytes_total{echo}"]
     )
     assert received >= 128 * echoed["num_requests"]
 
 
-def test_locust_says_that_replies_are_wrong(server: Server, tmp_path: Path) -> None:
+def test_locust_says_that_replies_are_wrong(any_server: Server, tmp_path: Path) -> None:
     # The HTTP port does not speak echo: every reply is a 400.
-    assert server.http is not None
-    wrong = f"--echo-host={server.http[0]}:{server.http[1]}"
+    assert any_server.http is not None
+    wrong = f"--echo-host={any_server.http[0]}:{any_server.http[1]}"
     flags = ["--headless", "-u", "1", "-t", "3s", "--json", "--only-summary"]
-    ended = run([*LOCUST, *flags, f"--cell={tmp_path}", hosts(server)[0], wrong, "Echo"])
+    ended = run([*LOCUST, *flags, f"--cell={tmp_path}", hosts(any_server)[0], wrong, "Echo"])
     assert ended.returncode == 1
     (entry,) = json.loads(ended.stdout)
     assert entry["num_failures"] == entry["num_requests"] > 0
@@ -77,7 +77,7 @@ WINDOW += ["--warmup=0.2", "--window=1"]
 
 
 def test_a_scenario_of_ones_own_is_a_class_that_says_what_to_ask(
-    tmp_path: Path, server: Server
+    tmp_path: Path, any_server: Server
 ) -> None:
     (tmp_path / "mine.py").write_text(
         "from loadtest import plugin\n"
@@ -87,7 +87,7 @@ def test_a_scenario_of_ones_own_is_a_class_that_says_what_to_ask(
         '    expected = b\'{"message": "Hello, World!"}\'\n'
     )
     argv = [sys.executable, "-m", "locust", "-f", str(tmp_path / "mine.py"), *WINDOW]
-    ended = run([*argv, hosts(server)[0], f"--cell={tmp_path}"])
+    ended = run([*argv, hosts(any_server)[0], f"--cell={tmp_path}"])
     assert ended.returncode == 0, ended.stderr
     cell = cell_in(tmp_path)
     assert cell["scenario"] == "Json"
@@ -132,8 +132,8 @@ def master_and_workers(
         yield master, [stack.enter_context(started(worker)) for _ in range(expected)]
 
 
-def test_what_workers_measure_is_merged_at_the_master(server: Server, tmp_path: Path) -> None:
-    with master_and_workers(server, tmp_path, 2) as (master, _):
+def test_what_workers_measure_is_merged_at_the_master(any_server: Server, tmp_path: Path) -> None:
+    with master_and_workers(any_server, tmp_path, 2) as (master, _):
         _, errors = master.communicate(timeout=LIMIT_S)
     assert master.returncode == 0, errors
     cell = cell_in(tmp_path)
@@ -145,10 +145,9 @@ def test_what_workers_measure_is_merged_at_the_master(server: Server, tmp_path: 
     assert len(set(re.findall(r"^Tag=(Hello@\S+?),", logs, re.MULTILINE))) == 2
 
 
-def test_a_worker_that_is_lost_makes_the_cell_invalid(server: Server, tmp_path: Path) -> None:
-    if server.model != "asyncio":  # nothing here depends on the model
-        return
-    with master_and_workers(server, tmp_path, 2, "--window=8", "--deadline=1") as (master, workers):
+def test_a_worker_that_is_lost_makes_the_cell_invalid(any_server: Server, tmp_path: Path) -> None:
+    long = ["--window=8", "--deadline=1"]
+    with master_and_workers(any_server, tmp_path, 2, *long) as (master, workers):
         assert master.stderr is not None
         for line in master.stderr:
             if "stage: window" in line:

@@ -67,8 +67,8 @@ def locust(server: Server, folder: Path, *argv: str) -> Iterator[Locust]:
         yield Locust(page, process, folder)
 
 
-def test_locusts_own_page_starts_and_watches_a_test(server: Server, tmp_path: Path) -> None:
-    with locust(server, tmp_path, "Hello", "Echo") as ours:
+def test_locusts_own_page_starts_and_watches_a_test(any_server: Server, tmp_path: Path) -> None:
+    with locust(any_server, tmp_path, "Hello", "Echo") as ours:
         # A rate that the page lets through, which knows no bounds: flat out it is.
         ours.page.start(4, rate=-5, warmup=0)
 
@@ -98,11 +98,9 @@ def test_locusts_own_page_starts_and_watches_a_test(server: Server, tmp_path: Pa
 
 @pytest.mark.parametrize("processes", [[], ["--processes=2"]], ids=["alone", "with workers"])
 def test_on_the_page_one_test_follows_the_other_and_a_change_of_users_is_told(
-    server: Server, tmp_path: Path, processes: list[str]
+    any_server: Server, tmp_path: Path, processes: list[str]
 ) -> None:
-    if server.model != "asyncio":  # nothing here depends on the model
-        return
-    with locust(server, tmp_path, *processes, "Hello") as ours:
+    with locust(any_server, tmp_path, *processes, "Hello") as ours:
         if processes:
             wait_until(lambda: len(ours.page.statistics()["workers"]) == 2, "two workers")
         for users in (2, 4):
@@ -125,9 +123,7 @@ def test_on_the_page_one_test_follows_the_other_and_a_change_of_users_is_told(
         ours.interrupt()
 
 
-def test_a_ctrl_c_is_not_lost_in_a_finalizer(server: Server, tmp_path: Path) -> None:
-    if server.model != "asyncio":
-        return
+def test_a_ctrl_c_is_not_lost_in_a_finalizer(any_server: Server, tmp_path: Path) -> None:
     # Python ignores what is raised in a finalizer, and a Ctrl-C may come just then.
     (tmp_path / "finalizer.py").write_text(
         "import os, signal\n"
@@ -141,6 +137,6 @@ def test_a_ctrl_c_is_not_lost_in_a_finalizer(server: Server, tmp_path: Path) -> 
         "    Garbage()\n"
     )
     argv = [*LOCUST[:-1], f"{LOCUST[-1]},{tmp_path / 'finalizer.py'}", "--headless", "-u", "2"]
-    with started([*argv, *hosts(server), f"--cell={tmp_path}", "Hello"]) as process:
+    with started([*argv, *hosts(any_server), f"--cell={tmp_path}", "Hello"]) as process:
         process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 0
