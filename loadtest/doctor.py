@@ -76,6 +76,7 @@ def examine() -> Iterator[Finding]:
     yield _quota()
     yield _siblings()
     yield _governor()
+    yield _watcher()
     yield _proxies()
     yield _idle()
 
@@ -203,6 +204,21 @@ def _governor() -> Finding:
         governor or "not ours to see: a virtual machine's host decides",
         fine,
         "" if fine else "cpupower frequency-set --governor performance",
+    )
+
+
+def _watcher() -> Finding:
+    """Look for DAMON: it visits all processes that share a page, for each page, and locks it."""
+    switches = [
+        *Path("/sys/kernel/mm/damon/admin/kdamonds").glob("*/state"),
+        *Path("/sys/module").glob("damon_*/parameters/enabled"),
+    ]
+    on = [switch for switch in map(str, switches) if _read(switch, "off") in ("on", "Y")]
+    return Finding(
+        "memory watched by the kernel",
+        "yes (kdamond): forks take longer the more children there are" if on else "no",
+        not on,
+        "; ".join(f"echo {'off' if switch.endswith('state') else 'N'} > {switch}" for switch in on),
     )
 
 

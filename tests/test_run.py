@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
+
 from servers.process_tree import children_of
 from tests.commands import folder_of, run, started
 from tests.running import DEADLINE_S, Server, process_is_gone, wait_until
@@ -113,3 +115,6 @@ def test_the_doctor_says_what_is_fine_and_what_is_not() -> None:
     assert ended.returncode == 1
     row = next(line for line in ended.stdout.splitlines() if "descriptors" in line)
     assert "NOT FINE" in row and "ulimit -Hn 20000" in row
+    row = next(line for line in ended.stdout.splitlines() if "watched by the kernel" in line)
+    watched = any(process.name().startswith("kdamond") for process in psutil.process_iter())
+    assert ("NOT FINE" in row) == ("mm/damon/" in ended.stdout) == watched
