@@ -12,56 +12,37 @@ from collections.abc import Iterator
 import pytest
 
 from tests.behaviours import ENDS
-from tests.limits_of_machine import HELLO
+from tests.room import BEYOND, full, metrics_over, serves
 from tests.running import Server, read_to_end, running, wait_until
 
 N = 4
 
 
-def serves(sock: socket.socket) -> bool:
-    """Return whether a connection is served: True, or False where it is told 503."""
-    sock.sendall(HELLO)
-    head = b""
-    while b"\r\n\r\n" not in head:
-        head += sock.recv(65536)
-    return head.startswith(b"HTTP/1.1 200 ")
-
-
-@contextlib.contextmanager
-def served(server: Server, count: int) -> Iterator[list[socket.socket]]:
-    """Hold connections that have been served, each by whoever serves it."""
-    with contextlib.ExitStack() as stack:
-        socks = [stack.enter_context(server.connect()) for _ in range(count)]
-        assert all(map(serves, socks))
-        yield socks
-
-
 def test_at_max_connections_clients_wait_until_another_has_gone(model: str) -> None:
     flags = [f"--max-connections={N}", "--timeout-keep-alive=60"]
-    with running(model, *flags, workers=1) as server:
-        with served(server, N) as socks, server.connect() as next_one:
-            next_one.sendall(HELLO)
-            next_one.settimeout(1)
-            with pytest.raises(TimeoutError):
-                next_one.recv(1)
-            assert serves(socks[0])  # whoever is in is not disturbed
-            socks[0].close()
-            next_one.settimeout(30)
-            assert next_one.recv(65536).startswith(b"HTTP/1.1 200 ")
-            assert re.fullmatch(
-                r"[^\n]*4 connections, as --max-connections asks[^\n]*\n", server.log()
-            )
-            next_one.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-            metrics = read_to_end(next_one)
-            assert b'\nserver_open_connections{protocol="http"} 4.0\n' in metrics
-            assert b'\nserver_limit{name="max_connections"} 4.0\n' in metrics
+    with running(model, *flags) as server:
+        room = N * server.workers
+        with full(server, room) as clients:
+            assert not clients.look(1)
+            assert all(map(serves, clients.inside))  # whoever is in is not disturbed
+            with clients.inside.pop() as sock:
+                metrics = metrics_over(sock)
+            assert f'\nserver_open_connections{{protocol="http"}} {room}.0\n' in metrics
+            assert '\nserver_limit{name="max_connections"} 4.0\n' in metrics
+            clients.leave_in_turn()
+        line = r"[^\n]*4 connections, as --max-connections asks[^\n]*\n"
+        assert re.fullmatch(f"({line}){{{server.workers}}}", server.log())
         assert server.stop() == 0
 
 
 def test_beyond_the_limit_of_concurrency_clients_are_sent_away_in_words(model: str) -> None:
     flags = [f"--limit-concurrency={N}", "--timeout-keep-alive=60"]
-    with running(model, *flags, workers=1) as server:
-        with served(server, N) as socks:
+    with running(model, *flags) as server:
+        with contextlib.ExitStack() as stack:
+            socks = [
+                stack.enter_context(let_in(server, f"room for client {number}"))
+                for number in range(N * server.workers)
+            ]
             with server.connect() as beyond:
                 answer = read_to_end(beyond)
             assert answer.startswith(b"HTTP/1.1 503 ")
@@ -69,16 +50,13 @@ def test_beyond_the_limit_of_concurrency_clients_are_sent_away_in_words(model: s
             with server.connect("echo") as beyond:
                 assert read_to_end(beyond) == b""
             assert all(map(serves, socks))
-        wait_until(lambda: has_room(server), "room for the next client")
-        assert server.metrics()["server_refused_connections_total{http}"] >= 1
-        assert server.metrics()["server_refused_connections_total{echo}"] == 1
+        with let_in(server, "room for the next client") as sock:
+            metrics = metrics_over(sock)
+        refused = "server_refused_connections_total"
+        assert re.search(rf'^{refused}{{protocol="http"}} [1-9]', metrics, re.MULTILINE)
+        assert f'\n{refused}{{protocol="echo"}} 1.0\n' in metrics
         assert server.stop() == 0
         assert server.log() == ""
-
-
-def has_room(server: Server) -> bool:
-    with server.connect() as sock:
-        return serves(sock)
 
 
 @contextlib.contextmanager
@@ -104,7 +82,7 @@ def kill_its_child(sock: socket.socket, server: Server) -> None:
 
 def test_room_is_counted_right_after_any_mixture_of_ways_to_die(model: str) -> None:
     flags = [f"--limit-concurrency={N}", "--timeout-keep-alive=0.4", "--timeout-header=0.4"]
-    with running(model, *flags, workers=1) as server:
+    with running(model, *flags) as server:
         for way in [*ENDS, kill_its_child]:
             for _ in range(N + 1):  # one more than there is room for, if room were lost
                 with let_in(server, f"room before {way.__name__}") as sock:
@@ -112,8 +90,10 @@ def test_room_is_counted_right_after_any_mixture_of_ways_to_die(model: str) -> N
 
         def exactly_so_many_are_served() -> bool:
             with contextlib.ExitStack() as stack:
-                socks = [stack.enter_context(server.connect()) for _ in range(N + 2)]
-                return list(map(serves, socks)) == [True] * N + [False] * 2
+                for number in range(N * server.workers):
+                    stack.enter_context(let_in(server, f"room for client {number}"))
+                beyond = [stack.enter_context(server.connect()) for _ in range(BEYOND)]
+                return not any(map(serves, beyond))
 
         wait_until(exactly_so_many_are_served, "just the room that there was")
         assert server.stop() == 0

@@ -15,6 +15,7 @@ import pytest
 
 from servers import limits
 from servers.registry import MODELS
+from tests.crowd import answer_of
 from tests.limits_of_machine import (
     HELLO,
     ROOT,
@@ -29,21 +30,12 @@ from tests.limits_of_machine import (
     wait_until_left,
     wait_until_received,
 )
+from tests.room import full, metrics_over
 from tests.running import DEADLINE_S, Server, read_to_end, running, wait_until
 
 IN_PROCESS = [name for name, model in MODELS.items() if model.in_process]
 NOPROC_MODELS = ["forking", "threaded"]
 """Those that need a process or a thread for a connection."""
-
-
-def answer_of(sock: socket.socket) -> bytes:
-    """Return the answer to a HELLO on a connection that stays open."""
-    data = b""
-    while not data.endswith(b"Hello, World!"):
-        part = sock.recv(65536)
-        assert part, data
-        data += part
-    return data
 
 
 def assert_stuck_in_peace(server: Server, waiting: list[socket.socket]) -> None:
@@ -74,28 +66,19 @@ def test_few_descriptors_are_raised_to_what_may_be_had_or_warned_of(
 @pytest.mark.parametrize("in_process", IN_PROCESS)
 def test_clients_beyond_the_descriptors_wait_in_the_backlog(in_process: str) -> None:
     nofile = limits.DESCRIPTORS_RESERVED + 30
-    with (
-        running(in_process, prefix=["prlimit", f"--nofile={nofile}"], workers=1) as server,
-        contextlib.ExitStack() as clients,
-    ):
-        warned = server.log()
-        socks = [clients.enter_context(server.connect()) for _ in range(40)]
-        for sock in socks:
-            sock.sendall(HELLO)
-        first, beyond = socks[:30], socks[30:]
-        for sock in first:
-            assert answer_of(sock).startswith(b"HTTP/1.1 200 ")
-        assert_stuck_in_peace(server, beyond)
-        first[0].sendall(b"GET /metrics HTTP/1.0\r\n\r\n")  # descriptors are left for this
-        assert b'\nserver_open_connections{protocol="http"} 30.0\n' in read_to_end(first[0])
-        for sock in first:
-            sock.close()
-        for sock in beyond:  # all, and nobody had to help
-            assert answer_of(sock).startswith(b"HTTP/1.1 200 ")
+    prefix = ["prlimit", f"--nofile={nofile}"]
+    with running(in_process, "--timeout-keep-alive=60", prefix=prefix) as server:
+        warned, room = server.log(), 30 * server.workers
+        with full(server, room) as clients:
+            assert_stuck_in_peace(server, clients.waiting)
+            # Descriptors are left for this.
+            with clients.inside.pop() as sock:
+                metrics = metrics_over(sock)
+            assert f'\nserver_open_connections{{protocol="http"}} {room}.0\n' in metrics
+            clients.leave_in_turn()  # all have been served, and nobody had to help
         log = server.log().removeprefix(warned)
-        assert re.fullmatch(r"[^\n]*30 connections[^\n]*ulimit -n[^\n]*\n", log)
-        for sock in beyond:
-            sock.close()
+        line = r"[^\n]*30 connections[^\n]*ulimit -n[^\n]*\n"
+        assert re.fullmatch(f"({line}){{{server.workers}}}", log)
         assert server.stop() == 0
 
 
