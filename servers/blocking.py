@@ -14,6 +14,7 @@ from servers.connection import Awaiting, Connection, Tally, Wait
 from servers.counters import RECEIVED_BYTES, RESETS, SENT_BYTES, Counters
 from servers.deadlines import too_late
 from servers.kernel import (
+    peer_sends,
     reset_on_close,
     set_receive_timeout,
     shut_reading,
@@ -75,6 +76,22 @@ class Peer:
         set_receive_timeout(self.sock, max(self.deadline_s - now_s, 0.001))
         return True
 
+    def receive_late(self) -> bytes:
+        """Return what a client sends whose request had begun to arrive as it was ended as idle.
+
+        recv() does not wait for it any more; but what had begun is finished.
+
+        Raises:
+            TimeoutError: It has taken as long as it may.
+        """
+        data = b""
+        while not data and self.connection.awaiting is not Awaiting.IDLE and peer_sends(self.sock):
+            if too_late(self, time.monotonic()):
+                raise TimeoutError
+            time.sleep(0.01)
+            data = self.sock.recv(limits.RECV_BYTES)
+        return data
+
     def send_rest(self, rest: memoryview, begun_s: float) -> None:
         """Send what was not taken at once.
 
@@ -103,6 +120,8 @@ def serve_peer(peer: Peer) -> None:
                 if len(data) >= limits.TURN_BYTES:
                     time.sleep(0)  # for the other greenlets, which have no other chance
                 data = sock.recv(limits.RECV_BYTES)
+                if not data and peer.finished:
+                    data = peer.receive_late()
             except (BlockingIOError, TimeoutError):  # its time is up
                 steps = connection.timed_out()
             else:

@@ -47,9 +47,13 @@ def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shutdown)
         while True:
             time.sleep(sweep_interval_s([listener.timeouts for listener in listeners]))
             for part in slices(peers):
-                for peer in overdue(part, time.monotonic()):
-                    gevent.get_hub().loop.run_callback(interrupt, peer)
+                interrupt_overdue(part)
+                del part  # else those who leave would be held here until others come
                 time.sleep(0)  # for the others
+
+    def interrupt_overdue(part: list[Peer]) -> None:
+        for peer in overdue(part, time.monotonic()):
+            gevent.get_hub().loop.run_callback(interrupt, peer)
 
     def interrupt(peer: Peer) -> None:
         # In the hub, so nobody else runs: who is still overdue is inside recv() or send().

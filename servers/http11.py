@@ -85,13 +85,8 @@ class HTTPConnection:
             return self._end_of_stream()
         self._data = self._data + data if self._data else data
         self.awaiting = _NOTHING
-        return self._answer_late() if self.closed else self._answer_all()
-
-    def _answer_late(self) -> Iterator[Step]:
-        """Answer what had arrived when an idle connection was drained, and was read after."""
-        self.closed = False
-        yield from self._answer_all()
-        self._end()
+        self.closed = False  # if it was drained while it was idle, this had arrived by then
+        return self._answer_all()
 
     def _answer_one(self, request: Request) -> Iterator[Step]:
         """Answer the one request there is: what all the rest of this class comes down to."""

@@ -61,6 +61,12 @@ def unsent_bytes(fd: int) -> int:
     return int(count)
 
 
+def peer_sends(sock: socket.socket) -> bool:
+    """Return whether a peer may send yet: neither has it sent its FIN, nor is it gone."""
+    # struct tcp_info: tcpi_state, and in a FIN's absence that is TCP_ESTABLISHED.
+    return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1) == b"\x01"
+
+
 def shut_reading(fd: int) -> None:
     """Have recv() return what has arrived, then b"": shutdown(2) with SHUT_RD.
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -172,6 +172,20 @@ def running(
             process.wait(DEADLINE_S)
             if process.stdout is not None:
                 process.stdout.close()
+
+
+@contextmanager
+def stopped(server: Server) -> Iterator[None]:
+    """Stop all of a server's processes for the length of a block."""
+    processes = server.processes
+    for pid in processes:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in processes:
+            with suppress(ProcessLookupError):  # a child that had just ended
+                os.kill(pid, signal.SIGCONT)
 
 
 def _address(text: str) -> tuple[str, int] | None:

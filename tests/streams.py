@@ -77,6 +77,25 @@ def assembled(draw: st.DrawFn) -> bytes:
 
 
 @st.composite
+def right(draw: st.DrawFn) -> bytes:
+    """A request that is right, so that others behind it are looked at, too."""
+    line = draw(st.sampled_from([b"POST /echo HTTP/1.1", b"GET / HTTP/1.1", b"HEAD /?a HTTP/1.1"]))
+    head = [line, b"Host: a", *draw(st.lists(st.sampled_from([b"X: y", b"Accept:"]), max_size=2))]
+    kind = draw(st.sampled_from(["none", "sized", "chunked"]))
+    chunks = draw(st.lists(st.sampled_from([b"h", b"hello", b"\r\n", b"0\r\n\r\n"]), max_size=3))
+    body = b"".join(chunks) if kind == "sized" else b""
+    if kind == "sized":
+        head.append(b"Content-Length: %d" % len(body))
+    elif kind == "chunked":
+        head.append(b"Transfer-Encoding: chunked")
+        extension = draw(st.sampled_from([b"", b";a", b' ; a="b"']))
+        parts = [b"%X%b\r\n%b\r\n" % (len(chunk), extension, chunk) for chunk in chunks]
+        trailers = draw(st.lists(st.just(b"X: y\r\n"), max_size=2))
+        body = b"".join([*parts, b"0\r\n", *trailers, b"\r\n"])
+    return b"\r\n".join([*head, b"", body])
+
+
+@st.composite
 def mutated(draw: st.DrawFn, streams: st.SearchStrategy[bytes]) -> bytes:
     """A stream in which, at a few places, bytes are deleted, inserted, replaced or doubled."""
     stream = draw(streams)
@@ -100,18 +119,22 @@ def spliced(draw: st.DrawFn, streams: st.SearchStrategy[bytes]) -> bytes:
 def streams() -> st.SearchStrategy[bytes]:
     """What a hostile or a broken client might send."""
     one = st.sampled_from(SMALL) | assembled()
-    return mutated(st.lists(one, min_size=1, max_size=3).map(b"".join)) | spliced(one)
+    some = st.lists(right(), min_size=1, max_size=3).map(b"".join)
+    return mutated(st.lists(one, min_size=1, max_size=3).map(b"".join)) | spliced(one) | some
 
 
 @st.composite
 def cut(draw: st.DrawFn, streams: st.SearchStrategy[bytes]) -> list[bytes]:
     """A stream as it may arrive: in pieces, or byte by byte."""
     stream = draw(streams)
-    if draw(st.booleans()):
+    where = draw(st.sampled_from(["anywhere", "at lines", "everywhere"]))
+    if where == "anywhere":
         points = set(draw(st.lists(st.integers(0, len(stream)), max_size=6)))
-    else:  # where a line ends is where most decisions are made
+    elif where == "at lines":  # where a line ends is where most decisions are made
         lines = [at for at in range(len(stream)) if stream[at : at + 1] in b"\r\n"]
         points = set(draw(st.lists(st.sampled_from([0, *lines]), max_size=20)))
+    else:
+        points = set(range(min(len(stream), 400)))
     return split(stream, points)
 
 

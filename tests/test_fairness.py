@@ -8,25 +8,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.limits_of_machine import HELLO, ROOT
-from tests.running import DEADLINE_S, Server, command, read_to_end, running, wait_until
+from tests.running import DEADLINE_S, Server, command, read_to_end, running, stopped, wait_until
 
 CLIENTS = 100
-
-
-@contextlib.contextmanager
-def standing_still(server: Server) -> Iterator[None]:
-    """Stop the server's process for the length of a block: to all it is as if it computed."""
-    server.process.send_signal(signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        server.process.send_signal(signal.SIGCONT)
 
 
 def idle_clients(server: Server, clients: contextlib.ExitStack) -> list[socket.socket]:
@@ -40,7 +29,7 @@ def idle_clients(server: Server, clients: contextlib.ExitStack) -> list[socket.s
 def test_what_arrives_while_the_server_is_busy_is_not_silence(model: str) -> None:
     with running(model, "--timeout-keep-alive=1") as server, contextlib.ExitStack() as clients:
         socks = idle_clients(server, clients)
-        with standing_still(server):
+        with stopped(server):
             for sock in socks:
                 sock.sendall(HELLO)
             time.sleep(1.5)  # this is what is tested: longer than a client may be silent
@@ -51,7 +40,7 @@ def test_what_arrives_while_the_server_is_busy_is_not_silence(model: str) -> Non
 def test_what_arrives_before_a_busy_server_hears_of_its_end_is_answered(model: str) -> None:
     with running(model) as server, contextlib.ExitStack() as clients:
         socks = idle_clients(server, clients)
-        with standing_still(server):
+        with stopped(server):
             for sock in socks:
                 sock.sendall(HELLO)
             server.process.send_signal(signal.SIGTERM)

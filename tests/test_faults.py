@@ -2,51 +2,28 @@
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from tests.behaviours import BAD, Behaviour, reset
 from tests.crowd import Crowd, answer_of, ask, clients
-from tests.limits_of_machine import (
-    HELLO,
-    cpu_s,
-    descriptors_at_rest,
-    no_descriptor_left,
-    tasks_of,
-    wait_until_left,
-)
-from tests.running import DEADLINE_S, Server, read_to_end, running, wait_until
+from tests.limits_of_machine import HELLO, no_descriptor_left
+from tests.running import DEADLINE_S, Server, read_to_end, running, stopped, wait_until
+from tests.unharmed import watched
 
 STREAM = b"GET /bytes?n=10000000000 HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
-@contextlib.contextmanager
-def unharmed(server: Server) -> Iterator[None]:
-    """After a block the server holds, and does, no more than before, and serves the next client."""
-    descriptors = descriptors_at_rest(server)
-    tasks = sum(len([*tasks_of(pid)]) for pid in server.processes)
-    yield
-    wait_until_left(server, descriptors)
-    wait_until(
-        lambda: sum(len([*tasks_of(pid)]) for pid in server.processes) <= tasks,
-        "as few threads as before",
-    )
-    before_s, start_s = sum(map(cpu_s, server.processes)), time.monotonic()
-    time.sleep(0.3)  # to see what it does when there is nothing to do
-    used_s = sum(map(cpu_s, server.processes)) - before_s
-    assert used_s <= 0.2 * (time.monotonic() - start_s)
-    assert server.ask(HELLO).endswith(b"Hello, World!")
-
-
 def test_a_storm_of_2000_short_connections_leaves_nothing_behind(model: str) -> None:
-    with running(model) as server:
-        with unharmed(server):
+    with watched(model) as (server, unharmed):
+        with unharmed():
             before = server.metrics()
 
             def come(number: int) -> bytes:
@@ -74,24 +51,68 @@ def test_a_storm_of_2000_short_connections_leaves_nothing_behind(model: str) -> 
     assert rise("server_request_errors_total{http}") == 0
 
 
+def test_bad_clients_of_every_kind_at_once_leave_nothing_behind(model: str) -> None:
+    flags = [f"--timeout-{what}=0.5" for what in ("header", "body", "write", "keep-alive")]
+    with watched(model, *flags) as (server, unharmed):
+
+        def come(behave: Behaviour) -> None:
+            with server.connect() as sock:
+                behave(sock, server)
+
+        with unharmed(), ThreadPoolExecutor(len(BAD)) as pool:
+            for _ in pool.map(come, BAD * 5):  # raises what one of them has met
+                pass
+        assert server.stop() == 0
+        assert server.log() == ""
+
+
+def test_clients_that_were_reset_before_they_could_be_accepted_harm_nobody(model: str) -> None:
+    with watched(model) as (server, unharmed):
+        with unharmed():
+            with stopped(server):
+                for number in range(1000):
+                    with server.connect("echo" if number % 2 else "http") as sock:
+                        reset(sock, server)
+                later = server.connect()
+                later.sendall(HELLO)
+            with later:
+                assert answer_of(later).startswith(b"HTTP/1.1 200 ")
+        accepted = server.metrics()["server_accepted_connections_total{echo}"]
+        assert accepted == 500  # Linux hands out those that were reset, too
+        assert server.stop() == 0
+        assert server.log() == ""
+
+
+def test_children_that_are_killed_take_nobody_else_along() -> None:
+    with watched("forking") as (server, unharmed):
+        with unharmed(), clients(server, 40) as socks:
+            victims = server.children[:20]
+            assert len(victims) == 20
+            for pid in victims:
+                os.kill(pid, signal.SIGKILL)
+            answered = 0
+            for sock in socks:
+                with contextlib.suppress(ConnectionResetError, BrokenPipeError):
+                    answered += ask(sock).startswith(b"HTTP/1.1 200 ")
+            assert answered == 20
+        assert server.metrics()["server_open_connections{http}"] == 1  # that is who asks
+        assert server.stop() == 0
+        assert server.log() == ""
+
+
 def test_a_server_that_was_stopped_goes_on_and_forgets_nobody(model: str) -> None:
     flags = ["--timeout-keep-alive=1", "--timeout-header=1", "--timeout-write=1"]
-    with running(model, *flags) as server:
-        with unharmed(server), clients(server, 10) as socks:
+    with watched(model, *flags) as (server, unharmed):
+        with unharmed(), clients(server, 10) as socks:
             crowd = Crowd(server, again=True)
             threads = [threading.Thread(target=crowd.keep_coming) for _ in range(4)]
             for thread in threads:
                 thread.start()
             wait_until(lambda: crowd.answered > 100, "clients that are busy")
-            processes = server.processes
-            for pid in processes:
-                os.kill(pid, signal.SIGSTOP)
-            for sock in socks:
-                sock.sendall(HELLO)
-            time.sleep(1.5)  # longer than each of its deadlines
-            for pid in processes:
-                with contextlib.suppress(ProcessLookupError):  # a child that had just ended
-                    os.kill(pid, signal.SIGCONT)
+            with stopped(server):
+                for sock in socks:
+                    sock.sendall(HELLO)
+                time.sleep(1.5)  # longer than each of its deadlines
             for sock in socks:  # what had arrived counts, though nobody had read it
                 assert answer_of(sock).startswith(b"HTTP/1.1 200 ")
             answered = crowd.answered
@@ -105,23 +126,20 @@ def test_a_server_that_was_stopped_goes_on_and_forgets_nobody(model: str) -> Non
 
 
 def test_a_full_disk_behind_the_log_changes_nothing(model: str) -> None:
-    with running(model, stderr_path=Path("/dev/full")) as server:
-        descriptors_at_rest(server)  # it has loaded all that it needs
-        with contextlib.ExitStack() as stack:
+    with watched(model, stderr_path=Path("/dev/full")) as (server, unharmed):
+        with unharmed(), contextlib.ExitStack() as stack:
             for pid in server.acceptors:
                 stack.enter_context(no_descriptor_left(pid))
             sock = stack.enter_context(server.connect())
             sock.sendall(HELLO)
             time.sleep(0.3)  # for as long as that the fault lasts
         assert server.metrics()["server_accept_errors_total{http}"] >= 1  # so something was said
-        with unharmed(server):
-            server.get("/")
         assert server.stop() == 0
 
 
 def test_a_handler_that_raises_costs_one_connection_and_some_lines(model: str) -> None:
-    with running(model) as server:
-        with unharmed(server), clients(server, 2) as (sock, other):
+    with watched(model) as (server, unharmed):
+        with unharmed(), clients(server, 2) as (sock, other):
             with contextlib.ExitStack() as stack:
                 for pid in server.processes:
                     stack.enter_context(no_descriptor_left(pid))
@@ -149,8 +167,8 @@ def vanish(sock: socket.socket) -> None:
 def test_clients_that_vanish_without_a_word_are_not_held_for_ever(model: str) -> None:
     flags = ["--timeout-keep-alive=1", "--timeout-header=1", "--timeout-body=1"]
     flags += ["--timeout-write=1", "--timeout-echo-idle=1"]
-    with running(model, *flags) as server:
-        with unharmed(server):
+    with watched(model, *flags) as (server, unharmed):
+        with unharmed():
             lost = [server.connect() for _ in range(5)] + [server.connect("echo") for _ in range(5)]
             for sent in (
                 HELLO[:10],
@@ -180,41 +198,70 @@ def wait_until_accepted(server: Server, count: int) -> None:
     wait_until(there, "clients that are served")
 
 
-@pytest.mark.parametrize("protocol", ["http", "echo"])
+ECHOED = 16 * os.urandom(1 << 20)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "content"),
+    [("http", STREAM), ("http", 1_000_000 * HELLO), ("echo", ECHOED)],
+    ids=["a stream", "many replies", "echo"],
+)
 def test_who_asks_for_much_and_takes_nothing_costs_little_and_loses_nothing(
-    model: str, protocol: str
+    model: str, protocol: str, content: bytes
 ) -> None:
-    # uvloop holds two of its reads of 256,000 bytes; all others hold less than 200,000.
-    count, each_max = 50, 600_000
-    content = STREAM if protocol == "http" else os.urandom(1 << 20) * 16
+    # uvloop holds two of its reads of 256,000 bytes; all others hold less than 200,000. A child
+    # has pages of its own, too, of what it would share if it were idle.
+    count, each_max = 50, 1_200_000 if model == "forking" else 600_000
     with running(model) as server, contextlib.ExitStack() as stack:
         with clients(server, count):  # what connections cost by themselves
             before = server.metrics("?memory=pss")["server_proportional_bytes"]
         socks = [stack.enter_context(server.connect(protocol)) for _ in range(count)]
-        sent = [0] * count
-        for sock in socks:
-            sock.setblocking(False)
-        still = 0
-        while still < 20:  # until nothing has moved for a while
-            still += 1
-            for at, sock in enumerate(socks):
-                with contextlib.suppress(BlockingIOError):
-                    size = sock.send(memoryview(content)[sent[at] :])
-                    sent[at] += size
-                    still = 0 if size else still
-            time.sleep(0.01)  # for the server, which has a core less than it would like
+        sent = send_until_nobody_takes_more(socks, content)
         during = server.metrics("?memory=pss")["server_proportional_bytes"]
         assert during - before < count * each_max, (during - before) / count
-        wanted = content if protocol == "echo" else server.get("/bytes?n=5000000")
-        for at, sock in enumerate(socks[:5]):  # and then they read
+        for sock, size in zip(socks[:5], sent, strict=False):  # and then they read
             sock.settimeout(DEADLINE_S)
-            received = b""
-            if protocol == "http":
-                while b"\r\n\r\n" not in received:
-                    received += sock.recv(65536)
-                received = received.partition(b"\r\n\r\n")[2]
-                sent[at] = len(wanted)
-            while len(received) < sent[at]:
-                received += sock.recv(65536)
-            assert received[: sent[at]] == wanted[: sent[at]]
+            if content is ECHOED:
+                assert received(sock, size) == ECHOED[:size]
+            elif content is STREAM:
+                head, _, begun = received(sock, 1000).partition(b"\r\n\r\n")
+                assert head.startswith(b"HTTP/1.1 200 ")
+                wanted = server.get("/bytes?n=5000000")
+                assert begun + received(sock, len(wanted) - len(begun)) == wanted
+            else:
+                assert len(HELLO) <= size < len(content)
+                reply, whole = server.ask(HELLO), size // len(HELLO)
+                replies = received(sock, whole * len(reply))
+                assert undated(replies) == whole * undated(reply)
         assert ask(stack.enter_context(server.connect())).startswith(b"HTTP/1.1 200 ")
+
+
+def undated(replies: bytes) -> bytes:
+    """Leave out all dates."""
+    return re.sub(rb"\r\nDate: [^\r]*", b"", replies)
+
+
+def send_until_nobody_takes_more(socks: list[socket.socket], content: bytes) -> list[int]:
+    """Send each the content as far as it goes; return how far it went."""
+    sent = [0] * len(socks)
+    for sock in socks:
+        sock.setblocking(False)
+    still = 0
+    while still < 20:  # until nothing has moved for a while
+        still += 1
+        for at, sock in enumerate(socks):
+            with contextlib.suppress(BlockingIOError):
+                size = sock.send(memoryview(content)[sent[at] :])
+                sent[at] += size
+                still = 0 if size else still
+        time.sleep(0.01)  # for the server, which has a core less than it would like
+    return sent
+
+
+def received(sock: socket.socket, size: int) -> bytes:
+    """Return the next bytes, so many of them."""
+    parts = []
+    while size and (part := sock.recv(min(size, 1 << 20))):
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)

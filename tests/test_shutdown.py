@@ -3,14 +3,21 @@
 import contextlib
 import os
 import signal
-import socket
 import time
 
 import pytest
 
-from tests.crowd import Crowd
+from tests.crowd import Crowd, ask
 from tests.limits_of_machine import HELLO, alive_in_session, as_nobody, wait_until_received
-from tests.running import DEADLINE_S, Server, read_to_end, running, wait_until
+from tests.running import (
+    DEADLINE_S,
+    Server,
+    read_to_end,
+    running,
+    stopped,
+    wait_until,
+)
+from tests.streams import split_answer
 
 
 @pytest.mark.parametrize("ctrl_c", [False, True], ids=["SIGTERM", "Ctrl-C"])
@@ -35,17 +42,11 @@ def test_whoever_waits_in_the_backlog_is_served_before_the_end(model: str, root:
     # Nobody may be forbidden to start the interpreter, which a supervisor has to do anew.
     prefix, workers = ([], None) if root else (as_nobody(), 1)
     with running(model, prefix=prefix, workers=workers) as server:
-        processes = server.processes
-        for pid in processes:
-            os.kill(pid, signal.SIGSTOP)
-        socks = []
-        for _ in range(100):
-            sock = socket.create_connection(server.http or ("", 0), DEADLINE_S)
-            sock.sendall(HELLO)
-            socks.append(sock)
-        server.process.send_signal(signal.SIGTERM)
-        for pid in processes:
-            os.kill(pid, signal.SIGCONT)
+        with stopped(server):
+            socks = [server.connect() for _ in range(100)]
+            for sock in socks:
+                sock.sendall(HELLO)
+            server.process.send_signal(signal.SIGTERM)
         for sock in socks:
             with sock:
                 answer = b""
@@ -109,6 +110,40 @@ def test_what_was_begun_is_finished_while_new_clients_are_refused_at_once(model:
             head, _, content = read_to_end(half).partition(b"\r\n\r\n")
             assert len((begun + read_to_end(slow)).partition(b"\r\n\r\n")[2]) == length
         assert (b"\r\nConnection: close" in head, content) == (True, b"ok\n")
+        assert server.process.wait(DEADLINE_S) == 0
+        assert server.log() == ""
+
+
+@pytest.mark.parametrize(
+    ("first", "rest"),
+    [
+        (b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 13\r\n\r\n", b"Hello, World!"),
+        (HELLO[:10], HELLO[10:]),
+        (HELLO + HELLO[:10], HELLO[10:]),
+    ],
+    ids=["body", "head", "second head"],
+)
+def test_what_had_begun_to_arrive_before_the_end_is_finished(
+    model: str, first: bytes, rest: bytes
+) -> None:
+    with running(model) as server, contextlib.ExitStack() as stack:
+        socks = [stack.enter_context(server.connect()) for _ in range(20)]
+        for sock in socks:
+            assert ask(sock).endswith(b"Hello, World!")
+        with stopped(server):  # so that nobody has read of them when the signal comes
+            for sock in socks:
+                sock.sendall(first)
+            server.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: refuses(server), "closed listeners")
+        time.sleep(0.1)  # for those who would be closed as idle
+        for sock in socks:
+            sock.sendall(rest)
+        for sock in socks:
+            *before, answer = split_answer(read_to_end(sock))
+            assert len(before) == first.count(b"\r\n\r\nGET")
+            assert b"\r\nConnection: close\r\n" in answer
+            assert answer.startswith(b"HTTP/1.1 200 ") and answer.endswith(b"Hello, World!")
+            sock.close()
         assert server.process.wait(DEADLINE_S) == 0
         assert server.log() == ""
 

@@ -1,0 +1,27 @@
+"""Loaded by a server that is under watch, before all else: it tells, when asked, what it holds.
+
+Asked by a signal, it writes how many objects of each kind are alive that stand for a connection.
+"""
+
+import gc
+import os
+import signal
+from collections import Counter
+from pathlib import Path
+
+KINDS = {
+    "EchoConnection", "Greenlet", "HTTPConnection", "Peer", "TCPTransport", "Task", "TimerHandle",
+    "TrackedRawGreenlet", "_SelectorSocketTransport",
+}  # fmt: skip
+
+
+def _tell(*_: object) -> None:
+    gc.collect()
+    alive = Counter(type(thing).__name__ for thing in gc.get_objects())
+    path = Path(os.environ["CENSUS"]) / str(os.getpid())
+    path.with_suffix(".new").write_text(repr({kind: alive[kind] for kind in KINDS}), "ascii")
+    path.with_suffix(".new").rename(path)
+
+
+if "CENSUS" in os.environ:
+    signal.signal(signal.SIGRTMIN + 1, _tell)
