@@ -81,14 +81,19 @@ class ChunkedBody:
                     break
                 position = reached
             else:
-                if data.find(b"\r\n", position + self._scanned, position + self._line_max) < 0:
-                    self._check_unfinished_size(data, position)
-                    break
-                line = _CHUNK_SIZE.match(data, position)
+                # What is there in part is looked at in parts, or each byte would cost a match.
+                line = None if self._scanned else _CHUNK_SIZE.match(data, position)
                 if line is None:
-                    raise malformed()
-                self._begin_chunk(line)
+                    line = self._finished_size(data, position)
+                    if line is None:
+                        break
+                size = self._begin_chunk(line)
                 position = line.end()
+                after = position + size
+                if size and data[after : after + 2] == b"\r\n":  # all of it is there
+                    self.content += data[position:after]
+                    self._data_missing = 0
+                    position = after + 2
         return position
 
     @property
@@ -96,18 +101,22 @@ class ChunkedBody:
         """The most bytes that the next chunk-size line may have."""
         return _SIZE_DIGITS_MAX + 2 + limits.CHUNK_EXTENSION_BYTES_MAX - self._extension_bytes
 
-    def _begin_chunk(self, line: re.Match[bytes]) -> None:
+    def _begin_chunk(self, line: re.Match[bytes]) -> int:
+        """Take note of a chunk-size line; return how much data comes behind it."""
         self._scanned = 0
-        self._extension_bytes += len(line[2])
-        if self._extension_bytes > limits.CHUNK_EXTENSION_BYTES_MAX:
-            raise _extensions_too_long()
-        size = int(line[1], 16)
+        digits, extensions = line.groups()
+        if extensions:
+            self._extension_bytes += len(extensions)
+            if self._extension_bytes > limits.CHUNK_EXTENSION_BYTES_MAX:
+                raise _extensions_too_long()
+        size = int(digits, 16)
         if len(self.content) + size > self._bytes_max:
             raise Refused(413, f"expected no more than {self._bytes_max} bytes of content")
         if size:
             self._data_missing = size + 2
         else:
             self._in_trailers = True
+        return size
 
     def _feed_data(self, data: bytes, position: int) -> int:
         take = min(self._data_missing, len(data) - position)
@@ -121,6 +130,16 @@ class ChunkedBody:
                 raise malformed()
         self._data_missing -= take
         return position + take
+
+    def _finished_size(self, data: bytes, position: int) -> re.Match[bytes] | None:
+        """Return a chunk-size line that came in parts, or None if it is not there whole."""
+        if data.find(b"\r\n", position + self._scanned, position + self._line_max) < 0:
+            self._check_unfinished_size(data, position)
+            return None
+        line = _CHUNK_SIZE.match(data, position)
+        if line is None:
+            raise malformed()
+        return line
 
     def _check_unfinished_size(self, data: bytes, position: int) -> None:
         """Refuse a chunk-size line that is wrong or too long; else wait for the rest of it."""

@@ -266,6 +266,10 @@ RUNS = {
     "an extension": CHUNKED + b"1;" + b"a" * RUN + b"(\r\n",
     "spaces in an extension": CHUNKED + b"1;a" + b" " * RUN + b"b\r\n",
     "extensions": CHUNKED + b"1" + b" ; a = b" * RUN + b" \r\n",
+    "extensions without an end": CHUNKED + b"1" + b" ; a = b" * RUN,
+    "a name without an end": CHUNKED + b"1;" + b"a" * RUN,
+    "spaces without an end": CHUNKED + b"1;a" + b" " * RUN,
+    "a quoted string without an end": CHUNKED + b'1;a="' + b'\\"' * RUN,
     "a quoted string": CHUNKED + b'1;a="' + b'\\"' * RUN + b"\r\n",
     "a trailer's spaces": CHUNKED + b"0\r\nX:" + b" " * RUN + b"y\r\n\r\n",
 }
