@@ -1,6 +1,8 @@
 """The launcher: arguments -> model -> listeners -> ready line -> serve -> drain."""
 
+import contextlib
 import os
+import signal
 import sys
 from typing import NoReturn
 
@@ -10,6 +12,7 @@ from servers.arguments import parse
 
 def main(argv: list[str] | None = None) -> None:
     """Run the server that the command line asks for; does not return."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # until it is listened to: no traceback
     for fd in range(3):
         try:
             os.fstat(fd)
@@ -39,7 +42,8 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _fail(message: str) -> NoReturn:
-    print(f"python -m servers: {message}", file=sys.stderr)
+    with contextlib.suppress(OSError):  # a full disk, or nobody there: the status still says it
+        os.write(2, f"python -m servers: {message}\n".encode())
     sys.exit(3)
 
 

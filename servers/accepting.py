@@ -33,6 +33,7 @@ class BackOff:
     def __init__(self) -> None:
         self._delays_s: dict[str, float] = {}  # of the listeners that are in trouble
         self._logged_s = float("-inf")
+        self._hesitated: set[str] = set()
 
     @property
     def delay_s(self) -> float:
@@ -49,20 +50,36 @@ class BackOff:
             self._logged_s = now_s
             _log.warning("%s", why)
 
+    def hesitates(self, listener: Listener) -> bool:
+        """Say whether to look once more, after a pause, before anybody is sent away."""
+        if listener.protocol in self._hesitated:
+            return False
+        self._hesitated.add(listener.protocol)
+        self._delays_s[listener.protocol] = limits.CROWDED_S
+        return True
+
     def end(self, listener: Listener) -> None:
         """Go on without a pause."""
+        self._hesitated.discard(listener.protocol)
         if self._delays_s:
             self._delays_s.pop(listener.protocol, None)
 
 
-def accept(listener: Listener, counters: Counters, back_off: BackOff) -> Iterator[socket.socket]:
+def accept(
+    listener: Listener, counters: Counters, back_off: BackOff, last: bool = False
+) -> Iterator[socket.socket]:
     """Yield the clients that are waiting, a bounded number of them, and keep the back-off.
 
     Ends early when nobody waits, or at the machine's limit.
+
+    Args:
+        last: The server is to stop: whoever waits for room would wait in vain, so all are let in.
     """
     family, kind, proto = listener.kind
     for _ in range(limits.ACCEPTS_PER_TURN):
-        if counters.full:
+        if counters.crowded and not last and back_off.hesitates(listener):
+            return  # somebody may have left and not been missed yet
+        if counters.overfull if last else counters.full:
             back_off.begin(listener, listener.full_because or _no_descriptor(counters))
             return
         try:
@@ -83,7 +100,7 @@ def accept(listener: Listener, counters: Counters, back_off: BackOff) -> Iterato
             refuse(sock, listener, counters)
         else:
             yield sock
-        back_off.end(listener)  # only now: it may be taken and not be served
+            back_off.end(listener)  # only now: it may be taken and not be served
 
 
 def last_turns(listener: Listener, shutdown: Shutdown) -> range:

@@ -12,24 +12,24 @@ from servers import limits
 from servers.accepting import BackOff, NobodyToServe, accept, last_turns, refuse
 from servers.connection import Awaiting, Connection, Tally, Wait
 from servers.counters import RECEIVED_BYTES, RESETS, SENT_BYTES, Counters
-from servers.deadlines import too_late
+from servers.deadlines import stalls, too_late
 from servers.kernel import (
     peer_sends,
     reset_on_close,
     set_receive_timeout,
     shut_reading,
-    unread_bytes,
+    unsent_bytes,
 )
 from servers.listeners import Listener
-from servers.shutdown import Shutdown
+from servers.shutdown import Shutdown, is_over
 
 
 class Peer:
     """A client: its socket, what is spoken with it, and its counts."""
 
     __slots__ = (
-        "begun", "connection", "deadline_s", "finished", "looked", "seen", "seen_s", "sock",
-        "tally", "timeouts",
+        "begun", "connection", "deadline_s", "finished", "seen", "seen_s", "sock",
+        "tally", "timeouts", "untaken",
     )  # fmt: skip
 
     def __init__(self, sock: socket.socket, listener: Listener, tally: Tally) -> None:
@@ -39,24 +39,14 @@ class Peer:
         self.timeouts = listener.timeouts
         self.begun: tuple[Awaiting, int] | None = None
         self.deadline_s = 0.0
-        self.finished = self.looked = False
+        self.finished = False
         self.seen: int | None = None
         self.seen_s = 0.0
+        self.untaken: int | None = None
 
     def fileno(self) -> int:
         """Return the socket's descriptor."""
         return self.sock.fileno()
-
-    def is_over(self) -> bool:
-        """Say whether nothing more is to be read of a closed connection.
-
-        One that was closed while it was idle has not been told in its last reply: so it is read on
-        until nobody can come any more, and once again then, for what has been sent by then.
-        """
-        if self.connection.awaiting is not Awaiting.IDLE or self.looked:
-            return True
-        self.looked = self.finished
-        return self.finished and not unread_bytes(self.fileno())
 
     def limit_read(self) -> bool:
         """Let the next recv() wait no longer than what is awaited may take.
@@ -84,28 +74,35 @@ class Peer:
         Raises:
             TimeoutError: It has taken as long as it may.
         """
-        data = b""
-        while not data and self.connection.awaiting is not Awaiting.IDLE and peer_sends(self.sock):
-            if too_late(self, time.monotonic()):
-                raise TimeoutError
-            time.sleep(0.01)
+        data, may_come = b"", self.connection.awaiting is not Awaiting.IDLE
+        while may_come and not data:
+            may_come = peer_sends(self.sock)  # asked first: what came before its FIN is read, too
             data = self.sock.recv(limits.RECV_BYTES)
+            if may_come and not data:
+                if too_late(self, time.monotonic()):
+                    raise TimeoutError
+                time.sleep(0.01)
         return data
 
-    def send_rest(self, rest: memoryview, begun_s: float) -> None:
-        """Send what was not taken at once.
-
-        Args:
-            begun_s: When it was first tried; 0: just now.
+    def send_all(self, rest: memoryview) -> None:
+        """Send something large, or what was not taken at once of something small.
 
         Raises:
             OSError: The client is gone, or does not take it in time.
         """
-        give_up_s = (begun_s or time.monotonic()) + self.timeouts.write_s
+        untaken = unsent_bytes(self.fileno())
+        give_up_s = time.monotonic() + self.timeouts.write_s
         while rest:
-            if time.monotonic() >= give_up_s:
-                raise TimeoutError
-            rest = rest[self.sock.send(rest) :]
+            try:
+                sent = self.sock.send(rest)
+            except BlockingIOError:  # SO_SNDTIMEO has passed, and nothing fits in yet
+                sent = 0
+            rest, untaken = rest[sent:], untaken + sent
+            if rest and time.monotonic() >= give_up_s:
+                left = unsent_bytes(self.fileno())
+                if stalls(untaken, left):
+                    raise TimeoutError
+                untaken, give_up_s = left, time.monotonic() + self.timeouts.write_s
 
 
 def serve_peer(peer: Peer) -> None:
@@ -132,12 +129,16 @@ def serve_peer(peer: Peer) -> None:
                     time.sleep(step.seconds)
                     continue
                 size = len(step)
-                begun_s = time.monotonic() if size >= limits.TURN_BYTES else 0.0
-                sent = sock.send(step)  # nearly always all of it, without sendall()'s bookkeeping
+                sent = 0
+                if size < limits.TURN_BYTES:
+                    try:
+                        sent = sock.send(step)  # nearly always all of it
+                    except BlockingIOError:  # nothing fits in: maybe the peer is but slow
+                        sent = 0
                 if sent < size:
-                    peer.send_rest(memoryview(step)[sent:], begun_s)
+                    peer.send_all(memoryview(step)[sent:])
                 tally[SENT_BYTES] += size
-            if connection.closed and peer.is_over():
+            if connection.closed and is_over(peer):
                 break
         if data:
             linger(sock)
@@ -189,25 +190,27 @@ def accept_until_shutdown(
     """
     by_fd = {listener.sock.fileno(): listener for listener in listeners}
     everything, only_shutdown = select.poll(), select.poll()
-    for fd in by_fd:
+    # First who has ended, and then who comes.
+    for fd in (shutdown.fd, *by_fd):
         everything.register(fd, select.POLLIN)
-    everything.register(shutdown.fd, select.POLLIN)
     only_shutdown.register(shutdown.fd, select.POLLIN)
     back_off = BackOff()
 
-    def take(listener: Listener) -> None:
-        for sock in accept(listener, counters, back_off):
+    def take(listener: Listener, last: bool = False) -> None:
+        why = ""
+        for sock in accept(listener, counters, back_off, last):
             try:
                 start(sock, listener)
             except NobodyToServe as nobody:
                 refuse(sock, listener, counters)
-                back_off.begin(listener, str(nobody))
-                break
+                why = str(nobody)
+        if why:
+            back_off.begin(listener, why)
 
     counters.on_room = shutdown.wake
     while not shutdown.requested:
         if back_off.delay_s:
-            ready = [*by_fd, *(fd for fd, _ in only_shutdown.poll(back_off.delay_s * 1000))]
+            ready = [*(fd for fd, _ in only_shutdown.poll(back_off.delay_s * 1000)), *by_fd]
         else:
             ready = [fd for fd, _ in everything.poll()]
         for fd in ready:
@@ -218,7 +221,7 @@ def accept_until_shutdown(
             take(by_fd[fd])
     for listener in listeners:
         for _ in last_turns(listener, shutdown):
-            take(listener)
+            take(listener, last=True)
     tell()
     for listener in listeners:
         listener.sock.close()

@@ -11,9 +11,9 @@ from servers.accepting import BackOff, accept, last_turns
 from servers.connection import Awaiting, Step, Wait
 from servers.counters import RECEIVED_BYTES, RESETS, SENT_BYTES, Counters
 from servers.deadlines import overdue, slices, sweep_interval_s
-from servers.kernel import unread_bytes
+from servers.kernel import reset_on_close
 from servers.listeners import Listener
-from servers.shutdown import Shutdown
+from servers.shutdown import Shutdown, is_over
 
 
 class Peer(asyncio.Protocol):
@@ -24,8 +24,8 @@ class Peer(asyncio.Protocol):
 
     __slots__ = (
         "_counters", "_early", "_eof", "_held", "_linger_bytes", "_loop", "_peers", "_steps",
-        "_timer", "_writable", "begun", "connection", "deadline_s", "seen", "seen_s", "tally",
-        "timeouts", "transport",
+        "_timer", "_writable", "begun", "connection", "deadline_s", "finished", "seen", "seen_s",
+        "tally", "timeouts", "transport", "untaken",
     )  # fmt: skip
 
     transport: asyncio.Transport
@@ -44,6 +44,8 @@ class Peer(asyncio.Protocol):
         self.deadline_s = 0.0
         self.seen: int | None = None
         self.seen_s = 0.0
+        self.untaken: int | None = None
+        self.finished = False
         self._loop = loop
         self._counters = counters
         self._peers = peers
@@ -118,13 +120,15 @@ class Peer(asyncio.Protocol):
         if self._steps is None:
             self._steps = self.connection.timed_out()
             self._advance(self._steps)
-        else:
+        else:  # it does not take what it asked for, nor would what the kernel holds be taken
+            reset_on_close(self.transport.get_extra_info("socket"))
             self.transport.abort()
 
     def finish(self) -> None:
         """End a client that is idle, and has been told; not one that has asked just now."""
+        self.finished = True
         idle = self._steps is None and self.connection.closed
-        if idle and not self.transport.is_closing() and not unread_bytes(self.fileno()):
+        if idle and not self.transport.is_closing() and is_over(self):
             self.transport.close()
 
     def _advance(self, steps: Iterator[Step]) -> None:
@@ -142,7 +146,8 @@ class Peer(asyncio.Protocol):
                 return
             if size >= limits.TURN_BYTES and self.transport.is_closing():
                 return  # a stream whose client has gone: connection_lost() comes next
-        if self.connection.closed:
+        all_read = not self._early or self.connection.awaiting is Awaiting.NOTHING
+        if self.connection.closed and all_read and is_over(self):
             self._finish()
         else:
             self._steps = None
@@ -209,10 +214,10 @@ async def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shu
         for listener in listeners:
             loop.add_reader(listener.sock, take, listener)
 
-    def take(listener: Listener) -> None:
+    def take(listener: Listener, last: bool = False) -> None:
         # Not create_server(): at the descriptor limit asyncio's retries multiply (cpython#151615)
         # and libuv closes the clients that wait.
-        for sock in accept(listener, counters, back_off):
+        for sock in accept(listener, counters, back_off, last):
             peer = Peer(loop, listener, counters, peers)
             task = loop.create_task(begin(peer, sock))
             starting.add(task)
@@ -238,13 +243,19 @@ async def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shu
         for listener in listeners:
             loop.remove_reader(listener.sock)
 
+    def begin_sweep(due_s: float) -> None:
+        if loop.time() - due_s > interval_s:  # first let what has arrived meanwhile be read
+            loop.call_later(limits.LOOK_S, sweep, slices(peers))
+        else:
+            sweep(slices(peers))
+
     def sweep(parts: Iterator[list[Peer]]) -> None:
         for part in parts:
             for peer in overdue(part, time.monotonic()):
                 peer.time_out()
             loop.call_soon(sweep, parts)
             return
-        loop.call_later(interval_s, lambda: sweep(slices(peers)))
+        loop.call_later(interval_s, begin_sweep, loop.time() + interval_s)
 
     def look_at_signals() -> None:
         shutdown.clear_wake()  # not each of them asks for a shutdown
@@ -264,7 +275,7 @@ async def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shu
     ignore()
     for listener in listeners:
         for _ in last_turns(listener, shutdown):
-            take(listener)
+            take(listener, last=True)
     if starting:
         await asyncio.wait(starting)
     for peer in list(peers):

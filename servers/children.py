@@ -15,7 +15,7 @@ from servers.blocking import Peer, serve_peer
 from servers.connection import Tally
 from servers.counters import Counters
 from servers.listeners import Listener
-from servers.shutdown import Shutdown
+from servers.shutdown import DRAIN, Shutdown
 
 _REHEARSALS = 20  # more than the runs after which CPython 3.11 to 3.13 have specialised code
 
@@ -64,7 +64,7 @@ class Children:
 
     def finish(self) -> None:
         """Let every child finish, at once if it is idle."""
-        self._send(signal.SIGTERM)
+        self._send(DRAIN)
 
     def _send(self, signum: int) -> None:
         for pid in self._tallies:  # none has been waited for, so each is still its own

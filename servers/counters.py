@@ -7,12 +7,14 @@ counts behind.
 """
 
 import _thread
+import math
 import resource
 import time
 from collections.abc import Callable, Sequence
 from itertools import compress
 from typing import NamedTuple, TypeVar
 
+from servers import limits
 from servers.connection import Tally
 
 REQUESTS, REQUEST_ERRORS, RECEIVED_BYTES, SENT_BYTES, RESETS = range(5)
@@ -52,8 +54,11 @@ class Used(NamedTuple):
 
 
 def table_bytes(protocols: Sequence[str], rows_max: int) -> int:
-    """Return how much memory it takes to count so many connections for several processes."""
-    return 8 * _ROW * (1 + len(protocols) + rows_max)
+    """Return how much memory it takes to count so many connections for several processes.
+
+    And those who are taken off the queue at the end, though there was no room: a queue's length.
+    """
+    return 8 * _ROW * (1 + len(protocols) + rows_max + limits.QUEUED_MAX)
 
 
 class Counters:
@@ -80,7 +85,7 @@ class Counters:
         self.protocols = tuple(protocols)
         self.open_count = 0
         self.on_room: Callable[[], None] = lambda: None
-        self._crowd = rows_max + 1 if crowd is None else crowd
+        self._crowd = math.inf if crowd is None else crowd
         self._rows_max = rows_max
         self._table = None if table is None else table.cast("Q")
         self._rows: list[Tally] = []
@@ -93,6 +98,11 @@ class Counters:
     def full(self) -> bool:
         """Whether as many connections are open as can be, or as were asked for at most."""
         return self.open_count >= self._rows_max
+
+    @property
+    def overfull(self) -> bool:
+        """Whether not even one who is taken off the queue at the end can be counted."""
+        return self.open_count >= self._rows_max + limits.QUEUED_MAX
 
     @property
     def crowded(self) -> bool:
@@ -135,9 +145,9 @@ class Counters:
             row[_PROTOCOL] = 0
             self._header[_GENERATION] += 1
             self._free.append(row)
-            was_full = self.full
+            had_room = not (self.full or self.crowded)
             self.open_count -= 1
-        if was_full:
+        if not had_room:
             self.on_room()
 
     def read(self) -> Sums:

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 
 import gevent
 
+from servers import limits
 from servers.blocking import Peer, accept_until_shutdown, serve_peer, tell, wait_for
 from servers.counters import Counters
 from servers.deadlines import overdue, slices, sweep_interval_s
@@ -44,8 +45,12 @@ def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shutdown)
     def end_overdue() -> None:
         # SO_RCVTIMEO does nothing here, since no recv() really blocks; and a gevent timer per
         # read would cost each request what this costs once a second.
+        interval_s = sweep_interval_s([listener.timeouts for listener in listeners])
         while True:
-            time.sleep(sweep_interval_s([listener.timeouts for listener in listeners]))
+            due_s = time.monotonic() + interval_s
+            time.sleep(interval_s)
+            if time.monotonic() - due_s > interval_s:  # first what has arrived meanwhile is read
+                time.sleep(limits.LOOK_S)
             for part in slices(peers):
                 interrupt_overdue(part)
                 del part  # else those who leave would be held here until others come

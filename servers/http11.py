@@ -103,7 +103,7 @@ class HTTPConnection:
         else:
             yield self._render(request, response)
         if response.stream is not None:
-            yield from response.stream
+            yield from self._pieces(response.stream)
         if self.closed:
             self._end()
         else:
@@ -142,10 +142,18 @@ class HTTPConnection:
                 replies.clear()
                 size = 0
                 if response.stream is not None and request and request.method != b"HEAD":
-                    yield from response.stream
+                    yield from self._pieces(response.stream)
         if replies:
             yield b"".join(replies)
         self._settle()
+
+    def _pieces(self, stream: Iterator[bytes]) -> Iterator[Step]:
+        """Give out a body; what is missing of one that fails is to be seen from its length."""
+        try:
+            yield from stream
+        except Exception:  # a handler's mistake costs one connection only
+            _log.exception("handler failed")
+            self.closed = True
 
     def timed_out(self) -> Iterator[Step]:
         """Answer a request that was begun with 408, an idle connection with nothing; close."""

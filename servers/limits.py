@@ -8,6 +8,10 @@ All models share them: two servers are comparable only while these are the same.
 BACKLOG = 2048
 """Connections the kernel queues before accept(). Precedent: gunicorn and uvicorn 2048."""
 
+QUEUED_MAX = 65536
+"""Longest queue that is emptied at a shutdown although --max-connections is reached. Room to count
+them costs nothing before it is used. Precedent: a backlog had 16 bits before Linux 4.1."""
+
 RECV_BYTES = 64 * 1024
 """Most that one read takes. Below glibc's 128 KiB mmap threshold, so no read costs an mmap.
 uvloop alone reads up to 256,000 bytes at once, and lets nobody choose."""
@@ -38,6 +42,10 @@ BACKOFF_FIRST_S = 0.01
 BACKOFF_LAST_S = 1.0
 """Pause before accepting again, doubling from first to last. Precedent: gevent's baseserver."""
 
+CROWDED_S = 0.1
+"""Before clients beyond --limit-concurrency are sent away, who has left may be missed: ends sooner
+as soon as somebody is. A process may need some milliseconds to end."""
+
 WORKER_PAUSE_FIRST_S = 0.1
 WORKER_PAUSE_LAST_S = 10.0
 """Pause before a worker is replaced that died soon, doubling from first to last; the first death is
@@ -48,6 +56,9 @@ WORKER_SETTLED_S = 10.0
 
 WORKER_START_S = 60.0
 """For a worker to become ready, before another is tried. Precedent: gunicorn 30 s."""
+
+OVERTIME_S = 0.1
+"""What a process gets beyond the grace period, which it keeps itself, before it ends at once."""
 
 WORKER_END_S = 0.2
 """What a worker gets beyond the grace period, which it keeps itself, before it is killed."""
@@ -118,6 +129,9 @@ ASK_AGAIN_FIRST_S = 0.1
 SWEEP_S_MAX = 1.0
 SWEEPS_PER_TIMEOUT = 10
 """How often the models without a kernel deadline look for silent connections."""
+
+LOOK_S = 0.01
+"""For a loop that has been held up to read what has arrived, before a sweep judges anybody."""
 
 SWEPT_PER_TURN = 256
 """Connections looked at before others have their turn: 0.3 ms, where 10,000 at once took 50."""

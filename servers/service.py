@@ -1,12 +1,12 @@
 """One process of one model: listeners, ready line, serving, drain."""
 
-import logging
 import mmap
 import os
 import socket
 from collections.abc import Mapping
 from typing import NoReturn
 
+from servers import log
 from servers.app import App, error
 from servers.arguments import Arguments
 from servers.clock import date_line
@@ -42,7 +42,7 @@ def run(arguments: Arguments, serve: Serve) -> NoReturn:
     Raises:
         StartUpError: An address cannot be listened on, nobody be told, or a wish not be met.
     """
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
+    log.begin("%(asctime)s %(levelname)s %(message)s")
     model = MODELS[arguments.model]
     rows_max = connections_max(arguments)
     table = None
@@ -64,7 +64,7 @@ def run_worker(
     arguments: Arguments, serve: Serve, socks: Mapping[str, socket.socket], place: Place
 ) -> NoReturn:
     """Do what ``run`` does, on sockets that are listening already; ready is told the supervisor."""
-    logging.basicConfig(format="%(asctime)s %(levelname)s worker %(process)d: %(message)s")
+    log.begin("%(asctime)s %(levelname)s worker %(process)d: %(message)s")
     tables = Tables(place)
     counters = tables.counters(place.rows_max, arguments.limit_concurrency)
     grace_s = arguments.timeout_graceful_shutdown

@@ -11,12 +11,43 @@ import signal
 import time
 from collections.abc import Callable
 from types import FrameType
+from typing import Protocol
+
+from servers import limits
+from servers.connection import Awaiting, Connection
+from servers.kernel import unread_bytes
 
 LEAVE, DRAIN = signal.SIGUSR1, signal.SIGUSR2
-"""What a supervisor sends to its workers."""
+"""What a supervisor sends to its workers; and DRAIN, what a parent sends to its children."""
 
 TO_ALL = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 """What others send to all processes at once. A worker is born with these blocked."""
+
+
+class Ending(Protocol):
+    """What has to be known of a client at a shutdown.
+
+    Attributes:
+        finished: Whether it is to end as soon as it is idle.
+    """
+
+    connection: Connection
+    finished: bool
+
+    def fileno(self) -> int:
+        """Return the descriptor of its socket."""
+        ...
+
+
+def is_over(one: Ending) -> bool:
+    """Say whether nothing more is to be read of a closed connection.
+
+    One that was closed while it was idle has not been told in its last reply: so it is read on
+    until nobody can come any more, and then until all has been read that has arrived.
+    """
+    if one.connection.awaiting is not Awaiting.IDLE:
+        return True
+    return one.finished and not unread_bytes(one.fileno())
 
 
 class Shutdown:
@@ -52,6 +83,7 @@ class Shutdown:
         signal.set_wakeup_fd(self._wake_fd, warn_on_full_buffer=False)
         for signum in (*TO_ALL, LEAVE, DRAIN):
             signal.signal(signum, self._request)
+        signal.signal(signal.SIGALRM, lambda *_: os._exit(0))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, TO_ALL)
 
     def wake_on(self, signum: int) -> None:
@@ -70,7 +102,7 @@ class Shutdown:
             return
 
     def in_child(self, told: Callable[[], None], finish: Callable[[], None]) -> None:
-        """Let a forked child answer SIGINT, to all even, with ``told``, SIGTERM with ``finish``.
+        """Let a forked child answer what is sent to all with ``told``, and DRAIN with ``finish``.
 
         The handlers stay the parent's: to set new ones would cost each child 60 pages.
         """
@@ -82,14 +114,18 @@ class Shutdown:
 
     def _request(self, signum: int, frame: FrameType | None) -> None:
         if self._finish is not None:
-            if signum in (signal.SIGINT, signal.SIGTERM):
-                (self._told if signum == signal.SIGINT else self._finish)()
+            if signum == DRAIN:
+                self._finish()
+            elif signum in (signal.SIGINT, signal.SIGTERM):
+                self._told()
         elif os.getpid() != self._pid:
             self._early.append(signum)
         elif (signum in (LEAVE, DRAIN)) != self.supervised or signum == signal.SIGHUP:
             return
         elif not self.requested:
             self.requested = True
+            # For a handler that computes while the time passes, and lets no loop see to it.
+            signal.setitimer(signal.ITIMER_REAL, self.grace_s + limits.OVERTIME_S)
             self.succeeded = signum == LEAVE
             if self.succeeded:
                 self.finish_s = time.monotonic() + self._patience_s

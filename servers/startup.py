@@ -48,9 +48,14 @@ def _connections_possible(model: Model, quiet: bool) -> int:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if hard <= limits.DESCRIPTORS_RESERVED:
+        raise StartUpError(
+            f"expected more than {limits.DESCRIPTORS_RESERVED} descriptors, got {hard};"
+            " run: ulimit -n 65536"
+        )
     if not model.in_process:
         return int(Path("/proc/sys/kernel/pid_max").read_text("ascii"))
-    connections = max(hard - limits.DESCRIPTORS_RESERVED, 1)
+    connections = hard - limits.DESCRIPTORS_RESERVED
     if connections < limits.DESCRIPTORS_WARN and not quiet:
         _log.warning(
             "%d descriptors leave room for %d connections; run: ulimit -n 65536", hard, connections

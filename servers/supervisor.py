@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
-from servers import limits
+from servers import limits, log
 from servers.arguments import Arguments
 from servers.kernel import stop_queueing
 from servers.listeners import queued
@@ -54,6 +54,11 @@ class Post:
     outdated: bool = False  # the holder is to be replaced, as SIGHUP asks
     deaths: int = 0  # in a row, each soon after the start
     due_s: float = math.inf  # when to start a successor
+
+    def forget(self, dead: Worker) -> None:
+        """Let nobody stand for a worker that has died."""
+        self.holder = None if dead is self.holder else self.holder
+        self.successor = None if dead is self.successor else self.successor
 
 
 class Supervisor:
@@ -175,7 +180,9 @@ class Supervisor:
                 dead.process.returncode = os.waitstatus_to_exitcode(status)
                 self._tables.bury(dead.table, self._counters)
                 self._free_tables.append(dead.table)
-                if not self._shutdown.requested:
+                if self._shutdown.requested:
+                    dead.post.forget(dead)
+                else:
                     self._see_to_successor(dead)
 
     def _hear(self, fd: int) -> None:
@@ -234,6 +241,7 @@ class Supervisor:
     def _drain(self) -> None:
         """Let nobody in, have all workers drain, and end those that have not in time."""
         if self._shutdown.requested:
+            self._take_turn(0)  # who has died by now is missed
             for post in self._posts:  # whoever waits where nobody is has come in time, too
                 nobody = post.holder is None and post.successor is None
                 if nobody and self._free_tables and any(map(queued, post.socks.values())):
@@ -261,7 +269,7 @@ def supervise(arguments: Arguments, argv: Sequence[str]) -> NoReturn:
     Raises:
         StartUpError: An address cannot be listened on, a worker cannot start, or a wish not be met.
     """
-    logging.basicConfig(format="%(asctime)s %(levelname)s supervisor: %(message)s")
+    log.begin("%(asctime)s %(levelname)s supervisor: %(message)s")
     Supervisor(arguments, argv).run()
     end()
 

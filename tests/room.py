@@ -1,7 +1,9 @@
 """Servers that are full: who is inside, and who waits."""
 
+import contextlib
 import select
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -77,3 +79,20 @@ def metrics_over(sock: socket.socket) -> str:
     """Return /metrics, asked for by a client that is inside, and that leaves."""
     sock.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
     return read_to_end(sock).decode()
+
+
+def send_until_nobody_takes_more(socks: list[socket.socket], content: bytes) -> list[int]:
+    """Send each the content as far as it goes; return how far it went."""
+    sent = [0] * len(socks)
+    for sock in socks:
+        sock.setblocking(False)
+    still = 0
+    while still < 20:  # until nothing has moved for a while
+        still += 1
+        for at, sock in enumerate(socks):
+            with contextlib.suppress(BlockingIOError):
+                size = sock.send(memoryview(content)[sent[at] :])
+                sent[at] += size
+                still = 0 if size else still
+        time.sleep(0.01)  # for the server, which has a core less than it would like
+    return sent

@@ -138,6 +138,7 @@ def running(
     prefix: Sequence[str] = (),
     env: Mapping[str, str] | None = None,
     stderr_path: Path | None = None,
+    stderr_fd: int | None = None,
     workers: int | None = None,
 ) -> Iterator[Server]:
     """Run a server for the length of a block; it must leave no process behind.
@@ -153,7 +154,7 @@ def running(
         process = subprocess.Popen(
             [*prefix, *command(model, *count, *flags)],
             stdout=subprocess.PIPE,
-            stderr=stderr,
+            stderr=stderr if stderr_fd is None else stderr_fd,
             text=True,
             env={**os.environ, **(env or {})},
             cwd=Path(__file__).parent.parent,

@@ -128,6 +128,21 @@ def test_a_client_that_does_not_take_its_reply_is_cut_off(hurried: Server, reads
 
         wait_until(is_cut_off, "an end")
         assert time.monotonic() - begin_s >= T * 0.95
+        if not reads:  # and it is not left what the kernel holds, which nobody counts any more
+            with pytest.raises(ConnectionResetError):
+                read_to_end(sock)
+
+
+def test_a_steady_reader_is_served_though_the_kernel_wants_no_more_for_longer(
+    hurried: Server,
+) -> None:
+    with hurried.connect() as sock:
+        sock.sendall(b"GET /bytes?n=1000000000 HTTP/1.1\r\nHost: a\r\n\r\n")
+        begin_s, received = time.monotonic(), 0
+        while (passed_s := time.monotonic() - begin_s) < 4 * T:
+            received += len(sock.recv(20_000))
+            time.sleep(max(received / 400_000 - passed_s, 0))  # a third of the queue takes 3 s
+        assert open_connections(hurried) == 2
 
 
 def test_an_echo_client_that_takes_nothing_is_cut_off(hurried: Server) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.limits_of_machine import HELLO, ROOT
+from tests.limits_of_machine import HELLO, ROOT, wait_until_received
 from tests.running import DEADLINE_S, Server, command, read_to_end, running, stopped, wait_until
 
 CLIENTS = 100
@@ -33,6 +33,22 @@ def test_what_arrives_while_the_server_is_busy_is_not_silence(model: str) -> Non
             for sock in socks:
                 sock.sendall(HELLO)
             time.sleep(1.5)  # this is what is tested: longer than a client may be silent
+        for sock in socks:
+            assert sock.recv(1000).endswith(b"Hello, World!")
+
+
+def test_the_rest_of_a_request_that_arrives_while_the_server_is_busy_is_not_too_late(
+    model: str,
+) -> None:
+    with running(model, "--timeout-header=1") as server, contextlib.ExitStack() as clients:
+        socks = idle_clients(server, clients)[:10]
+        for sock in socks:
+            sock.sendall(HELLO[:10])
+        wait_until_received(server, *socks)
+        with stopped(server):
+            for sock in socks:
+                sock.sendall(HELLO[10:])
+            time.sleep(2.5)  # this is what is tested: much longer than a head may take
         for sock in socks:
             assert sock.recv(1000).endswith(b"Hello, World!")
 

@@ -15,6 +15,7 @@ import pytest
 from tests.behaviours import BAD, Behaviour, reset
 from tests.crowd import Crowd, answer_of, ask, clients
 from tests.limits_of_machine import HELLO, no_descriptor_left
+from tests.room import send_until_nobody_takes_more
 from tests.running import DEADLINE_S, Server, read_to_end, running, stopped, wait_until
 from tests.unharmed import watched
 
@@ -137,6 +138,26 @@ def test_a_full_disk_behind_the_log_changes_nothing(model: str) -> None:
         assert server.stop() == 0
 
 
+def test_a_log_that_nobody_reads_holds_nobody_up(model: str) -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"x" * 4096)
+    os.set_blocking(writer, True)  # else what the server has is the same description
+    flags = ["--max-connections=1", "--timeout-keep-alive=60"]
+    with running(model, *flags, stderr_fd=writer, workers=1) as server, server.connect() as inside:
+        assert ask(inside).endswith(b"Hello, World!")
+        with server.connect() as waiting:  # which is worth a line
+            waiting.sendall(HELLO)
+            assert ask(inside).endswith(b"Hello, World!")
+            inside.close()
+            assert answer_of(waiting).endswith(b"Hello, World!")
+        assert server.stop() == 0
+    os.close(reader)
+    os.close(writer)
+
+
 def test_a_handler_that_raises_costs_one_connection_and_some_lines(model: str) -> None:
     with watched(model) as (server, unharmed):
         with unharmed(), clients(server, 2) as (sock, other):
@@ -239,23 +260,6 @@ def test_who_asks_for_much_and_takes_nothing_costs_little_and_loses_nothing(
 def undated(replies: bytes) -> bytes:
     """Leave out all dates."""
     return re.sub(rb"\r\nDate: [^\r]*", b"", replies)
-
-
-def send_until_nobody_takes_more(socks: list[socket.socket], content: bytes) -> list[int]:
-    """Send each the content as far as it goes; return how far it went."""
-    sent = [0] * len(socks)
-    for sock in socks:
-        sock.setblocking(False)
-    still = 0
-    while still < 20:  # until nothing has moved for a while
-        still += 1
-        for at, sock in enumerate(socks):
-            with contextlib.suppress(BlockingIOError):
-                size = sock.send(memoryview(content)[sent[at] :])
-                sent[at] += size
-                still = 0 if size else still
-        time.sleep(0.01)  # for the server, which has a core less than it would like
-    return sent
 
 
 def received(sock: socket.socket, size: int) -> bytes:

@@ -1,6 +1,7 @@
 """What a connection makes of handlers that fail."""
 
 import logging
+from collections.abc import Iterator
 
 import pytest
 
@@ -9,6 +10,7 @@ from servers.connection import Awaiting
 from servers.http11 import HTTPConnection
 from servers.request import Request
 from tests.conversations import DATE
+from tests.streams import joined
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
@@ -42,3 +44,23 @@ def test_a_handler_that_fails_costs_one_connection_and_a_line_in_the_log(
     assert content == (b"" if method == b"HEAD" else b"internal server error\n")
     assert connection.closed and connection.awaiting is Awaiting.NOTHING
     assert [record.message for record in caplog.records] == ["handler failed"]
+
+
+def test_a_body_that_fails_ends_its_connection_where_it_stops(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def pieces() -> Iterator[bytes]:
+        yield b"hello"
+        raise ZeroDivisionError
+
+    class Breaking(Failing):
+        def _fail(self, request: Request) -> Response:
+            return Response(200, stream=pieces(), length=10)
+
+    for behind in (b"", GET):
+        connection = HTTPConnection(Breaking(), lambda: DATE, [0] * 8, 100)
+        with caplog.at_level(logging.ERROR, "servers"):
+            answer = joined(connection, connection.receive_data(GET + behind))
+        assert answer.endswith(b"\r\n\r\nhello") and answer.count(b"HTTP/1.1 ") == 1
+        assert connection.closed and connection.awaiting is Awaiting.NOTHING
+    assert [record.message for record in caplog.records] == ["handler failed"] * 2

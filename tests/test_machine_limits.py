@@ -26,6 +26,7 @@ from tests.limits_of_machine import (
     cpu_s,
     fails_to_start,
     falling_asleep_slowly,
+    launch,
     no_descriptor_left,
     wait_until_received,
 )
@@ -61,6 +62,28 @@ def test_few_descriptors_are_raised_to_what_may_be_had_or_warned_of(
         warned = hard == 200 and MODELS[model].in_process
         assert server.log().count("\n") == warned
         assert ("ulimit -n" in server.log()) == warned
+
+
+def test_too_few_descriptors_are_a_start_up_failure(model: str) -> None:
+    prefix = ["prlimit", f"--nofile={limits.DESCRIPTORS_RESERVED}"]
+    status, out, err = launch(model, "--http-port=0", "--echo-port=0", prefix=prefix)
+    assert (status, out) == (3, "")
+    assert re.fullmatch(
+        r"[^\n]*expected more than 64 descriptors, got 64; run: ulimit[^\n]*\n", err
+    )
+
+
+@pytest.mark.parametrize("workers", ["--workers=1", "--workers=2"])
+@pytest.mark.parametrize("stderr", ["/dev/full", None])
+def test_a_start_up_failure_has_its_status_though_nobody_can_be_told(
+    workers: str, stderr: str | None
+) -> None:
+    command = [sys.executable, "-m", "servers", "asyncio", "--bind=192.0.2.1", workers]
+    where = "2>&-" if stderr is None else f"2>{stderr}"
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$@" {where}', "sh", *command], stdout=subprocess.PIPE, cwd=ROOT
+    )
+    assert (done.returncode, done.stdout) == (3, b"")
 
 
 @pytest.mark.parametrize("in_process", IN_PROCESS)

@@ -7,8 +7,15 @@ import time
 
 import pytest
 
-from tests.crowd import Crowd, ask
-from tests.limits_of_machine import HELLO, alive_in_session, as_nobody, wait_until_received
+from tests.crowd import Crowd, answer_of, ask
+from tests.limits_of_machine import (
+    HELLO,
+    alive_in_session,
+    as_nobody,
+    cpu_s,
+    wait_until_received,
+)
+from tests.room import full, send_until_nobody_takes_more
 from tests.running import (
     DEADLINE_S,
     Server,
@@ -19,19 +26,30 @@ from tests.running import (
 )
 from tests.streams import split_answer
 
+WAYS = pytest.mark.parametrize(
+    ("signum", "to_all"),
+    [(signal.SIGTERM, False), (signal.SIGINT, True), (signal.SIGTERM, True)],
+    ids=["SIGTERM", "Ctrl-C", "SIGTERM to all"],
+)
+"""A process manager's, a terminal's, and systemd's."""
 
-@pytest.mark.parametrize("ctrl_c", [False, True], ids=["SIGTERM", "Ctrl-C"])
+
+def end(server: Server, signum: int, to_all: bool) -> None:
+    if to_all:
+        os.killpg(server.pid, signum)
+    else:
+        server.process.send_signal(signum)
+
+
+@WAYS
 def test_under_200_busy_clients_no_request_is_lost_that_came_before_the_end(
-    model: str, ctrl_c: bool
+    model: str, signum: int, to_all: bool
 ) -> None:
     with running(model, prefix=["setsid"]) as server:
         crowd = Crowd(server)
         with crowd.at_work(coming=4):
             asked_s = time.monotonic()
-            if ctrl_c:
-                os.killpg(server.pid, signal.SIGINT)
-            else:
-                server.process.send_signal(signal.SIGTERM)
+            end(server, signum, to_all)
             assert server.process.wait(DEADLINE_S) == 0
         assert server.log() == ""
     assert crowd.lost_in_time_s(asked_s) == []
@@ -69,9 +87,9 @@ def refuses(server: Server) -> bool:
     return True
 
 
-@pytest.mark.parametrize("ctrl_c", [False, True], ids=["SIGTERM", "Ctrl-C"])
+@WAYS
 def test_what_is_in_flight_is_answered_whole_and_what_is_idle_is_closed(
-    model: str, ctrl_c: bool
+    model: str, signum: int, to_all: bool
 ) -> None:
     with running(model, prefix=["setsid"]) as server, contextlib.ExitStack() as clients:
         idle, new, waiting = (clients.enter_context(server.connect()) for _ in range(3))
@@ -82,10 +100,7 @@ def test_what_is_in_flight_is_answered_whole_and_what_is_idle_is_closed(
         assert echo.recv(1000) == b"hello"
         waiting.sendall(b"GET /wait?ms=1000 HTTP/1.1\r\nHost: a\r\n\r\n")
         wait_until_received(server, waiting, new)
-        if ctrl_c:
-            os.killpg(server.pid, signal.SIGINT)
-        else:
-            server.process.send_signal(signal.SIGTERM)
+        end(server, signum, to_all)
         assert idle.recv(1) == new.recv(1) == echo.recv(1) == b""
         with waiting:  # it is closed as soon as it is read
             head, _, content = read_to_end(waiting).partition(b"\r\n\r\n")
@@ -145,6 +160,39 @@ def test_what_had_begun_to_arrive_before_the_end_is_finished(
             assert answer.startswith(b"HTTP/1.1 200 ") and answer.endswith(b"Hello, World!")
             sock.close()
         assert server.process.wait(DEADLINE_S) == 0
+        assert server.log() == ""
+
+
+def test_whoever_waits_for_room_is_served_before_the_end(model: str) -> None:
+    flags = ["--max-connections=2", "--timeout-keep-alive=60"]
+    with running(model, *flags) as server, full(server, 2 * server.workers) as clients:
+        server.process.send_signal(signal.SIGTERM)
+        for sock in clients.waiting:
+            assert answer_of(sock).startswith(b"HTTP/1.1 200 ")
+            sock.close()
+        assert server.process.wait(DEADLINE_S) == 0
+
+
+def test_what_has_been_sent_to_be_echoed_comes_back_before_the_end(model: str) -> None:
+    content = os.urandom(1 << 20) * 16
+    with running(model) as server, server.connect("echo") as sock:
+        [sent] = send_until_nobody_takes_more([sock], content)
+        server.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: refuses(server), "closed listeners")
+        sock.settimeout(DEADLINE_S)
+        assert read_to_end(sock) == content[:sent]
+        sock.close()
+        assert server.process.wait(DEADLINE_S) == 0
+        assert server.log() == ""
+
+
+def test_the_grace_period_is_kept_while_a_handler_computes(model: str) -> None:
+    with running(model, "--timeout-graceful-shutdown=0.5") as server, server.connect() as sock:
+        sock.sendall(b"GET /cpu?n=100000000 HTTP/1.1\r\nHost: a\r\n\r\n")  # ten seconds, or more
+        wait_until(lambda: max(map(cpu_s, server.processes)) > 1, "a handler that computes")
+        start_s = time.monotonic()
+        assert server.stop() == 0
+        assert time.monotonic() - start_s < 5
         assert server.log() == ""
 
 
