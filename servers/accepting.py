@@ -23,6 +23,10 @@ _log = logging.getLogger("servers")
 _AT_THE_LIMIT = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
+_unread = bytearray(limits.RECV_BYTES)
+"""What is not looked at. There from the start: whom no memory is left for is sent away, too."""
+
+
 class NobodyToServe(Exception):
     """No process or thread could be had for a client."""
 
@@ -125,7 +129,7 @@ def refuse(sock: socket.socket, listener: Listener, counters: Counters) -> None:
             if listener.refusal:
                 sock.send(listener.refusal)
             sock.shutdown(socket.SHUT_WR)
-            sock.recv(limits.RECV_BYTES)  # unread bytes would turn our close into a reset
+            sock.recv_into(_unread)  # unread bytes would turn our close into a reset
         except OSError:  # nothing to read yet, or gone already; either way it is sent away
             return
 

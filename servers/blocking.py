@@ -6,6 +6,7 @@ What blocks is the model's affair: a process, a thread, or a greenlet that merel
 import select
 import socket
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from servers import limits
@@ -137,6 +138,7 @@ def serve_peer(peer: Peer) -> None:
                         sent = 0
                 if sent < size:
                     peer.send_all(memoryview(step)[sent:])
+                    time.sleep(0)  # for the other greenlets, as above
                 tally[SENT_BYTES] += size
             if connection.closed and is_over(peer):
                 break
@@ -190,6 +192,7 @@ def accept_until_shutdown(
     """
     by_fd = {listener.sock.fileno(): listener for listener in listeners}
     everything, only_shutdown = select.poll(), select.poll()
+    turns = deque(by_fd)
     # First who has ended, and then who comes.
     for fd in (shutdown.fd, *by_fd):
         everything.register(fd, select.POLLIN)
@@ -201,16 +204,17 @@ def accept_until_shutdown(
         for sock in accept(listener, counters, back_off, last):
             try:
                 start(sock, listener)
-            except NobodyToServe as nobody:
+            except (NobodyToServe, MemoryError) as nobody:
                 refuse(sock, listener, counters)
-                why = str(nobody)
+                why = str(nobody) or "no memory left: sent away"
         if why:
             back_off.begin(listener, why)
 
     counters.on_room = shutdown.wake
     while not shutdown.requested:
         if back_off.delay_s:
-            ready = [*(fd for fd, _ in only_shutdown.poll(back_off.delay_s * 1000)), *by_fd]
+            ready = [*(fd for fd, _ in only_shutdown.poll(back_off.delay_s * 1000)), *turns]
+            turns.rotate()  # or the first listener's clients would have all the room there is
         else:
             ready = [fd for fd, _ in everything.poll()]
         for fd in ready:

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import cast
 
@@ -132,7 +133,8 @@ class Peer(asyncio.Protocol):
             self.transport.close()
 
     def _advance(self, steps: Iterator[Step]) -> None:
-        """Carry out steps until one has to be waited for."""
+        """Carry out steps until one has to be waited for, or others have their turn."""
+        given = 0
         for step in steps:
             if type(step) is Wait:
                 self._hold()
@@ -143,6 +145,11 @@ class Peer(asyncio.Protocol):
             self.tally[SENT_BYTES] += size
             if not self._writable:
                 self._hold()
+                return
+            given += size
+            if given >= limits.TURN_SENT_BYTES:
+                self._hold()
+                self._timer = self._loop.call_later(0, self._waited)
                 return
             if size >= limits.TURN_BYTES and self.transport.is_closing():
                 return  # a stream whose client has gone: connection_lost() comes next
@@ -207,11 +214,12 @@ async def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shu
     loop = asyncio.get_running_loop()
     peers: set[Peer] = set()
     starting: set[asyncio.Task[object]] = set()
-    back_off = BackOff()
+    back_off, turns = BackOff(), deque(listeners)
     pauses: list[asyncio.TimerHandle] = []  # one at the most, while nobody is accepted
 
     def watch() -> None:
-        for listener in listeners:
+        turns.rotate()  # or the first listener's clients would have all the room there is
+        for listener in turns:
             loop.add_reader(listener.sock, take, listener)
 
     def take(listener: Listener, last: bool = False) -> None:
@@ -244,10 +252,8 @@ async def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shu
             loop.remove_reader(listener.sock)
 
     def begin_sweep(due_s: float) -> None:
-        if loop.time() - due_s > interval_s:  # first let what has arrived meanwhile be read
-            loop.call_later(limits.LOOK_S, sweep, slices(peers))
-        else:
-            sweep(slices(peers))
+        late = loop.time() - due_s > interval_s  # first let what has arrived meanwhile be read
+        loop.call_later(limits.LOOK_S if late else 0, sweep, slices(peers))
 
     def sweep(parts: Iterator[list[Peer]]) -> None:
         for part in parts:

@@ -20,6 +20,9 @@ TURN_BYTES = 4 * 1024
 """After a read of this much others have their turn: where a read need not wait, one client that
 never pauses would be served alone. A request that stands alone is shorter."""
 
+TURN_SENT_BYTES = 256 * 1024
+"""After so much is sent at once others have their turn, though the client takes it all."""
+
 SEND_BUFFER_BYTES = 0
 RECEIVE_BUFFER_BYTES = 0
 """SO_SNDBUF and SO_RCVBUF. 0 leaves the kernel's autotuning on, as nginx and gunicorn do."""

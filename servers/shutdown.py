@@ -84,7 +84,8 @@ class Shutdown:
         for signum in (*TO_ALL, LEAVE, DRAIN):
             signal.signal(signum, self._request)
         signal.signal(signal.SIGALRM, lambda *_: os._exit(0))
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, TO_ALL)
+        ours = (*TO_ALL, LEAVE, DRAIN, signal.SIGALRM, signal.SIGCHLD)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ours)  # whatever our parent has blocked
 
     def wake_on(self, signum: int) -> None:
         """Let another signal make ``fd`` readable too."""

@@ -103,6 +103,30 @@ def test_one_client_that_never_pauses_keeps_nobody_waiting(model: str, protocol:
                 thread.join()
 
 
+def test_a_client_that_takes_all_it_can_get_keeps_nobody_waiting(model: str) -> None:
+    with running(model) as server, server.connect() as greedy:
+        greedy.sendall(b"GET /bytes?n=10000000000 HTTP/1.1\r\nHost: a\r\n\r\n")
+        turns = threading.Event()
+
+        def take() -> None:
+            with contextlib.suppress(OSError):  # closed below
+                while not turns.is_set() and greedy.recv(1 << 20):
+                    pass
+
+        thread = threading.Thread(target=take)
+        thread.start()
+        before = server.metrics()["server_sent_bytes_total{http}"]
+        for _ in range(20):
+            assert server.get("/") == b"Hello, World!"
+        taken = server.metrics()["server_sent_bytes_total{http}"] - before
+        turns.set()
+        greedy.shutdown(socket.SHUT_RDWR)
+        thread.join(DEADLINE_S)
+        # It gets ten gigabytes meanwhile where it has a loop for itself; a child has a core.
+        assert taken > 0
+        assert model == "forking" or taken < 1_000_000_000
+
+
 def test_a_closed_standard_error_changes_nothing(model: str) -> None:
     process = subprocess.Popen(
         ["sh", "-c", 'exec "$@" 2>&-', "sh", *command(model)],

@@ -1,6 +1,7 @@
 """A machine at its limit, clients that vanish, servers that are killed: nothing is left over."""
 
 import contextlib
+import os
 import re
 import select
 import signal
@@ -211,6 +212,27 @@ def test_a_signal_is_not_lost_that_comes_just_before_the_server_waits(
         wait_until(lambda: asleep(server), "a server with nothing to do")
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(DEADLINE_S) == 0
+
+
+_BLOCK = """
+import os, signal, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_signals_that_a_parent_has_blocked_are_heard(workers: int) -> None:
+    prefix = [sys.executable, "-c", _BLOCK]
+    with running("forking", prefix=prefix, workers=workers) as server:
+        for _ in range(5):
+            server.get("/")
+        wait_until(lambda: server.children == [], "the burial of children")
+        victim = server.acceptors[0]
+        if workers > 1:
+            os.kill(victim, signal.SIGKILL)
+            wait_until(lambda: len({*server.acceptors} - {victim}) == workers, "a successor")
+        assert server.stop() == 0
 
 
 # -- no orphan ---------------------------------------------------------------------------------
