@@ -24,7 +24,7 @@ class Timeouts(NamedTuple):
         idle_s: In silence, before a request has begun.
         header_s: For a head, from its first byte.
         body_s: For a body, from the end of its head.
-        write_s: To take a step of ours: STREAM_BYTES at the most.
+        write_s: To take STREAM_BYTES of ours, or what is left; then it has as long for the next.
     """
 
     idle_s: float
