@@ -122,7 +122,8 @@ class Peer(asyncio.Protocol):
             self._steps = self.connection.timed_out()
             self._advance(self._steps)
         else:  # it does not take what it asked for, nor would what the kernel holds be taken
-            reset_on_close(self.transport.get_extra_info("socket"))
+            if self.fileno() >= 0:
+                reset_on_close(self.transport.get_extra_info("socket"))
             self.transport.abort()
 
     def finish(self) -> None:
@@ -257,9 +258,9 @@ async def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shu
 
     def sweep(parts: Iterator[list[Peer]]) -> None:
         for part in parts:
+            loop.call_soon(sweep, parts)  # first: a mistake with one of them costs no deadline
             for peer in overdue(part, time.monotonic()):
                 peer.time_out()
-            loop.call_soon(sweep, parts)
             return
         loop.call_later(interval_s, begin_sweep, loop.time() + interval_s)
 
