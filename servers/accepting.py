@@ -1,8 +1,9 @@
 """Taking clients off a listener, and what happens at the machine's limit: in every model alike.
 
 No descriptor left: stop accepting, try again after a pause that doubles; clients wait in the
-backlog. The same at --max-connections. Accepted, but no process or thread to be had, or beyond
---limit-concurrency: a 503, or for echo a close.
+backlog. The same at --max-connections, but for the last turns of a shutdown, which let all in.
+Accepted, but no process or thread to be had, or beyond --limit-concurrency: a 503, or for echo a
+close.
 """
 
 import errno

@@ -82,7 +82,7 @@ class Peer:
             if may_come and not data:
                 if too_late(self, time.monotonic()):
                     raise TimeoutError
-                time.sleep(0.01)
+                time.sleep(limits.LOOK_S)
         return data
 
     def send_all(self, rest: memoryview) -> None:

@@ -72,7 +72,8 @@ class Counters:
         crowd: As many connections at once are served; who comes then is sent away. None: all are.
 
     Attributes:
-        on_room: Called when there is room again for a connection, in whichever thread.
+        on_room: Called when there is room again for a connection, or for one more that is served,
+            in whichever thread.
     """
 
     def __init__(

@@ -22,7 +22,7 @@ from servers.process_tree import pss_bytes_of_tree, tree_of, usage_of_tree
 
 _COUNTS = {
     "accepted_connections": (counters.ACCEPTED, "Connections accepted"),
-    "refused_connections": (counters.REFUSED, "Connections sent away: no process or thread"),
+    "refused_connections": (counters.REFUSED, "Connections sent away: no room, process or thread"),
     "accept_errors": (counters.ACCEPT_ERRORS, "Calls of accept() that failed"),
     "reset_connections": (counters.RESETS, "Connections reset by their peer"),
     "requests": (counters.REQUESTS, "Requests answered"),
