@@ -42,9 +42,10 @@ class Response:
         stream: Instead of ``body``: pieces of ``length`` bytes in all, made as they are sent.
         length: The content's length in bytes; of ``body`` where left out.
         allow: The Allow field's value, for 405 and for the answer to OPTIONS.
+        costly: It took so long to make that others have their turn before the same client's next.
     """
 
-    __slots__ = ("body", "head", "status", "stream", "tail")
+    __slots__ = ("body", "costly", "head", "status", "stream", "tail")
 
     def __init__(
         self,
@@ -54,7 +55,9 @@ class Response:
         stream: Iterator[bytes] | None = None,
         length: int | None = None,
         allow: str = "",
+        costly: bool = False,
     ) -> None:
+        self.costly = costly
         self.status = status
         self.body = body
         self.stream = stream
@@ -117,7 +120,7 @@ class App:
     def metrics(self, request: Request) -> Response:
         """GET /metrics[?memory=pss]: the Prometheus text."""
         text = self._metrics_text(b"memory=pss" in request.query.split(b"&"))
-        return Response(200, text, "text/plain; version=0.0.4; charset=utf-8")
+        return Response(200, text, "text/plain; version=0.0.4; charset=utf-8", costly=True)
 
 
 def _options(allow: str) -> Response:
@@ -163,7 +166,7 @@ def cpu(request: Request) -> Response:
     value = 1
     for _ in range(_number(request, "n", 100_000, limits.CPU_ROUNDS_MAX)):
         value = (value * 1_103_515_245 + 12_345) & 0x7FFFFFFF
-    return Response(200, b"%d\n" % value)
+    return Response(200, b"%d\n" % value, costly=True)
 
 
 def sha256(request: Request) -> Response:
@@ -174,7 +177,7 @@ def sha256(request: Request) -> Response:
     for _ in range(kib // 1024):
         digest.update(zeros)
     digest.update(zeros[: kib % 1024 * 1024])
-    return Response(200, f"{digest.hexdigest()}\n".encode("ascii"))
+    return Response(200, f"{digest.hexdigest()}\n".encode("ascii"), costly=True)
 
 
 def stream(request: Request) -> Response:

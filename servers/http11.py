@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterator
 from servers import limits
 from servers.app import App, BadParameter, Handler, Response, error
 from servers.body import ChunkedBody, SizedBody
-from servers.connection import Awaiting, Step, Tally
+from servers.connection import Awaiting, Step, Tally, Wait
 from servers.counters import REQUEST_ERRORS, REQUESTS
 from servers.head import REQUEST_LINE, HeadParser, request_line_may_follow, valid_so_far
 from servers.request import Refused, Request, malformed
 
 _IDLE, _HEAD, _BODY, _NOTHING = Awaiting
+_OTHERS_FIRST = Wait(0)
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _CLOSE = b"Connection: close\r\n"
@@ -137,10 +138,13 @@ class HTTPConnection:
             reply = self._render(request, response)
             replies.append(reply)
             size += len(reply)
-            if response.stream is not None or size >= limits.REPLY_BYTES_JOINED:
+            large = response.stream is not None or size >= limits.REPLY_BYTES_JOINED
+            if large or response.costly:
                 yield b"".join(replies)
                 replies.clear()
                 size = 0
+                if response.costly and self._position < len(self._data):
+                    yield _OTHERS_FIRST
                 if response.stream is not None and request and request.method != b"HEAD":
                     yield from self._pieces(response.stream)
         if replies:

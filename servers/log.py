@@ -1,9 +1,12 @@
 """The log, on standard error: nobody waits for who reads it, and no mistake fills a disk."""
 
+import _socket
 import logging
 import os
 import stat
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import TextIO
 
 from servers import limits
@@ -11,21 +14,21 @@ from servers import limits
 
 def begin(line_format: str) -> None:
     """Have all lines written to standard error in this format."""
-    handler = logging.StreamHandler(_pipe())
+    handler = logging.StreamHandler(_unblocked())
     handler.addFilter(_seldom)
     logging.basicConfig(format=line_format, handlers=[handler])
     logging.raiseExceptions = False  # where a line cannot be written, neither can its failure
 
 
-class _Pipe:
-    """A pipe into which nobody is kept waiting: what does not fit in is lost."""
+class _Unblocked:
+    """A pipe or a socket into which nobody is kept waiting: what does not fit in is lost."""
 
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
+    def __init__(self, write: Callable[[bytes], int]) -> None:
+        self._write = write
 
     def write(self, text: str) -> None:
         try:
-            os.write(self._fd, text.encode("utf-8", "backslashreplace"))
+            self._write(text.encode("utf-8", "backslashreplace"))
         except OSError:  # full, since its reader has stopped; or there is none any more
             return
 
@@ -33,11 +36,19 @@ class _Pipe:
         """Nothing is held back."""
 
 
-def _pipe() -> "_Pipe | TextIO | None":
-    """Return standard error if it is a pipe, opened anew so that it alone does not block."""
+def _unblocked() -> "_Unblocked | TextIO | None":
+    """Return standard error if it has a reader who may stop, made such that it does not block.
+
+    It alone: O_NONBLOCK on the descriptor we were given would hold for all who share it.
+    """
     try:
-        if stat.S_ISFIFO(os.fstat(2).st_mode):
-            return _Pipe(os.open("/proc/self/fd/2", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+        mode = os.fstat(2).st_mode
+        if stat.S_ISFIFO(mode):
+            fd = os.open("/proc/self/fd/2", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            return _Unblocked(partial(os.write, fd))
+        if stat.S_ISSOCK(mode):  # systemd's journal
+            sock = _socket.socket(fileno=os.dup(2))  # gevent's own would wait all the same
+            return _Unblocked(lambda data: sock.send(data, _socket.MSG_DONTWAIT))
     except OSError:  # somebody else's, whom we may not ask; or nobody reads it
         return None
     return None  # what logging takes by itself

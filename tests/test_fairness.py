@@ -127,6 +127,18 @@ def test_a_client_that_takes_all_it_can_get_keeps_nobody_waiting(model: str) -> 
         assert model == "forking" or taken < 1_000_000_000
 
 
+def test_a_batch_that_computes_gives_others_their_turn(model: str) -> None:
+    batch = 40
+    with running(model) as server, server.connect() as computing, server.connect() as other:
+        computing.sendall(batch * b"GET /cpu?n=1000000 HTTP/1.1\r\nHost: a\r\n\r\n")
+        replies = computing.recv(1000)
+        other.sendall(HELLO)
+        assert other.recv(1000).endswith(b"Hello, World!")
+        with contextlib.suppress(BlockingIOError):
+            replies += computing.recv(1 << 16, socket.MSG_DONTWAIT)
+        assert 0 < replies.count(b"HTTP/1.1 200 ") < batch
+
+
 def test_a_closed_standard_error_changes_nothing(model: str) -> None:
     process = subprocess.Popen(
         ["sh", "-c", 'exec "$@" 2>&-', "sh", *command(model)],

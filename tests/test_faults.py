@@ -139,8 +139,12 @@ def test_a_full_disk_behind_the_log_changes_nothing(model: str) -> None:
         assert server.stop() == 0
 
 
-def test_a_log_that_nobody_reads_holds_nobody_up(model: str) -> None:
-    reader, writer = os.pipe()
+@pytest.mark.parametrize("journal", [False, True])
+def test_a_log_that_nobody_reads_holds_nobody_up(model: str, journal: bool) -> None:
+    if journal:  # what systemd gives a service
+        reader, writer = (end.detach() for end in socket.socketpair())
+    else:
+        reader, writer = os.pipe()
     os.set_blocking(writer, False)
     with contextlib.suppress(BlockingIOError):
         while True:
