@@ -32,7 +32,7 @@ def read_reply(sock: socket.socket) -> bytes:
 
 def test_a_thousand_clients_wait_about_one_wait(model: str) -> None:
     clients = 200 if model == "forking" else 1000
-    with running(model) as server:
+    with running(model, "--timeout-keep-alive=60") as server:  # as long as greeting may take
         socks = [server.connect() for _ in range(clients)]
         for sock in socks:  # so that all have their process, thread or greenlet
             sock.sendall(HELLO)
