@@ -3,6 +3,7 @@
 What blocks is the model's affair: a process, a thread, or a greenlet that merely seems to.
 """
 
+import logging
 import select
 import socket
 import time
@@ -23,6 +24,8 @@ from servers.kernel import (
 )
 from servers.listeners import Listener
 from servers.shutdown import Shutdown, is_over
+
+_log = logging.getLogger("servers")
 
 
 class Peer:
@@ -148,6 +151,9 @@ def serve_peer(peer: Peer) -> None:
         reset_on_close(sock)
     except OSError:  # reset by the peer: there is nobody left to answer
         tally[RESETS] += 1
+    except Exception:  # out of memory, or a mistake of ours: it costs one connection only
+        reset_on_close(sock)
+        _log.exception("connection failed")
     finally:
         sock.close()
 
@@ -175,7 +181,7 @@ def accept_until_shutdown(
     listeners: Sequence[Listener],
     counters: Counters,
     shutdown: Shutdown,
-    start: Callable[[socket.socket, Listener], None],
+    start: Callable[[socket.socket, Listener, Tally], None],
     tell: Callable[[], None],
     wake: Callable[[], None] = lambda: None,
 ) -> None:
@@ -185,7 +191,8 @@ def accept_until_shutdown(
     emptied, then all are told, and only afterwards are those closed who are idle.
 
     Args:
-        start: Begins to serve a client and returns at once; raises NobodyToServe.
+        start: Begins to serve a client, who is counted in a row, and returns at once; the row is
+            to be closed at the client's end. Raises NobodyToServe.
         tell: Tells all who are served that the next reply is the last one, and returns at once:
             whoever is refused knows that all others were told.
         wake: Called when the shutdown's descriptor, not a client, has woken the loop.
@@ -202,9 +209,13 @@ def accept_until_shutdown(
     def take(listener: Listener, last: bool = False) -> None:
         why = ""
         for sock in accept(listener, counters, back_off, last):
+            tally = None
             try:
-                start(sock, listener)
+                tally = counters.open(listener.index)
+                start(sock, listener, tally)
             except (NobodyToServe, MemoryError) as nobody:
+                if tally is not None:
+                    counters.close(tally)
                 refuse(sock, listener, counters)
                 why = str(nobody) or "no memory left: sent away"
         if why:

@@ -9,14 +9,18 @@ computes stops all the others.
 
 import asyncio
 import gc
+import logging
 from asyncio import selector_events
 from collections.abc import Sequence
+from typing import Any
 
 from servers import limits
 from servers.callbacks import serve
 from servers.counters import Counters
 from servers.listeners import Listener
 from servers.shutdown import Shutdown
+
+_log = logging.getLogger("servers")
 
 
 def serve_asyncio(listeners: Sequence[Listener], counters: Counters, shutdown: Shutdown) -> None:
@@ -25,6 +29,7 @@ def serve_asyncio(listeners: Sequence[Listener], counters: Counters, shutdown: S
     selector_events._SelectorSocketTransport.max_size = limits.RECV_BYTES  # type: ignore[attr-defined]  # noqa: SLF001
     gc.freeze()
     with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        runner.get_loop().set_exception_handler(say)
         runner.run(serve(listeners, counters, shutdown))
 
 
@@ -34,4 +39,10 @@ def serve_uvloop(listeners: Sequence[Listener], counters: Counters, shutdown: Sh
 
     gc.freeze()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.get_loop().set_exception_handler(say)
         runner.run(serve(listeners, counters, shutdown))
+
+
+def say(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log what a callback raised, in few words: a loop's own name each connection, each time."""
+    _log.error(context["message"], exc_info=context.get("exception"))

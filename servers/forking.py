@@ -21,6 +21,7 @@ from collections.abc import Sequence  # noqa: E402
 from servers.accepting import NobodyToServe  # noqa: E402
 from servers.blocking import Peer, accept_until_shutdown, close_if_idle, serve_peer  # noqa: E402
 from servers.children import Children, exit_after, rehearse  # noqa: E402
+from servers.connection import Tally  # noqa: E402
 from servers.counters import Counters  # noqa: E402
 from servers.kernel import die_with_parent  # noqa: E402
 from servers.listeners import Listener  # noqa: E402
@@ -32,12 +33,10 @@ def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shutdown)
     children = Children(counters)
     parent = os.getpid()
 
-    def start(sock: socket.socket, listener: Listener) -> None:
-        tally = counters.open(listener.index)
+    def start(sock: socket.socket, listener: Listener, tally: Tally) -> None:
         try:
             pid = os.fork()
         except OSError as error:  # RLIMIT_NPROC, pid_max, the cgroup's pids.max, or memory
-            counters.close(tally)
             raise NobodyToServe(
                 f"no process left at {len(children)} connections: sent away"
             ) from error

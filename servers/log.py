@@ -4,20 +4,25 @@ import _socket
 import logging
 import os
 import stat
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import TextIO
+from typing import TextIO, cast
 
 from servers import limits
 
 
 def begin(line_format: str) -> None:
     """Have all lines written to standard error in this format."""
-    handler = logging.StreamHandler(_unblocked())
+    stream = _unblocked()
+    if stream is not None:  # else what Python itself or gevent writes there would wait
+        sys.stderr = cast("TextIO", stream)
+    handler = logging.StreamHandler(stream)
     handler.addFilter(_seldom)
     logging.basicConfig(format=line_format, handlers=[handler])
     logging.raiseExceptions = False  # where a line cannot be written, neither can its failure
+    logging.logThreads = False  # else each of our threads becomes a threading.Thread, and is kept
 
 
 class _Unblocked:

@@ -9,13 +9,18 @@ the others wait.
 """
 
 import _thread
+import logging
 import socket
+import sys
 import threading
+from collections import deque
 from collections.abc import Sequence
+from functools import partial
 
 from servers import limits
 from servers.accepting import NobodyToServe
 from servers.blocking import Peer, accept_until_shutdown, serve_peer, tell, wait_for
+from servers.connection import Tally
 from servers.counters import Counters
 from servers.listeners import Listener
 from servers.shutdown import Shutdown
@@ -24,26 +29,41 @@ from servers.shutdown import Shutdown
 def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shutdown) -> None:
     """Serve until the shutdown is requested and drained."""
     peers: set[Peer] = set()
+    unborn: deque[sys.UnraisableHookArgs] = deque(range(1000))  # type: ignore[arg-type]
+    unborn.clear()  # its memory is kept
 
     def run(peer: Peer) -> None:
         try:
             serve_peer(peer)
         finally:
-            peers.discard(peer)
-            counters.close(peer.tally)
+            forget(peer)
 
-    def start(sock: socket.socket, listener: Listener) -> None:
-        peer = Peer(sock, listener, counters.open(listener.index))
+    def forget(peer: Peer) -> None:
+        counters.close(peer.tally)
+        peers.discard(peer)
+
+    def start(sock: socket.socket, listener: Listener, tally: Tally) -> None:
+        bury()
+        peer = Peer(sock, listener, tally)
         peers.add(peer)
         try:
             # Not threading.Thread: its start() waits for the thread, without end if the thread
             # dies of memory before it can say so (cpython#140746).
-            _thread.start_new_thread(run, (peer,))
+            _thread.start_new_thread(partial(run, peer), ())
         except (RuntimeError, MemoryError) as error:  # what "no thread left" is raised as
             peers.discard(peer)
-            counters.close(peer.tally)
             raise NobodyToServe(f"no thread left at {len(peers)} connections: sent away") from error
 
+    def bury() -> None:
+        while unborn:
+            for peer in peers.intersection(getattr(unborn[0].object, "args", ())):
+                peer.sock.close()
+                forget(peer)
+            logging.getLogger("servers").error("thread failed", exc_info=unborn.popleft().exc_value)
+
+    # A thread that finds no memory for its first frame can run no Python to say so: this is C.
+    sys.unraisablehook = unborn.append
     threading.stack_size(limits.THREAD_STACK_BYTES)
     accept_until_shutdown(listeners, counters, shutdown, start, lambda: tell(peers))
+    bury()
     wait_for(peers, shutdown)

@@ -140,6 +140,19 @@ def no_descriptor_left(pid: int) -> Iterator[None]:
         resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
 
 
+@contextmanager
+def little_memory_left(pid: int, left_bytes: int) -> Iterator[None]:
+    """Let a process have no more than so much more memory, for the length of a block."""
+    before = resource.prlimit(pid, resource.RLIMIT_AS)
+    pages = int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[0])
+    most = pages * resource.getpagesize() + left_bytes
+    resource.prlimit(pid, resource.RLIMIT_AS, (most, before[1]))
+    try:
+        yield
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_AS, before)
+
+
 def as_nobody() -> list[str]:
     """Return a command prefix that gives up root, with a user id that nobody else has."""
     if os.getuid() != 0 or shutil.which("setpriv") is None:

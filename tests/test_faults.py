@@ -14,7 +14,7 @@ import pytest
 
 from tests.behaviours import BAD, Behaviour, reset
 from tests.crowd import Crowd, answer_of, ask, clients
-from tests.limits_of_machine import HELLO, no_descriptor_left
+from tests.limits_of_machine import HELLO, little_memory_left, no_descriptor_left
 from tests.room import send_until_nobody_takes_more
 from tests.running import DEADLINE_S, Server, read_to_end, running, stopped, wait_until
 from tests.unharmed import watched
@@ -161,6 +161,30 @@ def test_a_log_that_nobody_reads_holds_nobody_up(model: str, journal: bool) -> N
         assert server.stop() == 0
     os.close(reader)
     os.close(writer)
+
+
+def test_clients_for_whom_there_is_no_memory_are_all_that_is_lost(model: str) -> None:
+    upload = b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n" + bytes(800_000)
+    flags = ["--timeout-keep-alive=1", "--timeout-body=1", "--timeout-header=1"]
+    with running(model, *flags) as server:
+        with contextlib.ExitStack() as stack:
+            for pid in server.acceptors:
+                stack.enter_context(little_memory_left(pid, 5_000_000))
+            for _ in range(300):
+                with contextlib.suppress(OSError):  # sent away already, or not read
+                    sock = stack.enter_context(server.connect())
+                    sock.settimeout(0.05)
+                    sock.sendall(upload)
+
+        def all_are_gone() -> bool:
+            return server.metrics()["server_open_connections{http}"] == 1  # who asks
+
+        wait_until(all_are_gone, "nobody but the scrape")
+        assert server.get("/") == b"Hello, World!"
+        assert server.stop() == 0
+        log = server.log()
+        assert model == "forking" or "emory" in log or "no thread left" in log
+        assert len(log) < 10_000 * server.workers
 
 
 def test_a_handler_that_raises_costs_one_connection_and_some_lines(model: str) -> None:
