@@ -8,7 +8,7 @@ import select
 import socket
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from servers import limits
 from servers.accepting import BackOff, NobodyToServe, accept, last_turns, refuse
@@ -242,13 +242,13 @@ def accept_until_shutdown(
         listener.sock.close()
 
 
-def tell(peers: set[Peer]) -> None:
+def tell(peers: Collection[Peer]) -> None:
     """Let the next reply to each be the last one."""
     for peer in list(peers):
         peer.connection.drain()
 
 
-def wait_for(peers: set[Peer], shutdown: Shutdown) -> None:
+def wait_for(peers: Collection[Peer], shutdown: Shutdown) -> None:
     """End those who are idle and wait until all have finished, but not beyond the grace period."""
     give_up_s = time.monotonic() + shutdown.grace_s
     finished = False

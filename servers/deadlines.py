@@ -130,7 +130,7 @@ def overdue(timed: Collection[T], now_s: float) -> list[T]:
     return late
 
 
-def slices(timed: set[T]) -> Iterator[list[T]]:
+def slices(timed: Collection[T]) -> Iterator[list[T]]:
     """Yield all connections, a few at a time; those that end meanwhile are left out."""
     everyone = list(timed)
     for start in range(0, len(everyone), limits.SWEPT_PER_TURN):

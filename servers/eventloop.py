@@ -44,5 +44,5 @@ def serve_uvloop(listeners: Sequence[Listener], counters: Counters, shutdown: Sh
 
 
 def say(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Log what a callback raised, in few words: a loop's own name each connection, each time."""
+    """Log what a callback raised, without the connection: so what repeats is said seldom."""
     _log.error(context["message"], exc_info=context.get("exception"))

@@ -15,7 +15,6 @@ _log = logging.getLogger("servers")
 
 
 def end_overdue(
-    peers: set[Peer],
     greenlets: Mapping[Peer, gevent.Greenlet],
     listeners: Sequence[Listener],
     forget: Callable[[Peer], None],
@@ -26,14 +25,13 @@ def end_overdue(
     cost each request what this costs once a second.
 
     Args:
-        peers: Who is served.
-        greenlets: By whom.
+        greenlets: Who is served -> by whom.
         forget: Leaves out somebody whose greenlet could not begin.
     """
 
     def interrupt(peer: Peer) -> None:
         # In the hub, so nobody else runs: who is still overdue is inside recv() or send().
-        if peer in peers and overdue([peer], time.monotonic()):
+        if peer in greenlets and overdue([peer], time.monotonic()):
             greenlets[peer].throw(TimeoutError())
 
     def look_at(part: list[Peer]) -> None:
@@ -43,7 +41,7 @@ def end_overdue(
         for peer in unborn:
             peer.sock.close()
             forget(peer)
-        for peer in overdue([peer for peer in part if peer in peers], time.monotonic()):
+        for peer in overdue([peer for peer in part if peer in greenlets], time.monotonic()):
             hub.loop.run_callback(interrupt, peer)
 
     hub = gevent.get_hub()
@@ -54,7 +52,7 @@ def end_overdue(
         time.sleep(interval_s)
         if time.monotonic() - due_s > interval_s:  # first what has arrived meanwhile is read
             time.sleep(limits.LOOK_S)
-        for part in slices(peers):
+        for part in slices(greenlets):
             try:
                 look_at(part)
             except MemoryError:  # the next time, then

@@ -26,7 +26,6 @@ from servers.shutdown import Shutdown
 def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shutdown) -> None:
     """Serve until the shutdown is requested and drained."""
     greenlets: dict[Peer, gevent.Greenlet] = {}
-    peers: set[Peer] = set()
 
     def run(peer: Peer) -> None:
         try:
@@ -35,15 +34,13 @@ def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shutdown)
             forget(peer)
 
     def forget(peer: Peer) -> None:
-        peers.discard(peer)
         del greenlets[peer]
         counters.close(peer.tally)
 
     def start(sock: socket.socket, listener: Listener, tally: Tally) -> None:
         peer = Peer(sock, listener, tally)
         greenlets[peer] = gevent.spawn_raw(run, peer)
-        peers.add(peer)
 
-    gevent.spawn_raw(end_overdue, peers, greenlets, listeners, forget)
-    accept_until_shutdown(listeners, counters, shutdown, start, lambda: tell(peers))
-    wait_for(peers, shutdown)
+    gevent.spawn_raw(end_overdue, greenlets, listeners, forget)
+    accept_until_shutdown(listeners, counters, shutdown, start, lambda: tell(greenlets))
+    wait_for(greenlets, shutdown)

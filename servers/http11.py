@@ -17,7 +17,7 @@ from servers.head import REQUEST_LINE, HeadParser, request_line_may_follow, vali
 from servers.request import Refused, Request, malformed
 
 _IDLE, _HEAD, _BODY, _NOTHING = Awaiting
-_OTHERS_FIRST = Wait(0)
+_OTHERS_FIRST = Wait(limits.TURN_S)
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _CLOSE = b"Connection: close\r\n"

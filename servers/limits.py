@@ -23,6 +23,10 @@ never pauses would be served alone. A request that stands alone is shorter."""
 TURN_SENT_BYTES = 256 * 1024
 """After so much is sent at once others have their turn, though the client takes it all."""
 
+TURN_S = 1e-6
+"""After a costly reply others have their turn for so long, or as long as they need. Not 0: gevent's
+sleep(0) runs up to 50 greenlets, or this one 50 times, before it looks at any socket."""
+
 SEND_BUFFER_BYTES = 0
 RECEIVE_BUFFER_BYTES = 0
 """SO_SNDBUF and SO_RCVBUF. 0 leaves the kernel's autotuning on, as nginx and gunicorn do."""

@@ -15,10 +15,10 @@ from servers import limits
 
 def begin(line_format: str) -> None:
     """Have all lines written to standard error in this format."""
-    stream = _unblocked()
-    if stream is not None:  # else what Python itself or gevent writes there would wait
-        sys.stderr = cast("TextIO", stream)
-    handler = logging.StreamHandler(stream)
+    unblocked = _unblocked()
+    if unblocked is not None:  # for all: Python itself and gevent write there, too
+        sys.stderr = cast("TextIO", unblocked)
+    handler = logging.StreamHandler()
     handler.addFilter(_seldom)
     logging.basicConfig(format=line_format, handlers=[handler])
     logging.raiseExceptions = False  # where a line cannot be written, neither can its failure
@@ -41,7 +41,7 @@ class _Unblocked:
         """Nothing is held back."""
 
 
-def _unblocked() -> "_Unblocked | TextIO | None":
+def _unblocked() -> _Unblocked | None:
     """Return standard error if it has a reader who may stop, made such that it does not block.
 
     It alone: O_NONBLOCK on the descriptor we were given would hold for all who share it.
@@ -56,7 +56,7 @@ def _unblocked() -> "_Unblocked | TextIO | None":
             return _Unblocked(lambda data: sock.send(data, _socket.MSG_DONTWAIT))
     except OSError:  # somebody else's, whom we may not ask; or nobody reads it
         return None
-    return None  # what logging takes by itself
+    return None  # as it is
 
 
 _last_s: dict[str, float] = {}

@@ -56,7 +56,8 @@ def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shutdown)
 
     def bury() -> None:
         while unborn:
-            for peer in peers.intersection(getattr(unborn[0].object, "args", ())):
+            failed = unborn[0].object
+            if isinstance(failed, partial) and (peer := failed.args[0]) in peers:
                 peer.sock.close()
                 forget(peer)
             logging.getLogger("servers").error("thread failed", exc_info=unborn.popleft().exc_value)

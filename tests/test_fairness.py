@@ -130,6 +130,9 @@ def test_a_client_that_takes_all_it_can_get_keeps_nobody_waiting(model: str) -> 
 def test_a_batch_that_computes_gives_others_their_turn(model: str) -> None:
     batch = 40
     with running(model) as server, server.connect() as computing, server.connect() as other:
+        for sock in (computing, other):
+            sock.sendall(HELLO)
+            assert sock.recv(1000).endswith(b"Hello, World!")
         computing.sendall(batch * b"GET /cpu?n=1000000 HTTP/1.1\r\nHost: a\r\n\r\n")
         replies = computing.recv(1000)
         other.sendall(HELLO)
