@@ -23,7 +23,7 @@ from servers.kernel import (
     unsent_bytes,
 )
 from servers.listeners import Listener
-from servers.shutdown import Shutdown, is_over
+from servers.shutdown import Shutdown
 
 _log = logging.getLogger("servers")
 
@@ -32,7 +32,7 @@ class Peer:
     """A client: its socket, what is spoken with it, and its counts."""
 
     __slots__ = (
-        "begun", "connection", "deadline_s", "finished", "seen", "seen_s", "sock",
+        "begun", "connection", "deadline_s", "finish_s", "seen", "seen_s", "sock",
         "tally", "timeouts", "untaken",
     )  # fmt: skip
 
@@ -43,7 +43,7 @@ class Peer:
         self.timeouts = listener.timeouts
         self.begun: tuple[Awaiting, int] | None = None
         self.deadline_s = 0.0
-        self.finished = False
+        self.finish_s: float | None = None  # since when it is to end as soon as it is idle
         self.seen: int | None = None
         self.seen_s = 0.0
         self.untaken: int | None = None
@@ -71,14 +71,16 @@ class Peer:
         return True
 
     def receive_late(self) -> bytes:
-        """Return what a client sends whose request had begun to arrive as it was ended as idle.
+        """Return what a client sends although it was ended as idle, or b"".
 
-        recv() does not wait for it any more; but what had begun is finished.
+        recv() does not wait for it any more; but a request that had begun is finished.
 
         Raises:
             TimeoutError: It has taken as long as it may.
         """
-        data, may_come = b"", self.connection.awaiting is not Awaiting.IDLE
+        if self.connection.awaiting is Awaiting.IDLE:
+            return self._receive_held_back()
+        data, may_come = b"", True
         while may_come and not data:
             may_come = peer_sends(self.sock)  # asked first: what came before its FIN is read, too
             data = self.sock.recv(limits.RECV_BYTES)
@@ -86,6 +88,21 @@ class Peer:
                 if too_late(self, time.monotonic()):
                     raise TimeoutError
                 time.sleep(limits.LOOK_S)
+        return data
+
+    def _receive_held_back(self) -> bytes:
+        """Return what a full window has held back in the client's kernel, or b"".
+
+        That comes when the client has taken what we sent: nothing else tells it of room, since
+        Linux announces none after SHUT_RD. Who never pauses would stay, so there is a limit.
+        """
+        data, last, give_up_s = b"", False, (self.finish_s or 0.0) + limits.LINGER_S
+        while not data and not last:
+            may_come = peer_sends(self.sock) and time.monotonic() < give_up_s
+            last = not may_come or not unsent_bytes(self.fileno())
+            if may_come:
+                time.sleep(limits.LOOK_S)
+            data = self.sock.recv(limits.RECV_BYTES)
         return data
 
     def send_all(self, rest: memoryview) -> None:
@@ -121,7 +138,7 @@ def serve_peer(peer: Peer) -> None:
                 if len(data) >= limits.TURN_BYTES:
                     time.sleep(0)  # for the other greenlets, which have no other chance
                 data = sock.recv(limits.RECV_BYTES)
-                if not data and peer.finished:
+                if not data and peer.finish_s is not None:
                     data = peer.receive_late()
             except (BlockingIOError, TimeoutError):  # its time is up
                 steps = connection.timed_out()
@@ -143,8 +160,11 @@ def serve_peer(peer: Peer) -> None:
                     peer.send_all(memoryview(step)[sent:])
                     time.sleep(0)  # for the other greenlets, as above
                 tally[SENT_BYTES] += size
-            if connection.closed and is_over(peer):
-                break
+            if connection.closed:
+                if connection.awaiting is not idle:
+                    break
+                if peer.finish_s is not None:
+                    close_if_idle(peer)  # the next recv() is the last look
         if data:
             linger(sock)
     except (BlockingIOError, TimeoutError):  # from send(): it does not take what it asked for
@@ -263,6 +283,6 @@ def wait_for(peers: Collection[Peer], shutdown: Shutdown) -> None:
 def close_if_idle(peer: Peer) -> None:
     """Tell a connection that the server stops, and wake whoever waits for an idle one."""
     peer.connection.drain()
-    peer.finished = True
+    peer.finish_s = peer.finish_s or time.monotonic()
     if peer.connection.awaiting is Awaiting.IDLE and (fd := peer.sock.fileno()) >= 0:
         shut_reading(fd)  # recv() first returns what has arrived already, then b""

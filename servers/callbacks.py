@@ -12,9 +12,9 @@ from servers.accepting import BackOff, accept, last_turns
 from servers.connection import Awaiting, Step, Wait
 from servers.counters import RECEIVED_BYTES, RESETS, SENT_BYTES, Counters
 from servers.deadlines import overdue, slices, sweep_interval_s
-from servers.kernel import reset_on_close
+from servers.kernel import reset_on_close, unread_bytes, unsent_bytes
 from servers.listeners import Listener
-from servers.shutdown import Shutdown, is_over
+from servers.shutdown import Shutdown
 
 
 class Peer(asyncio.Protocol):
@@ -25,7 +25,7 @@ class Peer(asyncio.Protocol):
 
     __slots__ = (
         "_counters", "_early", "_eof", "_held", "_linger_bytes", "_loop", "_peers", "_steps",
-        "_timer", "_writable", "begun", "connection", "deadline_s", "finished", "seen", "seen_s",
+        "_timer", "_writable", "begun", "connection", "deadline_s", "looked_at", "seen", "seen_s",
         "tally", "timeouts", "transport", "untaken",
     )  # fmt: skip
 
@@ -46,7 +46,7 @@ class Peer(asyncio.Protocol):
         self.seen: int | None = None
         self.seen_s = 0.0
         self.untaken: int | None = None
-        self.finished = False
+        self.looked_at = -1  # received by the last look; or not all is taken
         self._loop = loop
         self._counters = counters
         self._peers = peers
@@ -126,11 +126,12 @@ class Peer(asyncio.Protocol):
                 reset_on_close(self.transport.get_extra_info("socket"))
             self.transport.abort()
 
-    def finish(self) -> None:
-        """End a client that is idle, and has been told; not one that has asked just now."""
-        self.finished = True
-        idle = self._steps is None and self.connection.closed
-        if idle and not self.transport.is_closing() and is_over(self):
+    def finish(self, lingers: bool) -> None:
+        """End a client that is idle, has been told, and has sent nothing since the last look."""
+        silent = not lingers or self.looked_at == self.tally[RECEIVED_BYTES]
+        self.looked_at = -1 if unsent_bytes(self.fileno()) else self.tally[RECEIVED_BYTES]
+        idle = silent and self._steps is None and self.connection.closed
+        if idle and not self.transport.is_closing() and not unread_bytes(self.fileno()):
             self.transport.close()
 
     def _advance(self, steps: Iterator[Step]) -> None:
@@ -154,8 +155,8 @@ class Peer(asyncio.Protocol):
                 return
             if size >= limits.TURN_BYTES and self.transport.is_closing():
                 return  # a stream whose client has gone: connection_lost() comes next
-        all_read = not self._early or self.connection.awaiting is Awaiting.NOTHING
-        if self.connection.closed and all_read and is_over(self):
+        # One that was closed while it was idle is read on, until a last look finds nothing.
+        if self.connection.closed and self.connection.awaiting is Awaiting.NOTHING:
             self._finish()
         else:
             self._steps = None
@@ -289,12 +290,11 @@ async def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shu
         peer.connection.drain()
     for listener in listeners:  # only now: whoever is refused knows that all others were told
         listener.sock.close()
-    finished = False
+    linger_s = max(shutdown.finish_s, time.monotonic()) + limits.LINGER_S
     while peers and (now_s := time.monotonic()) < give_up_s:
-        if not finished and now_s >= shutdown.finish_s:
-            finished = True
+        if now_s >= shutdown.finish_s:
             for peer in list(peers):  # and only now: whoever has asked before is answered
-                peer.finish()
-        await asyncio.sleep(0.01)
+                peer.finish(now_s < linger_s)
+        await asyncio.sleep(limits.LOOK_S)
     for peer in list(peers):
         peer.transport.abort()

@@ -139,7 +139,8 @@ SWEEPS_PER_TIMEOUT = 10
 
 LOOK_S = 0.01
 """For a loop that has been held up to read what has arrived, before a sweep judges anybody; and how
-often to look for the rest of a request that recv() does not wait for any more."""
+often to look for the rest of a request that recv() does not wait for any more, or, for LINGER_S at
+a shutdown, for what a client's full window has held back."""
 
 SWEPT_PER_TURN = 256
 """Connections looked at before others have their turn: 0.3 ms, where 10,000 at once took 50."""

@@ -11,43 +11,14 @@ import signal
 import time
 from collections.abc import Callable
 from types import FrameType
-from typing import Protocol
 
 from servers import limits
-from servers.connection import Awaiting, Connection
-from servers.kernel import unread_bytes
 
 LEAVE, DRAIN = signal.SIGUSR1, signal.SIGUSR2
 """What a supervisor sends to its workers; and DRAIN, what a parent sends to its children."""
 
 TO_ALL = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 """What others send to all processes at once. A worker is born with these blocked."""
-
-
-class Ending(Protocol):
-    """What has to be known of a client at a shutdown.
-
-    Attributes:
-        finished: Whether it is to end as soon as it is idle.
-    """
-
-    connection: Connection
-    finished: bool
-
-    def fileno(self) -> int:
-        """Return the descriptor of its socket."""
-        ...
-
-
-def is_over(one: Ending) -> bool:
-    """Say whether nothing more is to be read of a closed connection.
-
-    One that was closed while it was idle has not been told in its last reply: so it is read on
-    until nobody can come any more, and then until all has been read that has arrived.
-    """
-    if one.connection.awaiting is not Awaiting.IDLE:
-        return True
-    return one.finished and not unread_bytes(one.fileno())
 
 
 class Shutdown:

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import threading
 import time
 
 import pytest
@@ -184,6 +185,24 @@ def test_what_has_been_sent_to_be_echoed_comes_back_before_the_end(model: str) -
         sock.close()
         assert server.process.wait(DEADLINE_S) == 0
         assert server.log() == ""
+
+
+def test_who_never_pauses_does_not_hold_up_the_end(model: str) -> None:
+    with running(model) as server, server.connect("echo") as sock:
+
+        def play() -> None:
+            with contextlib.suppress(OSError):  # in the end
+                while True:
+                    sock.sendall(b"ping")
+                    if not sock.recv(4):
+                        return
+
+        thread = threading.Thread(target=play)
+        thread.start()
+        start_s = time.monotonic()
+        assert server.stop() == 0
+        assert time.monotonic() - start_s < 15  # and not the 30 s that are allowed
+        thread.join(DEADLINE_S)
 
 
 def test_the_grace_period_is_kept_while_a_handler_computes(model: str) -> None:
