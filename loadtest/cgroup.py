@@ -1,48 +1,104 @@
-"""What the control group of this process, such as a container's, allows it (cgroups(7))."""
+"""What the control groups of this process, such as a container's, allow it (cgroups(7)).
 
-from collections.abc import Iterator
+A group gets no more than each of the groups it lies in, so the tightest of them all counts. The
+groups above a container's namespace cannot be seen from inside.
+"""
+
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-_ROOT = Path("/sys/fs/cgroup")
-_UNLIMITED = ("max", "-1")
+_PROCESS = Path("/proc/self")
+_MEMORY_UNLIMITED_BYTES = 1 << 60
+"""Version 1 shows the largest number of whole pages where memory has no limit."""
+
+_ESCAPED = re.compile(r"\\([0-7]{3})")
+
+_Limits = Callable[[Path, int], list[float | None]]
+"""Takes a group's folder and the version of cgroups; returns its limits, None for none."""
 
 
-def processes_max() -> int | None:
-    """Return the most processes and threads; None: no limit of the group's own."""
-    value = _read("pids", "pids.max", "pids.max")
-    return None if value in _UNLIMITED else int(value)
+def processes_max(process: Path = _PROCESS) -> int | None:
+    """Return the most processes and threads; None: no limit.
+
+    Args:
+        process: The process's folder in ``/proc``.
+    """
+    found = _tightest(process, "pids", lambda group, _: [_number(group / "pids.max")])
+    return None if found is None else int(found)
 
 
-def cores_max() -> float | None:
+def memory_max_bytes(process: Path = _PROCESS) -> int | None:
+    """Return the most memory, be it that more fails or that more is slow; None: no limit."""
+
+    def limits(group: Path, version: int) -> list[float | None]:
+        names = ("memory.max", "memory.high") if version == 2 else ("memory.limit_in_bytes",)
+        return [_number(group / name) for name in names]
+
+    found = _tightest(process, "memory", limits)
+    return None if found is None or found >= _MEMORY_UNLIMITED_BYTES else int(found)
+
+
+def cores_max(process: Path = _PROCESS) -> float | None:
     """Return how many cores' time it may take, whichever cores; None: no limit."""
-    quota = _read("cpu", "cpu.max", "cpu.cfs_quota_us").split()[0]
-    if quota in _UNLIMITED:
-        return None
-    period = (_read("cpu", "cpu.max", "cpu.cfs_period_us").split() or ["100000"])[-1]
-    return int(quota) / int(period)
+
+    def limits(group: Path, version: int) -> list[float | None]:
+        if version == 2:
+            quota, _, period = _read(group / "cpu.max").partition(" ")
+        else:
+            quota, period = (_read(group / f"cpu.cfs_{name}_us") for name in ("quota", "period"))
+        known = quota.isdecimal() and period.isdecimal()  # else "max", -1, or no such file
+        return [int(quota) / int(period) if known else None]
+
+    return _tightest(process, "cpu", limits)
 
 
-def _read(controller: str, name: str, name_in_version_1: str) -> str:
-    """Return the content of the group's file; "max" where there is none."""
-    for path in _files(controller, name, name_in_version_1):
-        try:
-            return path.read_text(encoding="ascii").strip()
-        except OSError:  # the root group has no limits; a container may see its own as the root
-            continue
-    return "max"
+def _tightest(process: Path, controller: str, limits: _Limits) -> float | None:
+    found = (
+        limit for group, version in _groups(process, controller) for limit in limits(group, version)
+    )
+    return min((limit for limit in found if limit is not None), default=None)
 
 
-def _files(controller: str, name: str, name_in_version_1: str) -> Iterator[Path]:
-    try:
-        lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
-    except OSError:  # a kernel without
-        return
-    for line in lines:
+def _groups(process: Path, controller: str) -> Iterator[tuple[Path, int]]:
+    """Yield the folders of the groups the process is in, innermost first, with the version."""
+    groups = dict[str, str]()  # controller -> group; "" is version 2
+    for line in _read(process / "cgroup").splitlines():
         _, controllers, group = line.split(":", 2)
-        below = group.lstrip("/")
-        if not controllers:
-            yield _ROOT / below / name
-            yield _ROOT / name
-        elif controller in controllers.split(","):
-            yield _ROOT / controller / below / name_in_version_1
-            yield _ROOT / controller / name_in_version_1
+        groups |= dict.fromkeys(controllers.split(","), group)
+    for line in _read(process / "mountinfo").splitlines():
+        before, _, after = line.partition(" - ")  # proc_pid_mountinfo(5)
+        kind, _, options = after.split(" ", 2)
+        if kind == "cgroup2" and "" in groups:
+            group, version = groups[""], 2
+        elif kind == "cgroup" and controller in options.split(",") and controller in groups:
+            group, version = groups[controller], 1
+        else:
+            continue
+        root, mounted = (_unescaped(part) for part in before.split(" ")[3:5])
+        # A bind mount shows a part of the tree; of a group outside it only the root is seen.
+        inside = f"{group}/".startswith(f"{root.rstrip('/')}/") and ".." not in group.split("/")
+        folder = top = Path(mounted)
+        if inside:
+            folder = top / group.removeprefix(root.rstrip("/")).lstrip("/")
+        while True:
+            yield folder, version
+            if folder == top:
+                break
+            folder = folder.parent
+
+
+def _unescaped(part: str) -> str:
+    return _ESCAPED.sub(lambda match: chr(int(match[1], 8)), part)
+
+
+def _number(path: Path) -> int | None:
+    text = _read(path)
+    return int(text) if text.isdecimal() else None  # else "max", -1, or no such file
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="surrogateescape").strip()
+    except OSError:  # this kernel, this version or the root group does not have it
+        return ""

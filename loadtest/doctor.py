@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from loadtest import cgroup
+from loadtest.descriptors import connections_max, raised
+from loadtest.machine import memory_bytes
 
 DESCRIPTORS_MIN = 20_000
 """For 10,000 connections at either end with as much to spare."""
@@ -23,6 +25,10 @@ BACKLOG_MIN = 2048
 
 PROCESSES_MIN = 20_000
 """For a process per connection of 10,000."""
+
+MEMORY_MIN_BYTES = 2 << 30
+"""For 10,000 connections of a model with a thread for each (24 KB, `make bench`), as much for the
+generator's own, and four times that to spare. Processes take 0.9 MB each."""
 
 _SYS = Path("/sys/devices/system/cpu")
 _COMPOSED = "SHOWCASE_COMMIT" in os.environ
@@ -74,6 +80,7 @@ def examine() -> Iterator[Finding]:
     yield _tracking()
     yield _cores()
     yield _quota()
+    yield _memory()
     yield _siblings()
     yield _governor()
     yield _watcher()
@@ -82,17 +89,18 @@ def examine() -> Iterator[Finding]:
 
 
 def _descriptors() -> Finding:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    descriptors = raised()
     wanted = int(os.environ.get("DESCRIPTORS") or DESCRIPTORS_MIN) if _COMPOSED else DESCRIPTORS_MIN
-    fine = hard >= wanted
+    fine = descriptors >= wanted
     return Finding(
         "descriptors a process",
-        f"{hard:,} (raised from {soft:,} at the start of each process)",
+        f"{descriptors:,} (raised from {soft:,}): {connections_max():,} connections",
         fine,
         _mend(
             fine,
             f"ulimit -Hn {DESCRIPTORS_MIN}, as root or in /etc/security/limits.conf",
-            f"DESCRIPTORS={hard}",
+            f"DESCRIPTORS={descriptors}",
         ),
     )
 
@@ -150,6 +158,19 @@ def _quota() -> Finding:
         "all of it" if cores is None else f"of {cores:g} cores, then all wait for the next period",
         cores is None,
         "" if cores is None else "no cpus: in docker-compose.yml, no CPUQuota=; name cores instead",
+    )
+
+
+def _memory() -> Finding:
+    limit, found_bytes = cgroup.memory_max_bytes(), memory_bytes()
+    limited = limit == found_bytes
+    fine = found_bytes >= MEMORY_MIN_BYTES
+    mend = "MemoryMax= of the systemd unit, or mem_limit: of the container"
+    return Finding(
+        "memory",
+        f"{found_bytes / 2**30:.1f} GiB{', by the limit of a control group' if limited else ''}",
+        fine,
+        "" if fine else mend if limited else "a machine with more",
     )
 
 

@@ -12,6 +12,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from loadtest import cgroup
+from loadtest.descriptors import raised
+
 _SYSCTLS = (
     "kernel/pid_max",
     "net/core/somaxconn",
@@ -45,6 +48,7 @@ def write_json(path: Path, content: object) -> None:
 
 def described(module: str, options: Mapping[str, Any], packages: Iterable[str]) -> dict[str, Any]:
     """Return the command, its options, versions, and the machine with its limits."""
+    groups = {"processes of the group": cgroup.processes_max(), "cores' time": cgroup.cores_max()}
     return {
         "command": ["python", "-m", module, *sys.argv[1:]],
         "options": dict(options),
@@ -55,13 +59,20 @@ def described(module: str, options: Mapping[str, Any], packages: Iterable[str]) 
         "kernel": platform.release(),
         "cpu": _cpu_model(),
         "cores": sorted(os.sched_getaffinity(0)),
-        "memory_bytes": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
+        "memory_bytes": memory_bytes(),
         "limits": {
-            "descriptors": resource.getrlimit(resource.RLIMIT_NOFILE),
+            "descriptors": (raised(), resource.getrlimit(resource.RLIMIT_NOFILE)[1]),
             "processes": resource.getrlimit(resource.RLIMIT_NPROC),
         }
+        | {name: limit for name, limit in groups.items() if limit is not None}
         | {name: Path("/proc/sys", name).read_text(encoding="ascii").split() for name in _SYSCTLS},
     }
+
+
+def memory_bytes() -> int:
+    """Return how much memory there is for this process: the machine's, or its groups' limit."""
+    machines = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return min(machines, cgroup.memory_max_bytes() or machines)
 
 
 def _commit() -> str | None:

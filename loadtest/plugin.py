@@ -25,6 +25,7 @@ from loadtest.arrivals import ARRIVALS
 from loadtest.clock import now_s
 from loadtest.conductor import BEGIN, CLOSE, ESTABLISHED, FINISHED, OPEN
 from loadtest.crew import Crew, Options
+from loadtest.descriptors import raised
 from loadtest.errors import NotConnectedError
 from loadtest.lead import Lead
 from loadtest.locust_stats import rounded_ms
@@ -108,6 +109,7 @@ def on_init(environment: Environment, **_: Any) -> None:
     runner = environment.runner
     if runner is None:  # asked for nothing but help
         return
+    raised()  # Locust has done so, but to 10,000 at the most
     # Python would raise it wherever the code is just then, and in a finalizer or in compiled code
     # it is swallowed: one Ctrl-C of 100 was, in the moment in which a test ends.
     gevent.signal_handler(signal.SIGINT, _interrupt)

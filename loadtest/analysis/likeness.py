@@ -38,7 +38,9 @@ def _alike(bundle: Bundle) -> dict[str, Any]:
         "warm-up": options.warmup_s,
         "path": options.path,
         "processes of the generator": (options.processes, "elsewhere" if options.distant else ""),
-        "limit of descriptors": about.limits.get("descriptors"),
+        # The hard one: a process raises the other to it.
+        "limit of descriptors": about.limits.get("descriptors", [None])[-1],
+        "limit of the cores' time": about.limits.get("cores' time"),
         "machine: CPU": about.cpu,
         "machine: kernel": about.kernel,
         "machine: memory in GiB": round(about.memory_bytes / 2**30),

@@ -1,12 +1,12 @@
 """The command line: python -m loadtest.bench."""
 
 import argparse
-import resource
 import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from loadtest.descriptors import raised
 from loadtest.machine import new_folder
 from loadtest.usage import Parser, names, seconds, whole_number
 from servers.registry import MODELS
@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
 
     option = parser.option
-    descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[1] - _DESCRIPTORS_RESERVED
+    descriptors = max(0, raised() - _DESCRIPTORS_RESERVED)
     option(
         "--models", "A,B", ",".join(MODELS), names("model", list(MODELS)), "our servers to measure"
     )

@@ -1,6 +1,5 @@
 """The whole benchmark: rounds of costs, then holding; what there is is kept at every step."""
 
-import resource
 import signal
 from collections.abc import Container
 from dataclasses import asdict, dataclass, field
@@ -20,6 +19,7 @@ from loadtest.bench.hold import hold
 from loadtest.bench.holding import Holding
 from loadtest.bench.processes import adopt_orphans
 from loadtest.cores import Cores
+from loadtest.descriptors import raised
 from loadtest.machine import described, said_by, write_json
 from loadtest.progress import new_progress
 
@@ -85,8 +85,7 @@ def benchmark(options: Options, folder: Path) -> int:
     for signum in (signal.SIGINT, signal.SIGTERM):  # even where a shell has it ignored
         signal.signal(signum, _interrupt)
     adopt_orphans()
-    _, descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
+    raised()
     cores = Cores.halves()
     (folder / "logs").mkdir()
     machine = described("loadtest.bench", asdict(options), _PACKAGES)

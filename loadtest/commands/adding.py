@@ -1,16 +1,12 @@
 """What all commands share."""
 
 import argparse
-import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from loadtest.machine import new_folder
 from loadtest.usage import Parser
-
-DESCRIPTORS_RESERVED = 100
-"""Of the server's and the generator's: for all that is no connection of the load."""
 
 EPILOG = """\
 Exits with 0; with 1 where a cell could not be run; with 130 after Ctrl-C, which loses nothing
@@ -40,8 +36,3 @@ def folder_for(parser: Parser, arguments: argparse.Namespace, suffix: str) -> Pa
         return new_folder(arguments.out.absolute(), suffix)
     except OSError as error:  # no such place, or not ours to write to
         parser.error(f"expected a folder to write to, got --out {arguments.out}: {error.strerror}")
-
-
-def connections_max(processes: int = 1) -> int:
-    """Return how many connections so many processes can hold."""
-    return processes * (resource.getrlimit(resource.RLIMIT_NOFILE)[1] - DESCRIPTORS_RESERVED)

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from loadtest.catalogue import SCENARIOS
-from loadtest.commands.adding import EPILOG, add, add_out, connections_max, folder_for
+from loadtest.commands.adding import EPILOG, add, add_out, folder_for
 from loadtest.commands.reading import add_gate, judged, parsed_rules
+from loadtest.descriptors import connections_max
 from loadtest.usage import Parser, names, number, whole_number
 from servers.registry import MODELS
 

@@ -4,7 +4,8 @@ import argparse
 from typing import Any
 
 from loadtest.catalogue import SCENARIOS
-from loadtest.commands.adding import EPILOG, add, add_out, connections_max, folder_for
+from loadtest.commands.adding import EPILOG, add, add_out, folder_for
+from loadtest.descriptors import connections_max
 from loadtest.usage import Parser, number, one_of, whole_number
 from servers.registry import MODELS
 
@@ -78,11 +79,13 @@ def _run(parser: Parser, arguments: argparse.Namespace) -> int:
             f"expected --connections {entry.connections_min} or more for {arguments.scenario},"
             f" got {arguments.connections}"
         )
-    room = connections_max(arguments.processes)
+    # A model that is started for it is one process: its descriptors are an end, too.
+    room = connections_max(arguments.processes if arguments.target else 1)
     if arguments.connections > room:
         parser.error(
-            f"expected --connections up to {room} with {arguments.processes} --processes (the"
-            f" descriptor limit), got {arguments.connections}"
+            f"expected --connections up to {room} (the descriptor limit of each process; of them"
+            f" there are --processes {arguments.processes}, and 1 of a MODEL), got"
+            f" {arguments.connections}"
         )
     if arguments.find_capacity and arguments.rate:
         parser.error("expected --rate or --find-capacity, and not both")

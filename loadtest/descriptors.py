@@ -1,0 +1,38 @@
+"""How many descriptors a process that makes load has: one a connection, and a few of its own."""
+
+import resource
+from contextlib import suppress
+from pathlib import Path
+
+RESERVED = 100
+"""For all that is no connection of the load; of our servers, too."""
+
+_KERNELS_MAX = Path("/proc/sys/fs/nr_open")
+_UNLIMITED_MAX = 1 << 20  # nr_open as Linux comes with it
+
+
+def raised() -> int:
+    """Raise the soft limit to the hard one; return how many descriptors this process has then.
+
+    Shells and containers start programs with a soft limit of 1,024 for the sake of select(2).
+    Locust raises it, but to 10,000 and no further. Children inherit it.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = hard if hard != resource.RLIM_INFINITY else _kernels_max()
+    if soft not in (hard, resource.RLIM_INFINITY):
+        with suppress(OSError, ValueError):  # a sandbox forbids it: the soft limit stays
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _kernels_max() if soft == resource.RLIM_INFINITY else soft
+
+
+def connections_max(processes: int = 1) -> int:
+    """Return how many connections so many processes can hold, their limits raised."""
+    return max(0, processes * (raised() - RESERVED))
+
+
+def _kernels_max() -> int:
+    try:
+        return int(_KERNELS_MAX.read_text(encoding="ascii"))
+    except OSError:  # /proc/sys is hidden
+        return _UNLIMITED_MAX
