@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import takewhile
+from itertools import islice, takewhile
 
 from loadtest.analysis.estimates import Estimate, is_real
 from loadtest.analysis.groups import Group, Groups
 from loadtest.analysis.metrics import METRICS, Metric
 from loadtest.compare.matrix import FLAT_OUT, RATE
-from loadtest.verdict import ACCEPT_QUEUE_BOUND, SERVER_BOUND
+from loadtest.verdict import GENERATOR_BOUND, OK
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ class Row:
         noise: What the ratio of two equals stays within; None if that is not known.
         struck: What it would be, were it ranked.
         verdict: Of its repeats.
+        why: Why it may not be ranked; "" where it may, or where it has no such number.
     """
 
     group: Group
@@ -64,6 +65,7 @@ class Row:
     noise: float | None = None
     struck: float | None = None
     verdict: str = ""
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -96,11 +98,22 @@ class Finding:
         """The rows that may be ranked, the best first."""
         return [row for row in self.rows if row.estimate is not None]
 
+    @property
+    def unranked(self) -> list[Row]:
+        """The rows that may not be ranked: what a contender could not do, or the meter lost."""
+        return [row for row in self.rows if row.estimate is None]
+
+    @property
+    def settled(self) -> bool:
+        """Whether it says all there is: two can be ranked, or one has done what no other could."""
+        return len(self.ranked) > 1 or (
+            len(self.ranked) == 1 and all(row.group.has_failed for row in self.unranked)
+        )
+
     @cached_property
     def winners(self) -> list[Row]:
-        """The best one, and those next to it that cannot be told from it."""
-        best, *others = self.ranked
-        return [best, *takewhile(lambda row: row.real is False, others)]
+        """The best one, and those next to it that cannot be told from it; [] if none is ranked."""
+        return [*self.ranked[:1], *takewhile(lambda row: row.real is False, self.ranked[1:])]
 
     @cached_property
     def losers(self) -> list[Row]:
@@ -115,43 +128,58 @@ class Finding:
 
 def findings(groups: Groups) -> list[Finding]:
     """Return the answers to all questions of which there are cells to compare."""
-    found = (_finding(groups, question) for question in QUESTIONS)
-    return [finding for finding in found if finding is not None]
+    return [finding for question in QUESTIONS for finding in _findings(groups, question)]
 
 
-def _finding(groups: Groups, question: Question) -> Finding | None:
-    """Answer where most contenders have a result; of several such, with most connections."""
+def _findings(groups: Groups, question: Question) -> list[Finding]:
+    """Answer with the most connections that were asked for, whatever came of them.
+
+    A load that one contender cannot carry tells the most about it; with fewer connections it might
+    come out best. Where that leaves the question open, the next fewer that settle it follow.
+    """
     metric = METRICS[question.metric]
     for scenario in question.scenarios:
-        blocks = []
-        for connections in groups.connections(scenario, question.load):
-            block = groups.of(scenario, connections, question.load)
-            if question.load == FLAT_OUT and not any(map(_at_its_limit, block)):
-                continue  # the connections were the limit, and of nobody's making
-            if sum(group.estimate(metric) is not None for group in block) >= 2:
-                conclusive = sum(group.is_conclusive(metric) for group in block)
-                blocks.append((conclusive, connections, block))
-        if blocks:
-            _, _, block = max(blocks, key=lambda row: row[:2])
-            return answer(groups, question, block, metric)
-    return None
+        blocks = groups.most_connections(scenario, question.load)
+        if not blocks or not _answers(blocks[0], question, metric):
+            continue
+        first, *others = (
+            answer(groups, question, block, metric)
+            for block in blocks
+            if _answers(block, question, metric)
+        )
+        settling = (finding for finding in others if finding.settled)
+        return [first, *([] if first.settled else islice(settling, 1))]
+    return []
 
 
-def _at_its_limit(group: Group) -> bool:
-    return bool({SERVER_BOUND, ACCEPT_QUEUE_BOUND} & group.verdicts.keys())
+def _answers(block: Sequence[Group], question: Question, metric: Metric) -> bool:
+    """Return whether a block compares contenders in a number that it can have."""
+    if len(block) < 2:
+        return False
+    if question.load == FLAT_OUT and _connections_were_the_limit(block):
+        return False
+    numbers = [group.estimate(metric) or group.struck(metric) for group in block]
+    missed = [group for group in block if group.has_failed or not group.results]
+    return len(missed) == len(block) or any(number is not None for number in numbers)
+
+
+def _connections_were_the_limit(block: Sequence[Group]) -> bool:
+    """Return whether flat out no contender came to its own limit: then none answers the most."""
+    verdicts = {name for group in block for name in group.verdicts}
+    return OK in verdicts <= {OK, GENERATOR_BOUND} and all(group.results for group in block)
 
 
 def answer(groups: Groups, question: Question, block: Sequence[Group], metric: Metric) -> Finding:
-    """Return how the groups of a block rank by a metric; one of them at least has it."""
+    """Return how the groups of a block rank by a metric; none of them may have it."""
     rows = [(group, group.estimate(metric)) for group in block]
     ranked = sorted(
         ((group, found) for group, found in rows if found is not None),
         key=lambda row: row[1].median,
         reverse=metric.more,
     )
-    best, best_estimate = ranked[0]
-    answered = [Row(best, best_estimate, verdict=" / ".join(best.verdicts))]
+    answered = [Row(*best, verdict=" / ".join(best[0].verdicts)) for best in ranked[:1]]
     for group, found in ranked[1:]:
+        best = ranked[0][0]
         ratio, noise = groups.compared(group, best, metric, comparisons=len(ranked) - 1)
         real = None if ratio is None else is_real(ratio, noise)
         if ratio is not None and (ratio.median > 1) == metric.more:
@@ -160,8 +188,9 @@ def answer(groups: Groups, question: Question, block: Sequence[Group], metric: M
         answered.append(Row(group, found, ratio, real, noise, verdict=verdict))
     for group, estimate in rows:
         if estimate is None:
-            verdict = " / ".join(group.verdicts)
-            answered.append(Row(group, None, struck=group.struck(metric), verdict=verdict))
-    rates = [r.rate_wanted_hz for group in block for r in group.results.values()]
-    lowest, highest = min(rates, default=0.0), max(rates, default=0.0)
-    return Finding(question, best.key.scenario, best.key.connections, (lowest, highest), answered)
+            verdict = " / ".join(group.verdicts) or "not run"
+            struck = group.struck(metric)
+            answered.append(Row(group, None, struck=struck, verdict=verdict, why=group.why))
+    key = block[0].key
+    rates = [groups.rate_hz(group) for group in block]
+    return Finding(question, key.scenario, key.connections, (min(rates), max(rates)), answered)

@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain, combinations
@@ -35,11 +35,13 @@ class Group:
     Attributes:
         results: Repeat -> result.
         twins: Repeat -> result of the same thing measured once more in the same round.
+        unmeasured: Repeat -> why it has no result though its turn has come.
     """
 
     key: Key
     results: dict[int, Result] = field(default_factory=dict)
     twins: dict[int, Result] = field(default_factory=dict)
+    unmeasured: dict[int, str] = field(default_factory=dict)
 
     @property
     def holds(self) -> bool:
@@ -52,15 +54,21 @@ class Group:
         """Whether it could not do what was asked for: a result, too, if none to rank."""
         return any(map(failed, self.results.values())) and not self.holds
 
-    def is_conclusive(self, metric: Metric) -> bool:
-        """Whether it says as much as its repeats can: not where the meter lost all but one."""
-        return self.has_failed or len(self.values(metric)) >= min(2, len(self.results))
-
     @property
     def share(self) -> str:
         """How many of the repeats may be ranked, as a fraction; "" if all."""
         count = sum(map(ranked, self.results.values()))
-        return "" if count == len(self.results) else f"{count} of {len(self.results)} repeats"
+        total = len(self.results) + len(self.unmeasured)
+        return "" if count == total else f"{count} of {total} repeats"
+
+    @property
+    def why(self) -> str:
+        """Why it may not be ranked: what failed before what the meter lost; "" if all may."""
+        lost = [result for _, result in sorted(self.results.items()) if not ranked(result)]
+        if lost:
+            worst = max(lost, key=failed)  # of several such, the first
+            return f"{worst.verdict.name}: {worst.verdict.why}"
+        return next((f"could not be run: {why}" for why in self.unmeasured.values()), "")
 
     def values(self, metric: Metric, twins: bool = False) -> dict[int, float]:
         """Return repeat -> number above 0, of the repeats that may be ranked.
@@ -109,14 +117,17 @@ class Groups:
         self.by_key: dict[Key, Group] = {}
         self._found: dict[tuple[str, bool], dict[tuple[str, int], list[float]]] = {}
         for run, bundle in bundles.items():
+            unmeasured = bundle.state.failed | bundle.broken
             for cell in bundle.plan:
-                self._add(run, cell, bundle.cells.get(cell))
+                self._add(run, cell, bundle.cells.get(cell), unmeasured.get(cell.name))
 
-    def _add(self, run: str, cell: CellPlan, result: Result | None) -> None:
+    def _add(self, run: str, cell: CellPlan, result: Result | None, why: str | None) -> None:
         key = Key(run, cell.scenario, cell.connections, cell.load, cell.contender)
         group = self.by_key.setdefault(key, Group(key))
         if result is not None:
             (group.twins if cell.twin else group.results)[cell.repeat] = result
+        elif why is not None and not cell.twin:
+            group.unmeasured[cell.repeat] = why
 
     def of(self, scenario: str, connections: int, load: str) -> list[Group]:
         """Return the groups of one block, contender by contender, run by run."""
@@ -125,9 +136,25 @@ class Groups:
     @cached_property
     def by_block(self) -> dict[tuple[str, int, str], list[Group]]:
         """Return the groups that are compared: those of one scenario, connections and load."""
+        return self._blocks(lambda group: bool(group.results))
+
+    def most_connections(self, scenario: str, load: str) -> list[list[Group]]:
+        """Return the blocks of a scenario, those with the most connections first.
+
+        All that has had its turn is in them, also what has no result since it could not be run.
+        """
+        blocks = self._blocks(lambda group: bool(group.results or group.unmeasured))
+        of = {
+            n: block
+            for (name, n, kind), block in blocks.items()
+            if (name, kind) == (scenario, load)
+        }
+        return [of[n] for n in sorted(of, reverse=True)]
+
+    def _blocks(self, has: Callable[[Group], bool]) -> dict[tuple[str, int, str], list[Group]]:
         blocks: dict[tuple[str, int, str], list[Group]] = defaultdict(list)
         for key, group in self.by_key.items():
-            if group.results:
+            if has(group):
                 blocks[key.scenario, key.connections, key.load].append(group)
         order = {name: place for place, name in enumerate(self.contenders)}
         for groups in blocks.values():
@@ -150,6 +177,13 @@ class Groups:
     def connections(self, scenario: str, load: str) -> list[int]:
         """Return the numbers of connections of which there are cells."""
         return sorted({c for s, c, kind in self.by_block if s == scenario and kind == load})
+
+    def rate_hz(self, group: Group) -> float:
+        """Return the requests a second that a group was to hold, also where it has no result."""
+        key = group.key
+        given = (result.rate_wanted_hz for result in group.results.values())
+        options = self.bundles[key.run].about.options
+        return next(given, options.rate_for(key.scenario, key.connections))
 
     # -- how one compares with another ----------------------------------------------------------
 

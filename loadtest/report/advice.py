@@ -58,13 +58,13 @@ class Advice:
 
 def advice(pen: Pen, findings: list[Finding]) -> list[Advice]:
     """Return the situations to which the cells say anything."""
-    by_title = {finding.question.title: finding for finding in findings}
     found = []
     for situation in SITUATIONS:
         said = [
             (f"{finding.metric.title}, {conditions(finding)}", sentence(pen, finding))
             for title in situation.questions
-            if (finding := by_title.get(title)) is not None
+            for finding in findings
+            if finding.question.title == title
         ]
         if said:
             found.append(Advice(situation, said))

@@ -9,8 +9,10 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from loadtest.analysis.bundle import Bundle, BundleError, read_bundle
+from loadtest.analysis.findings import Finding
 from loadtest.analysis.gate import Rule, judge_rule
 from loadtest.analysis.groups import Groups
 from loadtest.analysis.likeness import refuse_unlike
@@ -110,18 +112,24 @@ def show(page: Page) -> None:
     for name in ("question", "best", "next best", "is it real?"):
         table.add_column(name)
     for finding in page.findings:
-        best = finding.ranked[0]
         table.add_row(
             f"{finding.question.title}\n{words.conditions(finding)}",
-            f"{words.winners(page.pen, finding)}\n"
-            f"{words.value(best.estimate, finding.metric.unit)}",
-            words.next_best(page.pen, finding) or "–",
+            f"{words.winners(page.pen, finding)}\n{words.best_value(finding)}",
+            _next_best(page, finding),
             words.real(finding),
         )
     if page.findings:
         console.print(table)
     else:
         console.print("no two contenders could be ranked", highlight=False)
+
+
+def _next_best(page: Page, finding: Finding) -> Text:
+    """Return the next best, and below it, struck through, what could not be ranked."""
+    text = Text(words.next_best(page.pen, finding) or "–")
+    for name, why in words.struck(page.pen, finding):
+        text.append("\nnot ranked: ").append(name, style="strike").append(f" {why}")
+    return text
 
 
 def judge(folder: Path, baseline: Path, rules: Sequence[Rule], anyway: bool) -> int:

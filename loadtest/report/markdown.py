@@ -38,14 +38,20 @@ def headline(page: Page) -> Iterator[str]:
     yield "| question | best | next best | is it real? |"
     yield "|---|---|---|---|"
     for finding in page.findings:
-        shown = words.value(finding.ranked[0].estimate, finding.metric.unit)
+        figure = words.best_value(finding)
         cells = (
-            f"{finding.question.title} ({words.conditions(finding)})",
-            f"{words.winners(page.pen, finding)}: {shown}",
-            words.next_best(page.pen, finding) or "–",
-            words.real(finding),
+            plain(f"{finding.question.title} ({words.conditions(finding)})"),
+            plain(words.winners(page.pen, finding) + (f": {figure}" if figure else "")),
+            _next_best(page, finding),
+            plain(words.real(finding)),
         )
-        yield f"| {' | '.join(map(plain, cells))} |"
+        yield f"| {' | '.join(cells)} |"
+
+
+def _next_best(page: Page, finding: Finding) -> str:
+    """Return the next best, and below it, struck through, what could not be ranked."""
+    struck = [f"~~{plain(one.name)}~~ {plain(one.why)}" for one in words.struck(page.pen, finding)]
+    return "<br>".join([plain(words.next_best(page.pen, finding) or "–"), *struck])
 
 
 def choices(page: Page) -> Iterator[str]:

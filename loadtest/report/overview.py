@@ -1,56 +1,48 @@
-"""The chart at the head: for every question, how many times as far as the best everybody came."""
+"""The chart at the head: for every question, how many times as far as the best each one came."""
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 
 from loadtest.analysis.estimates import Estimate
 from loadtest.analysis.findings import Finding, Row
-from loadtest.report.chart import Chart, Pen, axis
+from loadtest.report.chart import Chart, Pen, Trace, axis
 from loadtest.report.words import conditions, value
 
 _BEST = Estimate(1.0, None, None, 1)
+_BEYOND = 1.3
+"""Marks of what is not ranked stand by themselves, so many times right of all that is."""
+
+_Point = tuple[str, Estimate, str]
 
 
 def overview_chart(pen: Pen, findings: Sequence[Finding]) -> Chart:
     """Return the chart; a question is a line, the best contender stands at 1."""
-    points: dict[tuple[str, str], list[tuple[str, Estimate, str]]] = defaultdict(list)
+    points: dict[tuple[str, str], list[_Point]] = defaultdict(list)
+    crosses: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
     for finding in findings:
-        line = f"{finding.question.title}<br>{conditions(finding)}"
+        line = _line(finding)
         for row in finding.ranked:
             behind = _behind(finding, row)
             if behind is not None:
                 key = row.group.key
                 text = value(row.estimate, finding.metric.unit)
                 points[key.contender, key.run].append((line, behind, text))
+        for row in finding.unranked:
+            crosses[row.group.key.contender, row.group.key.run].append((line, row.verdict))
     order = {name: place for place, name in enumerate(pen.groups.contenders)}
-    traces = []
-    for (contender, run), found in sorted(points.items(), key=lambda item: order[item[0][0]]):
-        look = pen.looks[contender]
-        traces.append(
-            pen.trace(
-                contender,
-                run,
-                mode="markers",
-                x=[behind.median for _, behind, _ in found],
-                y=[line for line, _, _ in found],
-                text=[text for _, _, text in found],
-                error_x={
-                    "type": "data",
-                    "symmetric": False,
-                    "array": [(b.high or b.median) - b.median for _, b, _ in found],
-                    "arrayminus": [b.median - (b.low or b.median) for _, b, _ in found],
-                    "thickness": 1.2,
-                },
-                hovertemplate="%{x:.2f} × the best: %{text}<extra>%{fullData.name}</extra>",
-                marker={"color": look.colour, "symbol": look.symbol, "size": 12},
-            )
-        )
+    traces = [
+        _ranked(pen, *of, found)
+        for of, found in sorted(points.items(), key=lambda item: order[item[0][0]])
+    ]
+    edge = _BEYOND * max((x for found in points.values() for x in map(_right, found)), default=1.0)
+    traces += _crossed(pen, crosses, edge)
     return Chart(
         "overview",
         "How far behind the best",
         "Further left is better: the best of each line stands at 1, one at 2 costs twice as much,"
-        " takes twice as long or answers half as many. Whiskers are intervals over repeats, and who"
-        " stands left of 1 was ahead in the rounds that both share.",
+        " takes twice as long or answers half as many. Whiskers are intervals over repeats, and"
+        " what stands left of 1 was ahead in the rounds that both share. A cross at the right edge"
+        " is not ranked: it did not do what was asked of it, or its generator was at its limit.",
         traces,
         {
             "xaxis": axis("times the best", log=True),
@@ -58,11 +50,65 @@ def overview_chart(pen: Pen, findings: Sequence[Finding]) -> Chart:
                 "automargin": True,
                 "autorange": "reversed",
                 "type": "category",
+                "categoryorder": "array",
+                "categoryarray": [*map(_line, findings)],
             },
             "height": 120 + 52 * len(findings),
         },
         {"x": "times the best", "y": "question"},
     )
+
+
+def _line(finding: Finding) -> str:
+    return f"{finding.question.title}<br>{conditions(finding)}"
+
+
+def _right(point: _Point) -> float:
+    _, behind, _ = point
+    return max(behind.median, behind.high or 0.0)
+
+
+def _ranked(pen: Pen, contender: str, run: str, found: Sequence[_Point]) -> Trace:
+    look = pen.looks[contender]
+    return pen.trace(
+        contender,
+        run,
+        mode="markers",
+        x=[behind.median for _, behind, _ in found],
+        y=[line for line, _, _ in found],
+        text=[text for _, _, text in found],
+        error_x={
+            "type": "data",
+            "symmetric": False,
+            "array": [(b.high or b.median) - b.median for _, b, _ in found],
+            "arrayminus": [b.median - (b.low or b.median) for _, b, _ in found],
+            "thickness": 1.2,
+        },
+        hovertemplate="%{x:.2f} × the best: %{text}<extra>%{fullData.name}</extra>",
+        marker={"color": look.colour, "symbol": look.symbol, "size": 12},
+    )
+
+
+def _crossed(
+    pen: Pen, crosses: Mapping[tuple[str, str], Sequence[tuple[str, str]]], edge: float
+) -> Iterator[Trace]:
+    """Yield the crosses; several of one line stand side by side."""
+    taken: Counter[str] = Counter()
+    for (contender, run), found in crosses.items():
+        lines = [line for line, _ in found]
+        taken.update(lines)
+        yield pen.trace(
+            contender,
+            run,
+            "not ranked",
+            mode="markers",
+            x=[edge * _BEYOND ** (taken[line] - 1) for line in lines],
+            y=lines,
+            text=[verdict for _, verdict in found],
+            hovertemplate="<b>%{text}</b>: not ranked<extra>%{fullData.name}</extra>",
+            marker={"color": pen.looks[contender].colour, "symbol": "x", "size": 9},
+            showlegend=False,
+        )
 
 
 def _behind(finding: Finding, row: Row) -> Estimate | None:

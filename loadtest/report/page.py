@@ -183,14 +183,14 @@ class Page:
         }
 
     def _headline(self, finding: Finding) -> dict[str, Any]:
-        best = finding.ranked[0]
         return {
             "question": finding.question.title,
             "conditions": words.conditions(finding),
             "winners": words.winners(self.pen, finding),
             "colours": [self.pen.looks[r.group.key.contender].colour for r in finding.winners],
-            "value": words.value(best.estimate, finding.metric.unit),
+            "value": words.best_value(finding),
             "next": words.next_best(self.pen, finding),
+            "unranked": words.struck(self.pen, finding),
             "real": words.real(finding),
             "is_real": finding.known and bool(finding.losers),
             "rows": [

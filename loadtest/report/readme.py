@@ -1,26 +1,20 @@
 """What the README shows of a stored run: python -m loadtest.report.readme [BUNDLE].
 
 With a bundle, that becomes the stored run: of each cell only ``cell.json``. Then the README's table
-and its chart are written anew; the chart by a Chromium, since Plotly draws in a browser.
+and its chart are written anew.
 """
 
-import base64
-import hashlib
 import re
-import shutil
 import sys
 import tempfile
 import zipfile
 from pathlib import Path
 
-import msgspec
-from plotly.offline import get_plotlyjs
-
 from loadtest.analysis.bundle import read_bundle
-from loadtest.report.chart import Chart
 from loadtest.report.markdown import choices, headline
 from loadtest.report.overview import overview_chart
 from loadtest.report.page import Page
+from loadtest.report.svg import drawn
 
 ROOT = Path(__file__).parent.parent.parent
 STORED = ROOT / "docs" / "reference.zip"
@@ -28,11 +22,6 @@ CHART = ROOT / "docs" / "comparison.svg"
 README = ROOT / "README.md"
 
 _BEGIN, _END = "<!-- comparison: begin -->", "<!-- comparison: end -->"
-_WIDTH = 980
-CHROMIUM_FLAGS = (
-    "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-)  # fmt: skip
 
 
 def stored_page() -> Page:
@@ -80,14 +69,9 @@ def block(page: Page) -> str:
     return "\n".join(lines)
 
 
-def digest(chart: Chart) -> str:
-    """Return what tells whether a chart is still the one that was drawn."""
-    return hashlib.sha256(msgspec.json.encode(chart)).hexdigest()
-
-
-def chart_of(page: Page) -> Chart:
-    """Return the README's chart."""
-    return overview_chart(page.pen, page.findings)
+def chart_of(page: Page) -> str:
+    """Return the README's chart as SVG."""
+    return drawn(overview_chart(page.pen, page.findings))
 
 
 def in_readme(text: str) -> str:
@@ -98,45 +82,12 @@ def in_readme(text: str) -> str:
     return match[1]
 
 
-def drawn(chart: Chart, chromium: str) -> str:
-    """Return a chart as SVG, drawn by a browser."""
-    from playwright.sync_api import sync_playwright
-
-    layout = chart.layout | {
-        "title": {"text": chart.title},
-        "paper_bgcolor": "white",
-        "font": {"size": 13},
-        "legend": {"orientation": "h", "y": -0.16, "yanchor": "top"},
-        "margin": {"t": 44, "r": 20},
-    }
-    figure = {"data": chart.traces, "layout": layout}
-    size = {"format": "svg", "width": _WIDTH, "height": chart.layout["height"] + 60}
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=[*CHROMIUM_FLAGS])
-        page = browser.new_page()
-        page.add_script_tag(content=get_plotlyjs())
-        url = page.evaluate("([figure, size]) => Plotly.toImage(figure, size)", [figure, size])
-        browser.close()
-    kind, _, content = str(url).partition(",")
-    svg = base64.b64decode(content).decode() if "base64" in kind else _unquoted(content)
-    return svg.replace("<svg ", f"<!-- {digest(chart)} --><svg ", 1)
-
-
-def _unquoted(content: str) -> str:
-    from urllib.parse import unquote
-
-    return unquote(content)
-
-
 def main() -> None:
     """Write the README's part and the chart."""
     if len(sys.argv) > 1:
         store(Path(sys.argv[1]))
     page = stored_page()
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        sys.exit("expected Chromium to draw the chart, got none; run: apt-get install chromium")
-    CHART.write_text(drawn(chart_of(page), chromium), encoding="utf-8")
+    CHART.write_text(chart_of(page), encoding="utf-8")
     text = README.read_text(encoding="utf-8")
     before, _, rest = text.partition(_BEGIN)
     after = rest.partition(_END)[2]

@@ -1,5 +1,7 @@
 """What the findings say, in words: the same in report, README and terminal."""
 
+from typing import NamedTuple
+
 from loadtest.analysis.estimates import Estimate
 from loadtest.analysis.findings import Finding, Row
 from loadtest.compare.matrix import FLAT_OUT
@@ -42,22 +44,52 @@ def conditions(finding: Finding) -> str:
 
 
 def winners(pen: Pen, finding: Finding) -> str:
-    """Return who is best: one, or several that cannot be told apart."""
-    return ", ".join(_label(pen, row) for row in finding.winners)
+    """Return what is best: one, or several that cannot be told apart; – where none is ranked."""
+    return ", ".join(_label(pen, row) for row in finding.winners) or "–"
+
+
+def best_value(finding: Finding) -> str:
+    """Return the figure of the best one; "" where none is ranked."""
+    return value(finding.ranked[0].estimate, finding.metric.unit) if finding.ranked else ""
+
+
+class Struck(NamedTuple):
+    """A contender that may not be ranked: what is struck through, and what stands beside it."""
+
+    name: str
+    why: str
+
+
+def struck(pen: Pen, finding: Finding) -> list[Struck]:
+    """Return what could not be ranked, with its figure where it has one, and the reason."""
+    found = []
+    for row in finding.unranked:
+        figure = "" if row.struck is None else f" {number(row.struck)} {finding.metric.unit}"
+        found.append(Struck(f"{_label(pen, row)}{figure}".strip(), _why(row)))
+    return found
+
+
+def _why(row: Row) -> str:
+    share = f"{row.group.share} count; " if row.group.share and row.group.holds else ""
+    return f"{share}{row.why}" if row.why else f"{share}no such figure could be measured"
 
 
 def real(finding: Finding) -> str:
     """Return whether the difference to the next is real."""
+    if not finding.ranked:
+        return "no contender could be ranked"
     if len(finding.ranked) < 2:
-        return "nobody else could be ranked"
+        return "no other could do it" if finding.settled else "no other could be ranked"
     if not finding.known:
         return "not known: too few repeats that may be ranked"
     noise = "" if finding.noise is None else f" (noise {finding.noise - 1:.0%})"
+    # What the meter lost might have been the best.
+    among = "" if all(row.group.has_failed for row in finding.unranked) else " of those ranked"
     if not finding.losers:
-        return f"no detectable difference{noise}"
+        return f"no detectable difference{among}{noise}"
     if len(finding.winners) > 1:
-        return f"yes, but no detectable difference among the best{noise}"
-    return f"yes{noise}"
+        return f"yes{among}, but no detectable difference among the best{noise}"
+    return f"yes{among}{noise}"
 
 
 def next_best(pen: Pen, finding: Finding) -> str:
@@ -71,7 +103,7 @@ def next_best(pen: Pen, finding: Finding) -> str:
 def verdict_of_row(finding: Finding, row: Row) -> str:
     """Return what is to be said of a contender beside the best one."""
     if row.estimate is None:
-        return f"{row.verdict}: not ranked"
+        return f"not ranked: {_why(row)}"
     said = "best" if row is finding.ranked[0] else _differs(row)
     if finding.question.load == FLAT_OUT and row.verdict == OK:
         said += "; its connections were at their limit, not it"
@@ -86,13 +118,16 @@ def _differs(row: Row) -> str:
 
 def sentence(pen: Pen, finding: Finding) -> str:
     """Return what a reader takes away, with the figures beside it."""
-    best, metric = finding.ranked[0], finding.metric
-    shown = f"{metric.title} {value(best.estimate, metric.unit)}"
-    if not finding.known:
-        text = f"{_label(pen, best)} came out best ({shown}), in too few repeats to be sure"
+    metric = finding.metric
+    shown = f"{metric.title} {best_value(finding)}"
+    if not finding.ranked:
+        text = "No contender could be ranked"
+    elif not finding.known:
+        best = _label(pen, finding.ranked[0])
+        text = f"{best} came out best ({shown}), in too few repeats to be sure"
     elif not finding.losers and len(finding.ranked) > 1:
         text = f"It makes no detectable difference: {winners(pen, finding)} ({shown})"
-    elif all(row.estimate is not None or row.group.has_failed for row in finding.rows):
+    elif all(row.group.has_failed for row in finding.unranked):
         text = f"Choose {winners(pen, finding).replace(', ', ' or ')} ({shown})"
     else:
         text = f"Of those that could be ranked: {winners(pen, finding)} ({shown})"
@@ -104,10 +139,9 @@ def sentence(pen: Pen, finding: Finding) -> str:
     for row in finding.ranked:
         if row.group.share:
             text += f"; of {_label(pen, row)} {row.group.share} count"
-    unranked = [row for row in finding.rows if row.estimate is None]
-    if unranked:
+    if finding.unranked:
         text += "; not ranked: " + ", ".join(
-            f"{_label(pen, row)} ({row.verdict})" for row in unranked
+            f"{_label(pen, row)} ({row.verdict})" for row in finding.unranked
         )
     return f"{text}."
 
