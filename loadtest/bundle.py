@@ -1,5 +1,6 @@
 """The folder of a run: enough to compute every number again, and to say what it was run on."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -13,6 +14,8 @@ from loadtest.machine import described, shown, write_json
 from loadtest.observation import Observation
 from loadtest.result import Result, result_of
 from loadtest.table import cell_table
+
+_log = logging.getLogger("loadtest")
 
 PACKAGES = (
     "locust", "gevent", "greenlet", "hdrhistogram", "uvloop", "httptools", "prometheus-client",
@@ -37,10 +40,14 @@ def write_cell(folder: Path, seen: Observation) -> Result:
 
 
 def summarise(result: Result, folder: Path) -> None:
-    """Print a cell, on standard error: standard output is Locust's, for --json."""
+    """Print a cell's times, on standard error: standard output is Locust's, for --json.
+
+    The verdict goes to Locust's log, so that the page's Logs tab has it, too.
+    """
     console = Console(stderr=True)
     if not console.is_terminal:  # a log: nothing there is as wide as the 80 columns it is taken for
         console.width = max(console.width, 120)
     console.print(cell_table(result))
-    console.print(f"verdict: {result.verdict.name}: {result.verdict.why}", highlight=False)
-    console.print(f"raw results: {shown(folder)}", soft_wrap=True, highlight=False)
+    verdict = result.verdict
+    _log.info("verdict: %s: %s", verdict.name, verdict.why)
+    _log.info("raw results: %s", shown(folder))

@@ -122,7 +122,9 @@ class Conductor:
                 return False
             self._changed.wait(left_s)
             self._changed.clear()
-        return True
+        if without := sorted(self._shares_hz.keys() - self.established().keys()):
+            self._trouble = f"{wanted:,} users, and none of them was of: {', '.join(without)}"
+        return not without
 
     def begin(self) -> None:
         """Let them ask."""

@@ -39,7 +39,9 @@ class Lead:
         self._conductor = self._greenlet = None
         if not classes:  # somebody's own users, none of ours
             return
+        classes.sort(key=lambda c: c.__name__)  # Locust's own order is that of a set
         plan = _plan(environment, given, classes)
+        _log.info("scenario: %s", plan.scenario)
         host = environment.host or classes[0].host
         address = None if host.startswith("tcp://") else address_of(host, 80)
         sampler = Sampler(address, given.server_pid or None)
@@ -138,4 +140,5 @@ def _plan(environment: Environment, given: Namespace, classes: Sequence[type[Sce
         workers=given.expect_workers or environment.runner.worker_count
         if isinstance(environment.runner, MasterRunner)
         else 1,
+        rated=rated,
     )

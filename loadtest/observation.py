@@ -6,6 +6,7 @@ for each kind, a line for each second, scenario class and process.
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ class Plan:
         window_s: Wanted length; 0: until stopped.
         server_cores: How many the server may use; 0: not known.
         workers: Processes that make the load.
+        rated: The classes that share the rate, and that a verdict is about; none: the result's.
     """
 
     target: str
@@ -47,6 +49,7 @@ class Plan:
     window_s: float
     server_cores: int
     workers: int
+    rated: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

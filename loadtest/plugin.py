@@ -7,6 +7,7 @@ process, leads and collects (``conductor``). They talk by Locust's own messages 
 import argparse
 import logging
 import signal
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import fields
@@ -29,6 +30,8 @@ from loadtest.descriptors import raised
 from loadtest.errors import NotConnectedError
 from loadtest.lead import Lead
 from loadtest.locust_stats import rounded_ms
+from loadtest.mixture import begin_with_one, objection
+from loadtest.page import watch
 from loadtest.scenarios import ECHO_BYTES, ECHO_BYTES_MAX, ECHO_PORT
 from loadtest.usage import number, one_of, whole_number
 
@@ -92,17 +95,6 @@ def add_arguments(parser: LocustArgumentParser) -> None:
         )
 
 
-def _check(given: argparse.Namespace) -> None:
-    """Replace by its default, and say so, what Locust's page has let through unread."""
-    for name, flag in _FLAGS.items():
-        attribute = name.replace("-", "_")
-        try:
-            flag.type(str(getattr(given, attribute)))
-        except argparse.ArgumentTypeError as error:  # it says what was expected and what was got
-            _log.error("--%s: %s; it is %s now", name, error, flag.default)
-            setattr(given, attribute, flag.default)
-
-
 @events.init.add_listener  # type: ignore[untyped-decorator]
 def on_init(environment: Environment, **_: Any) -> None:
     """Listen to the other processes."""
@@ -115,6 +107,8 @@ def on_init(environment: Environment, **_: Any) -> None:
     gevent.signal_handler(signal.SIGINT, _interrupt)
     crew = Crew.of(environment)
     if not isinstance(runner, WorkerRunner):
+        begin_with_one(environment)
+        _refuse_or_watch(environment)
         _leads[id(environment)] = Lead(environment)
         runner.register_message(ESTABLISHED, _on_established)
         runner.register_message(FINISHED, _on_finished)
@@ -126,6 +120,19 @@ def on_init(environment: Environment, **_: Any) -> None:
         gevent.spawn(_every_second, environment, crew)
 
 
+def _refuse_or_watch(environment: Environment) -> None:
+    """Refuse a test that makes no sense: now if it starts by itself, else when it is asked for."""
+    given, web_ui = environment.parsed_options, environment.web_ui
+    assert given is not None
+    if web_ui is not None:
+        watch(environment, web_ui, {name: flag.type for name, flag in _FLAGS.items()})
+    if web_ui is None or given.autostart:
+        users = None if environment.shape_class else given.num_users or 1
+        if why := objection(environment.user_classes, users):
+            _log.error(why)
+            sys.exit(2)
+
+
 def _interrupt() -> None:
     gevent.get_hub().handle_system_error(KeyboardInterrupt, KeyboardInterrupt())
 
@@ -135,7 +142,6 @@ def on_test_start(environment: Environment, **_: Any) -> None:
     """Forget the last test; each may have other arguments, from Locust's page."""
     given = environment.parsed_options
     assert given is not None
-    _check(given)
     resolve.cache_clear()  # another server may have the address by now
     if not isinstance(environment.runner, WorkerRunner):
         _leads[id(environment)].start()

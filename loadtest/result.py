@@ -67,7 +67,8 @@ class Result:
 
     Attributes:
         due: Requests that were due in the window and have come to an end.
-        held_share: How much of what was due the replies that came within the window make up.
+        held_share: How much of what was due the replies that came within the window make up: of
+            the class in which it is least.
         server_cpu: Of the server over the window, in cores.
         cpu_us_per_request: Of the server, for each right reply in the window; then its two parts.
         memory_bytes_per_connection: Proportional, of the server's whole process tree.
@@ -119,12 +120,11 @@ def result_of(seen: Observation) -> Result:
     plan, window_s = seen.plan, seen.window_s
     classes = {name: _class(seen, name) for name in seen.established} if window_s else {}
     done = sum(_done_in_window(seen.records, name) for name in classes)
-    rated = _rated(seen)
+    rated = _rated(seen, classes)
     due = sum(c.requests + sum(c.errors.values()) + c.dropped for c in rated.values())
     held_share = None
     if plan.rate_hz and due:
-        held = sum(_done_in_window(seen.records, name) for name in rated)
-        held_share = min(held / due, sum(c.requests for c in rated.values()) / due)
+        held_share = min(_held_share(seen, name, class_) for name, class_ in rated.items())
     use = server_use(seen.marks)
     cost = None if use is None or not done else use.per_request(done / window_s)
     kernel = _difference(seen.marks, "kernel")
@@ -212,11 +212,16 @@ def _artefacts(histograms: Mapping[str, HdrHistogram]) -> dict[str, int]:
     return found
 
 
-def _rated(seen: Observation) -> dict[str, Class]:
+def _rated(seen: Observation, classes: Mapping[str, Class]) -> dict[str, Class]:
     """Return the classes that share the rate."""
-    if not seen.window_s:
-        return {}
-    return {seen.plan.result_class: _class(seen, seen.plan.result_class)}
+    names = seen.plan.rated or [seen.plan.result_class]
+    return {name: classes[name] for name in names if name in classes}
+
+
+def _held_share(seen: Observation, name: str, class_: Class) -> float:
+    due = class_.requests + sum(class_.errors.values()) + class_.dropped
+    done = _done_in_window(seen.records, name)
+    return min(done / due, class_.requests / due) if due else 1.0
 
 
 def _process(open_: Mapping[str, float], close: Mapping[str, float], window_s: float) -> Process:
@@ -241,10 +246,10 @@ def _evidence(
     kernel: Mapping[str, int],
 ) -> Evidence:
     plan = seen.plan
-    main = classes.get(plan.result_class)
+    rated = _rated(seen, classes).values()
     errors = sum(sum(c.errors.values()) for c in classes.values())
     ended = errors + sum(c.requests for c in classes.values())
-    lateness = main.times.get("lateness") if main else None
+    lateness = [c.times["lateness"].p99_ms or 0.0 for c in rated if "lateness" in c.times]
     server_busy = None
     if use is not None and plan.server_cores:
         # One process of Python has one interpreter lock.
@@ -252,18 +257,18 @@ def _evidence(
     return Evidence(
         trouble=seen.trouble,
         missing=seen.missing,
-        requests=main.requests if main else 0,
+        requests=min((c.requests for c in rated), default=0),
         errors_share=errors / ended if ended else 0.0,
         rate_wanted_hz=plan.rate_hz,
         rate_held_share=held_share if plan.rate_hz else None,
         generator_busy=max((p.cpu + p.waiting for p in generators.values()), default=0.0),
         generator_cpu=max((p.cpu for p in generators.values()), default=0.0),
-        lateness_p99_ms=lateness.p99_ms if lateness else None,
+        lateness_p99_ms=max(lateness, default=None),
         server_busy=server_busy,
         listen_drops=max(kernel.get("ListenOverflows", 0), kernel.get("ListenDrops", 0)),
         syn_retransmits=kernel.get("TCPSynRetrans", 0),
         retransmits=kernel.get("RetransSegs", 0),
-        in_flight=main.in_flight if main else 0.0,
-        connections=main.connections if main else 0,
+        in_flight=sum(c.in_flight for c in rated),
+        connections=sum(c.connections for c in rated),
         dropped=sum(c.dropped for c in classes.values()),
     )

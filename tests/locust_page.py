@@ -22,7 +22,11 @@ class LocustPage:
 
     def ask(self, path: str, **fields: object) -> str:
         """Return what it answers; with fields, to a form."""
-        data = urllib.parse.urlencode(fields).encode() if fields or path == "/stop" else None
+        data = (
+            urllib.parse.urlencode(fields, doseq=True).encode()
+            if fields or path == "/stop"
+            else None
+        )
         with urllib.request.urlopen(self._url + path, data, DEADLINE_S) as reply:
             text: str = reply.read().decode()
             return text
@@ -38,9 +42,27 @@ class LocustPage:
         found: dict[str, Any] = json.loads(self.ask("/stats/requests"))
         return found
 
+    def classes(self) -> tuple[list[str], list[str]]:
+        """Return the user classes there are, and those that are ticked."""
+        found = re.search(r"window\.templateArgs = (.*)", html.unescape(self.ask("/")))
+        assert found is not None
+        arguments = json.loads(found[1])
+        return sorted(arguments["users"]), arguments["available_user_classes"]
+
+    def logs(self) -> str:
+        """Return what its Logs tab shows of the process that leads."""
+        return "\n".join(json.loads(self.ask("/logs"))["master"])
+
+    def swarm(self, users: int, **fields: object) -> dict[str, Any]:
+        """Press START, or change the test that runs; return what the page is told."""
+        said: dict[str, Any] = json.loads(
+            self.ask("/swarm", **{"user_count": users, "spawn_rate": users} | fields)
+        )
+        return said
+
     def start(self, users: int, **fields: object) -> None:
         """Start a test, or change the one that runs, with all users at once."""
-        said = json.loads(self.ask("/swarm", user_count=users, spawn_rate=users, **fields))
+        said = self.swarm(users, **fields)
         assert said["success"], said
 
     def stop(self) -> None:

@@ -67,6 +67,15 @@ def test_a_wrong_flag_of_ours_is_told_before_any_load() -> None:
     assert "expected a whole number from 1 to 1048576, got '0'" in ended.stderr
 
 
+def test_classes_that_make_no_sense_together_are_told_before_any_load() -> None:
+    ended = run([*LOCUST, "--headless", "--users=10", "Hello", "Heavy"])
+    assert ended.returncode == 2
+    assert "Convoy and Heavy are one scenario, convoy" in ended.stderr
+    ended = run([*LOCUST, "--headless", "Hello", "Wait"])
+    assert ended.returncode == 2
+    assert "expected 2 users or more" in ended.stderr and "got 1\n" in ended.stderr
+
+
 def cell_in(folder: Path) -> dict[str, Any]:
     cell: dict[str, Any] = json.loads((folder / "cell.json").read_text())
     return cell
@@ -92,6 +101,43 @@ def test_a_scenario_of_ones_own_is_a_class_that_says_what_to_ask(
     cell = cell_in(tmp_path)
     assert cell["scenario"] == "Json"
     assert cell["classes"]["Json"]["requests"] > 0 and cell["classes"]["Json"]["errors"] == {}
+
+
+def test_where_no_scenario_is_named_the_first_one_is_taken_and_the_log_says_so(
+    tmp_path: Path, any_server: Server
+) -> None:
+    ended = run([*LOCUST, *WINDOW, *hosts(any_server), f"--cell={tmp_path}"])
+    assert ended.returncode == 0, ended.stderr
+    assert "scenario: Hello, since none is named" in ended.stderr
+    cell = cell_in(tmp_path)
+    assert cell["scenario"] == "hello" and [*cell["classes"]] == ["Hello"]
+    assert f"verdict: {cell['verdict']['name']}: " in ended.stderr
+
+
+def test_a_mixture_is_judged_by_the_class_that_is_worst(tmp_path: Path, any_server: Server) -> None:
+    # Each connection is asked 10 times a second: at 300 ms that is three times what one can do.
+    (tmp_path / "mine.py").write_text(
+        "from loadtest import plugin\n"
+        "from loadtest.scenarios import Hello, HTTPScenario\n"
+        "class Slow(HTTPScenario):\n"
+        "    path = request_name = '/wait?ms=300'\n"
+        "class Weighty(Hello):\n"
+        "    weight = 1000\n"
+    )
+    argv = [sys.executable, "-m", "locust", "-f", str(tmp_path / "mine.py"), *WINDOW]
+    argv += [hosts(any_server)[0], "--rate=20", f"--cell={tmp_path}"]
+    ended = run([*argv, "--users=2", "Hello", "Slow"])
+    assert ended.returncode == 0, ended.stderr
+    cell = cell_in(tmp_path)
+    assert cell["scenario"] == "Hello+Slow" and cell["held_share"] < 0.5
+    assert cell["verdict"]["name"] not in ("ok", "server-bound", "invalid"), cell["verdict"]
+
+    # Both fit, but one weighs so much that Locust gives all connections to it.
+    ended = run([*argv, "--users=2", "Slow", "Weighty"])
+    assert ended.returncode == 0, ended.stderr
+    assert cell_in(tmp_path)["verdict"] == {
+        "name": "invalid", "why": "2 users, and none of them was of: Slow",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Locust's own page, with our users: tests started, changed, followed by others, and stopped."""
 
 import json
+import re
 import signal
 import subprocess
 import urllib.error
@@ -12,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.commands import free_port, started
+from loadtest.catalogue import SCENARIOS
+from tests.commands import ROOT, free_port, started
 from tests.locust_page import LocustPage
 from tests.running import DEADLINE_S, Server, wait_until
 from tests.test_locust import LOCUST, hosts
@@ -69,8 +71,7 @@ def locust(server: Server, folder: Path, *argv: str) -> Iterator[Locust]:
 
 def test_locusts_own_page_starts_and_watches_a_test(any_server: Server, tmp_path: Path) -> None:
     with locust(any_server, tmp_path, "Hello", "Echo") as ours:
-        # A rate that the page lets through, which knows no bounds: flat out it is.
-        ours.page.start(4, rate=-5, warmup=0)
+        ours.page.start(4, rate=0, warmup=0)
 
         def both_protocols() -> bool:
             statistics = ours.page.statistics()["stats"]
@@ -93,10 +94,100 @@ def test_locusts_own_page_starts_and_watches_a_test(any_server: Server, tmp_path
         }
         assert cell["verdict"]["name"] != "invalid", cell["verdict"]
         ours.interrupt()
-    assert "--rate: expected a number from 0 to 1e+06, got '-5.0'" in ours.log()
 
 
-@pytest.mark.parametrize("processes", [[], ["--processes=2"]], ids=["alone", "with workers"])
+README_COMMAND = re.search(
+    r"^locust (-f \S+) --host \S+ (.+)$", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE
+)
+ALONE_OR_NOT = pytest.mark.parametrize(
+    "processes", [[], ["--processes=2"]], ids=["alone", "with workers"]
+)
+
+
+@ALONE_OR_NOT
+def test_readmes_command_begins_with_one_scenario_and_the_logs_tab_has_the_verdict(
+    any_server: Server, tmp_path: Path, processes: list[str]
+) -> None:
+    assert README_COMMAND is not None and README_COMMAND[1] == " ".join(LOCUST[-2:])
+    with locust(any_server, tmp_path, *README_COMMAND[2].split(), *processes) as ours:
+        if processes:
+            wait_until(lambda: len(ours.page.statistics()["workers"]) == 2, "two workers")
+        there, ticked = ours.page.classes()
+        assert ticked == ["Hello"] and set(there) == {
+            name for entry in SCENARIOS.values() for name in entry.users
+        }
+        # As it was, with none ticked, with another one; then that is ticked.
+        for fields, name in (
+            ({"user_classes": ticked}, "Hello"),
+            ({}, "Hello"),
+            ({"user_classes": ["Wait"]}, "Wait"),
+        ):
+            ours.page.start(2, rate=20, warmup=0, window=0.5, **fields)
+            cell = ours.cell()
+            assert [*cell["classes"]] == [name] and cell["scenario"] == name.lower()
+            wait_until(lambda: ours.page.statistics()["state"] == "stopped", "its end")
+            verdict = cell["verdict"]
+            assert verdict["name"] != "invalid", verdict
+            assert f"verdict: {verdict['name']}: {verdict['why']}" in ours.page.logs()
+        assert ours.page.classes() == (there, ["Wait"])
+
+
+@pytest.fixture(scope="module")
+def with_picker(any_server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Locust]:
+    with locust(any_server, tmp_path_factory.mktemp("page"), "--class-picker") as ours:
+        yield ours
+
+
+PAIR = "are one scenario"
+
+
+@pytest.mark.parametrize(
+    ("classes", "users", "why"),
+    [
+        (sorted(name for entry in SCENARIOS.values() for name in entry.users), 1000, PAIR),
+        (["Heavy"], 10, f"Convoy and Heavy {PAIR}, convoy: expected both and no other"),
+        (["Convoy", "Heavy", "Hello"], 10, f"{PAIR}, convoy: expected both and no other"),
+        (["Held"], 10, f"Active and Held {PAIR}, idle: expected both and no other"),
+        (["Active", "Held"], 100, "expected 101 users or more"),
+        (["Convoy", "Heavy"], 2, "expected 3 users or more"),
+        (["Echo", "Hello", "Wait"], 2, "expected 3 users or more"),
+        (["Hello"], 0, "expected 1 user or more"),
+        (["NoSuchClass"], 1, "expected a scenario, such as Hello, got none"),
+    ],
+)
+def test_a_mixture_that_makes_no_sense_is_refused_on_the_page_and_in_its_log(
+    with_picker: Locust, classes: list[str], users: int, why: str
+) -> None:
+    said = with_picker.page.swarm(users or 1, user_classes=classes, user_count=users)
+    assert not said["success"] and why in said["message"]
+    assert said["message"] in with_picker.page.logs()
+    assert with_picker.page.statistics()["state"] == "ready"
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"rate": "abc"}, "rate: expected a number from 0 to 1e+06, got 'abc'"),
+        ({"rate": ""}, "rate: expected a number from 0 to 1e+06, got ''"),
+        ({"rate": -5}, "rate: expected a number from 0 to 1e+06, got '-5'"),
+        ({"rate": "nan"}, "rate: expected a number from 0 to 1e+06, got 'nan'"),
+        ({"arrivals": "never"}, "arrivals: expected one of constant,poisson, got 'never'"),
+        ({"deadline": 0}, "deadline: expected a number from 0.1 to 600, got '0'"),
+        ({"echo_bytes": "1.5"}, "echo-bytes: expected a whole number from 1 to 1048576"),
+        ({"echo_host": "x:y"}, "echo-host: expected http://HOST:PORT or HOST:PORT, got 'x:y'"),
+        ({"host": "https://x"}, "host: expected http://HOST:PORT or HOST:PORT, got 'https://x'"),
+    ],
+)
+def test_a_field_that_cannot_be_read_is_refused_with_a_sentence(
+    with_picker: Locust, fields: dict[str, object], why: str
+) -> None:
+    said = with_picker.page.swarm(2, **fields)
+    assert not said["success"] and why in said["message"]
+    assert said["message"] in with_picker.page.logs()
+    assert with_picker.page.statistics()["state"] == "ready"
+
+
+@ALONE_OR_NOT
 def test_on_the_page_one_test_follows_the_other_and_a_change_of_users_is_told(
     any_server: Server, tmp_path: Path, processes: list[str]
 ) -> None:

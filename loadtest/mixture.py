@@ -1,0 +1,55 @@
+"""Which user classes make sense together: of Locust's, that is any set, and any number of users."""
+
+import logging
+from collections.abc import Collection
+
+from locust import User
+from locust.env import Environment
+
+from loadtest.catalogue import SCENARIOS
+from loadtest.scenarios import Scenario
+
+_PAIRS = {name: entry.users for name, entry in SCENARIOS.items() if len(entry.users) > 1}
+_FIRST = next(iter(SCENARIOS.values())).users
+_log = logging.getLogger("loadtest")
+
+
+def objection(classes: Collection[type[User]], users: int | None) -> str:
+    """Return why a test of these classes would not show what it says; "" where it would.
+
+    Two scenarios are a pair of classes: what one does to the other is the result. A half of a
+    pair says it under a name that is not true, and a third class changes it. Any others go
+    together, as long as each has a connection.
+
+    Args:
+        classes: That are to run; other users than ours are none of our business.
+        users: How many users there will be; None: not known yet.
+    """
+    if not classes:
+        return f"expected a scenario, such as {_FIRST[0]}, got none"
+    if not any(issubclass(c, Scenario) for c in classes):
+        return ""
+    names = {c.__name__ for c in classes}
+    for scenario, pair in _PAIRS.items():
+        if names & set(pair) and names != set(pair):
+            return (
+                f"{' and '.join(pair)} are one scenario, {scenario}: expected both and no other"
+                f" class, or neither; got {', '.join(sorted(names))}"
+            )
+    least = sum(c.fixed_count or 1 for c in classes)
+    if users is not None and users < least:
+        return (
+            f"expected {least} user{'s' * (least > 1)} or more, so that each class has a connection"
+            f" ({', '.join(sorted(names))}), got {users}"
+        )
+    return ""
+
+
+def begin_with_one(environment: Environment) -> None:
+    """Take the first scenario where none is named and all there are make no sense together."""
+    given, classes = environment.parsed_options, environment.user_classes
+    assert given is not None
+    first = [c for c in classes if c.__name__ in _FIRST]
+    if first and not given.user_classes and objection(classes, None):
+        environment.user_classes = first
+        _log.info("scenario: %s, since none is named", first[0].__name__)
