@@ -14,6 +14,7 @@ from typing import Any
 
 from loadtest import cgroup
 from loadtest.descriptors import raised
+from loadtest.files import write_whole
 
 _SYSCTLS = (
     "kernel/pid_max",
@@ -24,10 +25,21 @@ _SYSCTLS = (
 
 
 def new_folder(out: Path, suffix: str = "") -> Path:
-    """Make the folder of a new run, named by the time in UTC, and return it."""
-    folder = out / (datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%SZ") + suffix)
-    folder.mkdir(parents=True)
-    return folder
+    """Make the folder of a new run, named by the time in UTC, and return it.
+
+    Runs that begin in the same second get a number: ``2026-11-23T12-00-00Z-2``.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    begun = datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
+    folder, number = out / f"{begun}{suffix}", 1
+    while True:
+        try:
+            folder.mkdir()
+        except FileExistsError:  # another run began in the same second
+            number += 1
+            folder = out / f"{begun}-{number}{suffix}"
+        else:
+            return folder
 
 
 def shown(path: Path) -> Path:
@@ -40,17 +52,16 @@ def shown(path: Path) -> Path:
 
 def write_json(path: Path, content: object) -> None:
     """Write JSON, whole or not at all."""
-    new = path.with_suffix(".new")
     indent = None if isinstance(content, list) else 2
-    new.write_text(json.dumps(content, indent=indent) + "\n", encoding="utf-8")
-    new.replace(path)
+    write_whole(path, json.dumps(content, indent=indent) + "\n")
 
 
 def described(module: str, options: Mapping[str, Any], packages: Iterable[str]) -> dict[str, Any]:
     """Return the command, its options, versions, and the machine with its limits."""
     groups = {"processes of the group": cgroup.processes_max(), "cores' time": cgroup.cores_max()}
     return {
-        "command": ["python", "-m", module, *sys.argv[1:]],
+        # An argument that is no UTF-8 (PEP 383) would be none of JSON either.
+        "command": ["python", "-m", module, *map(_as_utf8, sys.argv[1:])],
         "options": dict(options),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _commit(),
@@ -73,6 +84,11 @@ def memory_bytes() -> int:
     """Return how much memory there is for this process: the machine's, or its groups' limit."""
     machines = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return min(machines, cgroup.memory_max_bytes() or machines)
+
+
+def _as_utf8(argument: str) -> str:
+    """Return an argument as JSON can have it: bytes that are no UTF-8 (PEP 383) as escapes."""
+    return os.fsencode(argument).decode("utf-8", "backslashreplace")
 
 
 def _commit() -> str | None:
