@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 
+from loadtest import output
 from loadtest.commands.compare import add_compare
 from loadtest.commands.proving import add_doctor, add_selftest
 from loadtest.commands.reading import add_dashboard, add_report
@@ -12,6 +13,7 @@ from loadtest.usage import Parser
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run what the command line asks for and return the exit status."""
+    output.prepare()
     parser = Parser(
         prog="python -m loadtest",
         description="Put the same load on every model and compare.",

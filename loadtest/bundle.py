@@ -6,12 +6,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
-from loadtest import observation
+from loadtest import fitting, observation, terminal
 from loadtest.cores import Cores
 from loadtest.machine import described, shown, write_json
 from loadtest.observation import Observation
+from loadtest.output import one_line
 from loadtest.result import Result, result_of
 from loadtest.table import cell_table
 
@@ -44,10 +43,7 @@ def summarise(result: Result, folder: Path) -> None:
 
     The verdict goes to Locust's log, so that the page's Logs tab has it, too.
     """
-    console = Console(stderr=True)
-    if not console.is_terminal:  # a log: nothing there is as wide as the 80 columns it is taken for
-        console.width = max(console.width, 120)
-    console.print(cell_table(result))
+    fitting.show(terminal.console(stderr=True), cell_table(result))
     verdict = result.verdict
-    _log.info("verdict: %s: %s", verdict.name, verdict.why)
-    _log.info("raw results: %s", shown(folder))
+    _log.info("verdict: %s: %s", verdict.name, one_line(verdict.why))
+    _log.info("raw results: %s", one_line(str(shown(folder))))

@@ -2,15 +2,14 @@
 
 import os
 import resource
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import psutil
-from rich.console import Console
 from rich.table import Table
 
-from loadtest import cgroup
+from loadtest import cgroup, fitting, terminal
 from loadtest.descriptors import connections_max, raised
 from loadtest.machine import memory_bytes
 
@@ -51,18 +50,18 @@ class Finding(NamedTuple):
 def doctor() -> int:
     """Print what was found; return the exit status: 0, or 1 when something is not fine."""
     findings = list(examine())
-    table = Table()
-    for name in ("what", "found", "", "what mends it"):
-        table.add_column(name)
+    fitting.show(terminal.console(), table_of(findings))
+    return 0 if all(finding.fine for finding in findings) else 1
+
+
+def table_of(findings: Iterable[Finding]) -> Table:
+    """Return what was found as a table."""
+    table = Table("what", "found", "", "what mends it")
     for finding in findings:
         table.add_row(
             finding.what, finding.found, "fine" if finding.fine else "NOT FINE", finding.mend
         )
-    console = Console()
-    if not console.is_terminal:
-        console.width = 150
-    console.print(table)
-    return 0 if all(finding.fine for finding in findings) else 1
+    return table
 
 
 def examine() -> Iterator[Finding]:

@@ -3,15 +3,18 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TaskID,
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
+
+from loadtest import terminal
 
 
 class CellProgress:
@@ -26,7 +29,7 @@ class CellProgress:
         self._name = name
         self._progress.update(self._task, description=name)
         if not self._progress.console.is_terminal:
-            self._progress.console.print(f"{name} ...", soft_wrap=True, highlight=False)
+            terminal.say(self._progress.console, f"{name} ...")
 
     def say(self, stage: str) -> None:
         """Show what it is doing."""
@@ -39,13 +42,18 @@ class CellProgress:
 
 def new_progress() -> Progress:
     """Return a bar on standard error, for those who measure."""
+    return _progress(MofNCompleteColumn())
+
+
+def _progress(how_far: ProgressColumn) -> Progress:
     return Progress(
-        MofNCompleteColumn(),
-        BarColumn(),
+        how_far,
+        BarColumn(bar_width=20),
         TimeRemainingColumn(),
-        TextColumn("{task.description}"),
-        console=Console(stderr=True),
+        TextColumn("{task.description}", markup=False, table_column=Column(ratio=1)),
+        console=terminal.console(stderr=True),
         refresh_per_second=2,  # it draws on the cores that are measured
+        expand=True,  # so that the text has what is left, and wraps: Rich would cut all columns
     )
 
 
@@ -63,13 +71,6 @@ def cell_progress(total: int | None) -> Iterator[CellProgress]:
 @contextmanager
 def matrix_progress(seconds: float) -> Iterator[CellProgress]:
     """Show progress by time expected: cells of ten connections and of ten thousand differ."""
-    progress = Progress(
-        TextColumn("{task.percentage:3.0f}%"),
-        BarColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}"),
-        console=Console(stderr=True),
-        refresh_per_second=2,  # it draws on the cores that are measured
-    )
+    progress = _progress(TextColumn("{task.percentage:3.0f}%"))
     with progress:
         yield CellProgress(progress, progress.add_task("", total=seconds))

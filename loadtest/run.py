@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from loadtest import fitting, terminal
 from loadtest.bundle import write_run
 from loadtest.capacity import Promise, Step, search
 from loadtest.cell import Interrupted, Load, run_model, run_target
@@ -14,9 +15,6 @@ from loadtest.progress import CellProgress, cell_progress
 from loadtest.selftest.calibration import Calibration, calibrate
 from loadtest.table import cell_table, steps_table
 from loadtest.target import CellError, Target
-
-TABLE_COLUMNS = 120
-"""Width where the output is no terminal: enough for the tables."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +44,7 @@ def run(options: Options, folder: Path) -> int:
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, signal.default_int_handler)
     cores = Cores.halves()
-    console = Console()
-    if not console.is_terminal:
-        console.width = TABLE_COLUMNS
+    console = terminal.console()
     status, steps = 0, []
     calibration: Calibration | None = None
     try:
@@ -69,10 +65,10 @@ def run(options: Options, folder: Path) -> int:
     except KeyboardInterrupt:  # before there was anything
         status = 130
     except CellError as error:
-        console.print(f"not run: {error}", soft_wrap=True, highlight=False)
+        terminal.say(console, f"not run: {error}")
         status = 1
     _show(console, options, steps, calibration)
-    console.print(f"raw results: {folder}", soft_wrap=True, highlight=False)
+    terminal.say(console, f"raw results: {folder}")
     return status
 
 
@@ -112,12 +108,12 @@ def _show(
     console: Console, options: Options, steps: list[Step], calibration: Calibration | None
 ) -> None:
     if options.promise is not None:
-        console.print(steps_table(options.promise, steps))
-        console.print(options.promise.said_of(steps), highlight=False)
+        fitting.show(console, steps_table(options.promise, steps))
+        terminal.say(console, options.promise.said_of(steps))
     else:
         for step in steps:
-            console.print(cell_table(step.result))
+            fitting.show(console, cell_table(step.result))
             verdict = step.result.verdict
-            console.print(f"verdict: {verdict.name}: {verdict.why}", highlight=False)
+            terminal.say(console, f"verdict: {verdict.name}: {verdict.why}")
     if calibration is not None:
-        console.print(calibration.said, highlight=False)
+        terminal.say(console, calibration.said)

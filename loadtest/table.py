@@ -27,7 +27,7 @@ def cell_table(result: Result) -> Table:
         caption=_caption(result),
         caption_justify="left",
     )
-    table.add_column("ms", no_wrap=True)
+    table.add_column("ms")
     for name in ("requests", "mean", "p50", "p90", "p99", "p99.9", "max"):
         table.add_column(name, justify="right", no_wrap=True)
     for name, class_ in result.classes.items():
@@ -75,8 +75,8 @@ def steps_table(promise: Promise, steps: Sequence[Step]) -> Table:
     """Return the steps of a search as a table."""
     table = Table()
     for name in ("requests/s", "in the window", f"latency {promise.quantile[:-3]}, ms", "verdict"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column(str(promise), no_wrap=True)
+        table.add_column(name, justify="right")
+    table.add_column(str(promise))
     for step in steps:
         main = step.result.main
         table.add_row(

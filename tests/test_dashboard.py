@@ -168,3 +168,12 @@ def test_a_folder_that_is_not_there_gets_one_line_and_status_2(tmp_path: Path) -
         _, errors = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 2
     assert errors.count("\n") == 1 and "expected a folder with bundles" in errors
+
+
+@pytest.mark.asyncio
+async def test_a_folder_whose_name_is_no_utf_8_hides_none_of_the_others(
+    client: aiohttp.ClientSession, results: Path
+) -> None:
+    make_bundle(results / "\udcff", matrix(), lambda cell: Cell())
+    reply = await client.get("/")
+    assert reply.status == 200 and 'href="/runs?run=one"' in await reply.text()

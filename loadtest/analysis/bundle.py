@@ -15,6 +15,7 @@ from loadtest.catalogue import SCENARIOS
 from loadtest.compare.matrix import CellPlan, Matrix
 from loadtest.compare.state import State
 from loadtest.cores import Cores
+from loadtest.output import one_line
 from loadtest.result import Result
 from loadtest.selftest.calibration import Calibration
 
@@ -71,7 +72,7 @@ class Bundle:
     @property
     def id(self) -> str:
         """What it is called: the time at which it began, if nobody has renamed it."""
-        return self.folder.resolve().name
+        return one_line(self.folder.resolve().name)
 
 
 def read_bundle(folder: Path, known: Bundle | None = None) -> Bundle:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from loadtest import output
 from loadtest.descriptors import raised
 from loadtest.machine import new_folder
 from loadtest.usage import Parser, names, seconds, whole_number
@@ -28,6 +29,7 @@ been measured. Whether a target is reached does not matter.
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run what the command line asks for and return the exit status."""
+    output.prepare()
     parser = Parser(
         prog="python -m loadtest.bench",
         description="Compare what a request costs with other servers, and hold many connections.",

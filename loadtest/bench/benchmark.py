@@ -8,9 +8,9 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from rich.console import Console
 from rich.progress import Progress, TaskID
 
+from loadtest import fitting, terminal
 from loadtest.bench import report
 from loadtest.bench.contestants import comparisons, missing_peers, order
 from loadtest.bench.cost import Run, ratio, run
@@ -96,7 +96,8 @@ def benchmark(options: Options, folder: Path) -> int:
     try:
         with new_progress() as progress:
             for name, packages in missing.items():
-                progress.console.print(f"no {name}: it needs {', '.join(packages)}; {INSTALL}")
+                said = f"no {name}: it needs {', '.join(packages)}; {INSTALL}"
+                terminal.say(progress.console, said)
             _measure_costs(results, missing, cores, progress)
             _measure_generators(results, cores, progress)
             _measure_holding(results, progress)
@@ -160,23 +161,23 @@ def _measure_holding(results: Results, progress: Progress) -> None:
 def _say(progress: Progress, task: TaskID, what: str) -> None:
     progress.update(task, description=what)
     if not progress.console.is_terminal:
-        progress.console.print(f"{what} ...")
+        terminal.say(progress.console, f"{what} ...")
 
 
 def _show(results: Results) -> None:
-    console = Console()
-    if not console.is_terminal:
-        console.width = report.COLUMNS
+    console = terminal.console()
     if results.runs:
-        console.print(
+        fitting.show(
+            console,
             report.cost_table(results.names, results.runs, results.options.duration_s),
             report.ratio_table(results.names, results.runs),
-            sep="\n\n",
         )
         if disturbance := report.disturbance(results.runs):
-            console.print(disturbance, soft_wrap=True, highlight=False)
+            terminal.say(console, disturbance)
     if results.sent:
-        console.print("\n", report.generator_table(results.sent), sep="")
+        console.print()
+        fitting.show(console, report.generator_table(results.sent))
     if results.holdings:
-        console.print("\n", report.holding_table(results.holdings), sep="")
-    console.print(f"raw results: {results.folder}", soft_wrap=True, highlight=False)
+        console.print()
+        fitting.show(console, report.holding_table(results.holdings))
+    terminal.say(console, f"raw results: {results.folder}")

@@ -18,9 +18,6 @@ from loadtest.bench.generators import NAMES, RATIO_MIN, USERS, Sent
 from loadtest.bench.generators import ratio as generator_ratio
 from loadtest.bench.holding import IDLE_MAX_SHARE, MEMORY_MAX_KB, Holding
 
-COLUMNS = 110
-"""Width where the output is no terminal: enough for the tables."""
-
 OTHERS_MAX_SHARE = 0.1
 """Our own readings take some 3 % of a core."""
 

@@ -10,8 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
+from loadtest import terminal
 from loadtest.analysis.bundle import BundleError, read_bundle
 from loadtest.bundle import PACKAGES, write_run
 from loadtest.catalogue import SCENARIOS
@@ -169,19 +168,19 @@ def compare(
         signal.signal(signum, signal.default_int_handler)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup wants it to go on
         signal.signal(signal.SIGHUP, signal.default_int_handler)
-    console = Console(stderr=True)
+    console = terminal.console(stderr=True)
     comparison = Comparison(matrix, targets, cores, folder)
     if resume:
         comparison.take_up()
-    console.print(_announced(comparison, cores), soft_wrap=True, highlight=False)
+    terminal.say(console, _announced(comparison, cores))
     for said in matrix.without():
-        console.print(said, soft_wrap=True, highlight=False)
-    console.print(
+        terminal.say(console, said)
+    terminal.say(
+        console,
         "look: docker compose up dashboard"
         if shown(folder) != folder
         else f"look: python -m loadtest dashboard --results {folder.parent}",
-        soft_wrap=True, highlight=False,
-    )  # fmt: skip
+    )
     begin_s = time.monotonic()
     try:
         with ExitStack() as stack:
@@ -191,18 +190,18 @@ def compare(
         status = 1 if comparison.state.failed else 0
     except CellError as error:  # the generator itself
         comparison.end(INTERRUPTED)
-        console.print(f"not run: {error}", soft_wrap=True, highlight=False)
+        terminal.say(console, f"not run: {error}")
         return 1
     except KeyboardInterrupt:  # the cells that have finished are on disk already
         comparison.end(INTERRUPTED)
         status = 130
     done, total = comparison.state.done, comparison.state.total
-    console.print(f"{done} of {total} cells in {time.monotonic() - begin_s:.0f} s", highlight=False)
+    terminal.say(console, f"{done} of {total} cells in {time.monotonic() - begin_s:.0f} s")
     for what, reasons in (
         ("not run", comparison.state.failed), ("left out", comparison.state.left_out),
     ):  # fmt: skip
         for name, why in reasons.items():
-            console.print(f"{name} {what}: {why}", soft_wrap=True, highlight=False)
+            terminal.say(console, f"{name} {what}: {why}")
     return status
 
 

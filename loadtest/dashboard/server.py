@@ -118,7 +118,8 @@ def _asked(request: web.Request) -> tuple[list[str], bool]:
 
 
 def _html(text: str, status: int = 200) -> web.Response:
-    return web.Response(text=text, content_type="text/html", status=status)
+    body = text.encode("utf-8", "backslashreplace")  # a problem may name a path that is no UTF-8
+    return web.Response(body=body, content_type="text/html", charset="utf-8", status=status)
 
 
 @web.middleware

@@ -16,6 +16,8 @@ from loadtest.analysis.likeness import refuse_unlike
 from loadtest.compare.state import FILE, RUNNING, State
 from loadtest.report.page import Page
 
+_SURROGATES = frozenset(map(chr, range(0xD800, 0xE000)))
+
 PAGES_MAX = 8
 """Kept ready: whoever looks goes back and forth between a few."""
 
@@ -54,7 +56,8 @@ class Store:
             entries = [entry for entry in self._folder.iterdir() if is_comparison(entry)]
         except OSError:  # the folder has been removed meanwhile
             return []
-        return sorted((entry.name for entry in entries), reverse=True)
+        # A name that is no UTF-8 (PEP 383) can stand in no URL.
+        return sorted((e.name for e in entries if not _SURROGATES & {*e.name}), reverse=True)
 
     def entries(self) -> list[Entry]:
         """Return the list of runs, of which no cell is read."""

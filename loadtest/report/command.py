@@ -1,21 +1,21 @@
 """python -m loadtest report: draw bundles again, anywhere; and judge them against a baseline."""
 
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from loadtest import fitting, terminal
 from loadtest.analysis.bundle import Bundle, BundleError, read_bundle
 from loadtest.analysis.findings import Finding
 from loadtest.analysis.gate import Rule, judge_rule
 from loadtest.analysis.groups import Groups
 from loadtest.analysis.likeness import refuse_unlike
+from loadtest.files import write_whole
 from loadtest.machine import shown
 from loadtest.progress import new_progress
 from loadtest.report import words
@@ -64,8 +64,8 @@ def write_report(page: Page, folder: Path) -> Path:
     )
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / HTML
-    path.write_text(html, encoding="utf-8")
-    (folder / MARKDOWN).write_text(markdown(page), encoding="utf-8")
+    write_whole(path, html)
+    write_whole(folder / MARKDOWN, markdown(page))
     return path
 
 
@@ -83,9 +83,9 @@ def report(folders: Sequence[Path], out: Path, anyway: bool) -> int:
     page = Page(bundles, problems)
     path = write_report(page, out)
     for problem in page.problems:
-        print(problem, file=sys.stderr)
+        terminal.say(terminal.console(stderr=True), problem)
     show(page)
-    print(f"report: {shown(path)} (one file; open it in a browser, anywhere)")
+    _say_where(path)
     return 1 if problems else 0
 
 
@@ -96,18 +96,21 @@ def after_run(folder: Path) -> None:
     except BundleError:  # it was ended before there was a plan
         return
     page = Page({bundle.id: bundle})
-    print(f"raw results: {shown(folder)}")
+    terminal.say(terminal.console(), f"raw results: {shown(folder)}")
     if bundle.cells:
         path = write_report(page, folder)
         show(page)
-        print(f"report: {shown(path)} (one file; open it in a browser, anywhere)")
+        _say_where(path)
+
+
+def _say_where(path: Path) -> None:
+    said = f"report: {shown(path)} (one file; open it in a browser, anywhere)"
+    terminal.say(terminal.console(), said)
 
 
 def show(page: Page) -> None:
     """Print who won what."""
-    console = Console()
-    if not console.is_terminal:
-        console.width = 150
+    console = terminal.console()
     table = Table(show_lines=True)
     for name in ("question", "best", "next best", "is it real?"):
         table.add_column(name)
@@ -119,9 +122,9 @@ def show(page: Page) -> None:
             words.real(finding),
         )
     if page.findings:
-        console.print(table)
+        fitting.show(console, table)
     else:
-        console.print("no two contenders could be ranked", highlight=False)
+        terminal.say(console, "no two contenders could be ranked")
 
 
 def _next_best(page: Page, finding: Finding) -> Text:
@@ -145,5 +148,6 @@ def judge(folder: Path, baseline: Path, rules: Sequence[Rule], anyway: bool) -> 
     groups = Groups(dict(bundles))
     judgements = [one for rule in rules for one in judge_rule(groups, rule, "baseline", "run")]
     for judgement in judgements:
-        print(f"{'FAILED' if judgement.broken else 'passed'}: {judgement.said}")
+        said = f"{'FAILED' if judgement.broken else 'passed'}: {judgement.said}"
+        terminal.say(terminal.console(), said)
     return 1 if any(judgement.broken for judgement in judgements) else 0

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
+from loadtest import fitting, terminal
 from loadtest.bundle import write_run
 from loadtest.cores import Cores
 from loadtest.machine import write_json
@@ -21,9 +21,7 @@ def selftest(names: Sequence[str], folder: Path) -> int:
     """Run the proofs; return the exit status: 0, 1 when a proof failed, 130 after Ctrl-C."""
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, signal.default_int_handler)
-    cores, console = Cores.halves(), Console()
-    if not console.is_terminal:
-        console.width = 150
+    cores, console = Cores.halves(), terminal.console()
     try:
         with cell_progress(1 + len(names)) as progress:
 
@@ -37,20 +35,21 @@ def selftest(names: Sequence[str], folder: Path) -> int:
             proofs = run_proofs(names, cores, folder, calibration, begin)
             progress.end()
     except CellError as error:
-        console.print(f"not run: {error}", soft_wrap=True, highlight=False)
+        terminal.say(console, f"not run: {error}")
         return 1
     except KeyboardInterrupt:  # nothing is proved
         return 130
     write_json(folder / "selftest.json", {"proofs": [asdict(proof) for proof in proofs]})
-    console.print(_table(proofs))
-    console.print(calibration.said, highlight=False)
+    fitting.show(console, table_of(proofs))
+    terminal.say(console, calibration.said)
     failed = sum(not proof.held for proof in proofs)
-    console.print(f"{len(proofs) - failed} of {len(proofs)} proofs held", highlight=False)
-    console.print(f"raw results: {folder}", soft_wrap=True, highlight=False)
+    terminal.say(console, f"{len(proofs) - failed} of {len(proofs)} proofs held")
+    terminal.say(console, f"raw results: {folder}")
     return 1 if failed else 0
 
 
-def _table(proofs: list[Proof]) -> Table:
+def table_of(proofs: Sequence[Proof]) -> Table:
+    """Return what was proved as a table."""
     table = Table()
     for name in ("claim", "found", ""):
         table.add_column(name)
