@@ -32,12 +32,20 @@ def address_of(text: str, default_port: int) -> Address:
     return Address(host, default_port if port is None else port)
 
 
+SockAddr = tuple[str, int] | tuple[str, int, int, int]
+"""As the kernel takes it: of IPv6 with flow and zone."""
+
+Resolved = tuple[int, SockAddr]
+"""Family and address."""
+
+
 @functools.cache
-def resolve(address: Address) -> tuple[int, tuple[str, int]]:
-    """Return the family and address of a server: looked up once, not for each connection.
+def resolve(address: Address) -> tuple[Resolved, ...]:
+    """Return all addresses of a server, each once: looked up once, not for each connection.
 
     Raises:
         OSError: Nobody has that name.
     """
-    family, _, _, _, sockaddr = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)[0]
-    return family, sockaddr[:2]  # type: ignore[return-value]
+    found = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)
+    resolved = ((family, sockaddr) for family, _, _, _, sockaddr in found)
+    return tuple(dict.fromkeys(resolved))  # type: ignore[arg-type]

@@ -5,9 +5,10 @@ here knows of that: without the patch, the same code blocks its thread.
 """
 
 import socket
+from collections.abc import Sequence
 from typing import Self
 
-from loadtest.address import Address, resolve
+from loadtest.address import Address, Resolved, resolve
 from loadtest.errors import LeftOverError, of_the_kernel
 from loadtest.replies import HTTPExchange
 
@@ -27,15 +28,7 @@ class HTTPClient:
     def __init__(self, address: Address, timeout_s: float = TIMEOUT_S) -> None:
         self._address = address
         try:
-            family, sockaddr = resolve(address)
-            self._sock = socket.socket(family, socket.SOCK_STREAM)
-            try:
-                self._sock.settimeout(timeout_s)
-                self._sock.connect(sockaddr)
-                self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            except BaseException:  # a user that is stopped while it connects, too
-                self._sock.close()
-                raise
+            self._sock = _connected(resolve(address), timeout_s)
         except OSError as error:  # whatever prevented a connection
             raise of_the_kernel(error, connecting=True) from error
 
@@ -56,7 +49,9 @@ class HTTPClient:
             target: The path, and the query if there is one.
             expected: The content that must come; None where it cannot be known in advance.
         """
-        return self._exchange(HTTPExchange(self._address, target, expected=expected))
+        return self._exchange(
+            HTTPExchange(self._address, target, expected=expected, keeps=expected is None)
+        )
 
     def get_and_close(self, target: str, expected: bytes) -> bytes:
         """Return the content of a resource, asked for and sent as this connection's last."""
@@ -80,4 +75,26 @@ class HTTPClient:
                 pass
         except OSError as error:  # a reset, or silence
             raise of_the_kernel(error, connecting=False) from error
-        return reply.content if exchange.expected is None else exchange.expected
+        return bytes(reply.content) if exchange.expected is None else exchange.expected
+
+
+def _connected(addresses: Sequence[Resolved], timeout_s: float) -> socket.socket:
+    """Return a connection to the first of some addresses that takes one."""
+    failures: list[OSError] = []
+    for family, sockaddr in addresses:
+        sock: socket.socket | None = None
+        try:
+            sock = socket.socket(family, socket.SOCK_STREAM)
+            sock.settimeout(timeout_s)
+            sock.connect(sockaddr)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except BaseException as error:  # a user that is stopped while it connects, too
+            if sock is not None:
+                sock.close()
+            if not isinstance(error, OSError):
+                raise
+            failures.append(error)
+        else:
+            return sock
+    refused = (error for error in failures if isinstance(error, ConnectionRefusedError))
+    raise next(refused, failures[-1])

@@ -32,11 +32,11 @@ class LeftOverError(ReplyError):
 
 
 class WrongHeadError(ReplyError):
-    """The reply does not begin as HTTP/1.1 says, or does not say how long it is."""
+    """The reply does not begin as HTTP/1.1 says, or says in a wrong way where it ends."""
 
 
 class WrongStatusError(ReplyError):
-    """The reply has a status other than 200."""
+    """The reply has another status than the scenario expects: 200, if it does not say."""
 
 
 class WrongContentError(ReplyError):

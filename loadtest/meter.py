@@ -27,6 +27,9 @@ class Taken:
         reply_bytes: Of these replies.
         errors: By name of the error.
         dropped: Requests that were not sent because they were late beyond the deadline.
+        reconnects: Connections made anew because the server had ended the one before.
+        retries: Requests sent again because a kept connection ended just then (RFC 9112
+            section 9.3.1), with no byte of a reply.
     """
 
     histograms: dict[str, HdrHistogram]
@@ -34,11 +37,14 @@ class Taken:
     reply_bytes: int
     errors: dict[str, int]
     dropped: int
+    reconnects: int
+    retries: int
 
     @property
     def any(self) -> bool:
         """Whether there is anything."""
-        return bool(self.requests or self.errors or self.dropped or self.histograms)
+        counts = (self.requests, self.errors, self.dropped, self.reconnects, self.retries)
+        return any(counts) or bool(self.histograms)
 
     def encoded(self) -> dict[str, Any]:
         """Return it as JSON can have it, histograms as ``HdrHistogram.encode`` gives them."""
@@ -49,7 +55,9 @@ class Taken:
 class Tallies:
     """Counts of one kind of time each, and of what has no time."""
 
-    __slots__ = ("dropped", "errors", "reply_bytes", "requests", *KINDS)
+    __slots__ = (
+        "dropped", "errors", "reconnects", "reply_bytes", "requests", "retries", *KINDS,
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.latency = Counts()
@@ -61,7 +69,7 @@ class Tallies:
         self._reset()
 
     def _reset(self) -> None:
-        self.requests = self.reply_bytes = self.dropped = 0
+        self.requests = self.reply_bytes = self.dropped = self.reconnects = self.retries = 0
         self.errors: Counter[str] = Counter()
 
     def take(self) -> Taken:
@@ -71,7 +79,15 @@ class Tallies:
             histogram = getattr(self, kind).take()
             if histogram is not None:
                 histograms[kind] = histogram
-        taken = Taken(histograms, self.requests, self.reply_bytes, dict(self.errors), self.dropped)
+        taken = Taken(
+            histograms,
+            self.requests,
+            self.reply_bytes,
+            dict(self.errors),
+            self.dropped,
+            self.reconnects,
+            self.retries,
+        )
         self._reset()
         return taken
 

@@ -3,9 +3,9 @@
 import _socket
 import select
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-from loadtest.address import Address, resolve
+from loadtest.address import Address, Resolved, resolve
 from loadtest.engine import Driven, Engine
 from loadtest.errors import named
 from loadtest.sources import Sources
@@ -14,7 +14,7 @@ _sources = Sources()
 
 
 class Pipe:
-    """A connection to one address, made and ended as often as it takes.
+    """A connection to one server, made and ended as often as it takes.
 
     Every method but ``close`` raises OSError for whatever becomes of the connection.
 
@@ -26,46 +26,68 @@ class Pipe:
     Attributes:
         is_open: Whether there is a connection, or one is being made.
         connecting: Whether one is being made.
+        in_step: Whether there is a connection, and all that was to be sent has been: only then
+            does what is sent next begin where the server expects a request.
+        failure: Why no more can be sent; None while it can. What has come can still be read.
         recv: Of the socket: takes a number of bytes, returns that many or fewer.
     """
 
     __slots__ = (
-        "_address", "_driven", "_engine", "_fd", "_send", "_sock", "_unsent", "connecting",
-        "is_open", "recv",
+        "_addresses", "_driven", "_engine", "_fd", "_left", "_paused", "_send", "_sock", "_unsent",
+        "connecting", "failure", "in_step", "is_open", "recv",
     )  # fmt: skip
 
     def __init__(self, engine: Engine, driven: Driven, address: Address) -> None:
         self._engine, self._driven = engine, driven
-        self._address: tuple[int, tuple[str, int]] | OSError
+        self._addresses: tuple[Resolved, ...] | OSError
         try:
-            self._address = resolve(address)
+            self._addresses = resolve(address)
         except OSError as error:  # told at each attempt to connect
-            self._address = error
+            self._addresses = error
+        self._left: Iterator[Resolved]
         self._sock: _socket.socket | None = None
         self._fd = -1
         self._unsent: memoryview | None = None
         self._send: Callable[[bytes | memoryview], int]
         self.recv: Callable[[int], bytes]
-        self.is_open = self.connecting = False
+        self.failure: OSError | None = None
+        self.is_open = self.connecting = self.in_step = self._paused = False
 
     def connect(self) -> None:
-        """Begin to connect; ``ready`` is called when that has ended."""
-        if isinstance(self._address, OSError):
-            raise self._address
-        self._sock = sock = _sources.connect(*self._address)
-        self._fd = sock.fileno()
-        self.recv, self._send = sock.recv, sock.send
-        self.is_open = self.connecting = True
-        self._engine.watch(self._fd, self._driven, select.EPOLLOUT)
+        """Begin to connect; ``ready`` is called when there is something to see of it."""
+        if isinstance(self._addresses, OSError):
+            raise self._addresses
+        self._left = iter(self._addresses)
+        self._try_next(None)
 
-    def connected(self) -> None:
-        """See how connecting has ended."""
+    def connected(self) -> bool:
+        """See how connecting has ended; return whether well, else another address is tried."""
         assert self._sock is not None
         if failure := self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-            raise named(failure)
-        self.connecting = False
+            self._drop()
+            self._try_next(named(failure))
+            return False
+        self.connecting, self.in_step = False, True
         self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._engine.rewatch(self._fd, select.EPOLLIN)
+        return True
+
+    def _try_next(self, failure: OSError | None) -> None:
+        """Begin to connect to the next address; there was this failure with the one before."""
+        self.is_open = self.connecting = True
+        for resolved in self._left:
+            try:
+                self._sock = sock = _sources.connect(*resolved)
+            except OSError as error:  # refused at once, or its family is switched off
+                if not isinstance(failure, ConnectionRefusedError):  # which says the most
+                    failure = error
+                continue
+            self._fd = sock.fileno()
+            self.recv, self._send = sock.recv, sock.send
+            self._engine.watch(self._fd, self._driven, select.EPOLLOUT)
+            return
+        assert failure is not None  # a name has at least one address
+        raise failure
 
     def send(self, data: bytes) -> None:
         """Send, and keep what the kernel does not take now."""
@@ -75,28 +97,46 @@ class Pipe:
             sent = 0
         if sent < len(data):
             self._unsent = memoryview(data)[sent:]
-            self._engine.rewatch(self._fd, select.EPOLLIN | select.EPOLLOUT)
+            self.in_step = False
+            self._rewatch()
 
     def send_rest(self) -> None:
         """Send what has been kept, as far as it goes."""
-        if self._unsent:
+        if self._unsent is None:
+            return
+        try:
             self._unsent = self._unsent[self._send(self._unsent) :]
-        if not self._unsent:
-            self._unsent = None
-            self._engine.rewatch(self._fd, select.EPOLLIN)
+        except ConnectionError as error:  # it takes no more, but may have said before why
+            self._unsent, self.failure = None, error
+        else:
+            if self._unsent:
+                return
+            self._unsent, self.in_step = None, True
+        self._rewatch()
 
     def pause(self) -> None:
         """Leave unread what comes."""
-        self._engine.rewatch(self._fd, 0)
+        self._paused = True
+        self._rewatch()
 
     def resume(self) -> None:
         """Read on."""
-        self._engine.rewatch(self._fd, select.EPOLLIN)
+        self._paused = False
+        self._rewatch()
+
+    def _rewatch(self) -> None:
+        reads = 0 if self._paused else select.EPOLLIN
+        self._engine.rewatch(self._fd, reads | (select.EPOLLOUT if self._unsent else 0))
 
     def close(self) -> None:
         """Close the connection, if there is one."""
         if self._sock is not None:
-            self._engine.forget(self._fd)
-            self._sock.close()
-        self._sock = self._unsent = None
-        self.is_open = self.connecting = False
+            self._drop()
+        self._unsent = self.failure = None
+        self.is_open = self.connecting = self.in_step = self._paused = False
+
+    def _drop(self) -> None:
+        assert self._sock is not None
+        self._engine.forget(self._fd)
+        self._sock.close()
+        self._sock = None

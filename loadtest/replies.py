@@ -4,26 +4,27 @@ A reply that equals, byte for byte, one to the same request that was checked bef
 that comparison takes 0.05 µs, a parser 5 µs. Only the Date makes a server's next reply differ.
 """
 
-from typing import ClassVar, Protocol
-
-import httptools
+from typing import Protocol
 
 from loadtest.address import Address
-from loadtest.errors import (
-    LeftOverError,
-    ReplyError,
-    TruncatedError,
-    WrongContentError,
-    WrongHeadError,
-    WrongStatusError,
-)
+from loadtest.errors import LeftOverError, TruncatedError, WrongContentError
+from loadtest.http_reply import HTTPReply
 
-HEAD_BYTES_MAX = 16 * 1024
-"""Longest head of a reply, as the servers' own limit for a request's."""
+LEARNT_BYTES_MAX = 16 * 1024
+"""Longer replies are checked piece by piece: to put them together first would cost more."""
+
+_IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))
+"""RFC 9110 section 9.2.2: sent twice, they do what they do once."""
 
 
 class Reply(Protocol):
-    """A reply that is being received."""
+    """A reply that is being received.
+
+    Attributes:
+        stays: Whether its connection can take another request; known once it is complete.
+    """
+
+    stays: bool
 
     def feed(self, data: bytes) -> bool:
         """Take the next bytes, ``b""`` for the end of the stream; return whether it is complete.
@@ -41,12 +42,15 @@ class Exchange(Protocol):
         known: A whole reply that is right; None while none is known.
         closes: Whether the server has to close the connection after its reply.
         learns: Whether it takes note of whole replies that were right.
+        repeatable: Whether it may be sent again where the server has ended a kept connection
+            just then, with no byte of a reply (RFC 9112 section 9.3.1).
     """
 
     request: bytes
     known: bytes | None
     closes: bool
     learns: bool
+    repeatable: bool
 
     def new_reply(self) -> Reply:
         """Return what takes the reply."""
@@ -76,10 +80,47 @@ class Asks(Protocol):
         """Return what to ask now."""
 
 
+class Reading:
+    """A reply while it comes; it becomes a known one if it is right, short and the same again.
+
+    Attributes:
+        reply_bytes: How many have come.
+        stays: Whether the connection can take another request; known once it is complete.
+    """
+
+    __slots__ = ("_exchange", "_pieces", "_reply", "reply_bytes", "stays")
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange, self._reply = exchange, exchange.new_reply()
+        self._pieces: list[bytes] = []
+        self.reply_bytes = 0
+        self.stays = False
+
+    def take(self, data: bytes) -> bool:
+        """Take the next bytes, ``b""`` for the end of the stream; return whether it is complete.
+
+        Raises:
+            ReplyError: It is wrong, or more than itself.
+        """
+        self.reply_bytes += len(data)
+        learns = self._exchange.learns and self.reply_bytes <= LEARNT_BYTES_MAX
+        if learns:
+            self._pieces.append(data)
+        else:
+            self._pieces.clear()
+        if not self._reply.feed(data):
+            return False
+        self.stays = self._reply.stays
+        # One that ends its connection needs more than a look at its bytes, unless all do so.
+        if learns and (self.stays or self._exchange.closes):
+            self._exchange.learn(b"".join(self._pieces))
+        return True
+
+
 class EchoExchange:
     """The echo protocol (RFC 862): the same bytes back."""
 
-    closes = learns = False
+    closes = learns = repeatable = False
 
     def __init__(self, payload: bytes) -> None:
         self.request = payload
@@ -95,6 +136,8 @@ class EchoExchange:
 
 class EchoReply:
     """Bytes that have to be the ones that were sent."""
+
+    stays = True
 
     def __init__(self, payload: bytes) -> None:
         self._payload = payload
@@ -116,7 +159,7 @@ class EchoReply:
 
 
 class HTTPExchange:
-    """A request of HTTP/1.1 and its reply, of status 200.
+    """A request of HTTP/1.1 and its reply.
 
     Args:
         address: Of the server, for the Host field.
@@ -125,6 +168,8 @@ class HTTPExchange:
         content: What is sent with it.
         expected: The content that must come; None where it cannot be known in advance.
         closes: Ask the server to close afterwards.
+        status: That must come.
+        keeps: Whether the reply's content is wanted afterwards.
     """
 
     learns = True
@@ -137,6 +182,8 @@ class HTTPExchange:
         content: bytes = b"",
         expected: bytes | None = None,
         closes: bool = False,
+        status: int = 200,
+        keeps: bool = False,
     ) -> None:
         host = f"[{address.host}]" if ":" in address.host else address.host
         lines = [f"{method} {target} HTTP/1.1", f"Host: {host}:{address.port}"]
@@ -148,106 +195,13 @@ class HTTPExchange:
         self.known: bytes | None = None  # not b"", which is what recv() returns at the end
         self.closes = closes
         self.expected = expected
+        self.repeatable = method in _IDEMPOTENT
+        self._method, self._status, self._keeps = method, status, keeps
 
-    def new_reply(self) -> "HTTPReply":
+    def new_reply(self) -> HTTPReply:
         """Return what takes the reply."""
-        return HTTPReply(self.expected)
+        return HTTPReply(self._method, self._status, self.expected, self._keeps)
 
     def learn(self, received: bytes) -> None:
         """Take note of a whole reply that is right."""
         self.known = received
-
-
-class HTTPReply:
-    """A reply of HTTP/1.1 (RFC 9112) that says how long it is.
-
-    Attributes:
-        content: What came, where what was to come is not known; else b"".
-    """
-
-    _FRAMING: ClassVar = (b"content-length", b"transfer-encoding")
-
-    def __init__(self, expected: bytes | None) -> None:
-        self.content = b""
-        self._expected = expected
-        self._parser = httptools.HttpResponseParser(self)
-        self._received = self._content_bytes = 0
-        self._in_head, self._complete, self._framed = True, False, False
-        self._begin: bytes = b""
-        self._pieces: list[bytes] = []
-        self._wrong: ReplyError | None = None
-
-    def feed(self, data: bytes) -> bool:
-        """Take the next bytes; return whether the reply is complete."""
-        if not data:
-            raise TruncatedError(
-                f"the server closed after {self._received} bytes, expected the rest of the reply"
-            )
-        if self._complete:
-            raise LeftOverError(f"{len(data)} bytes came after the reply")
-        self._received += len(data)
-        try:
-            if self._in_head:
-                self._begin = (self._begin + data)[:80]
-            self._parser.feed_data(data)
-        except httptools.HttpParserError as error:  # also what the callbacks below raise
-            raise self._named(error) from error
-        if self._in_head and self._received > HEAD_BYTES_MAX:
-            raise WrongHeadError(f"{self._received} bytes came, expected the end of the head")
-        if not self._complete:
-            return False
-        return self._judged()
-
-    def _named(self, error: httptools.HttpParserError) -> ReplyError:
-        if self._wrong is not None:
-            return self._wrong
-        if self._complete:  # the parser begins with a next reply, and that is none
-            return LeftOverError(f"more came after the {self._content_bytes} bytes of the content")
-        return WrongHeadError(f"{self._begin!r}, expected a reply of HTTP/1.1: {error}")
-
-    def _judged(self) -> bool:
-        status = self._parser.get_status_code()
-        self.content = b"".join(self._pieces)
-        if status != 200:
-            raise WrongStatusError(f"status {status}, expected 200: {self.content[:80]!r}")
-        if self._expected is not None and self._content_bytes != len(self._expected):
-            raise WrongContentError(
-                f"content of {self._content_bytes} bytes, expected {len(self._expected)}"
-            )
-        return True
-
-    def _fail(self, error: ReplyError) -> None:
-        self._wrong = self._wrong or error
-        raise error
-
-    # What the parser calls.
-
-    def on_message_begin(self) -> None:
-        """Take note if this is a second reply."""
-        if self._complete:
-            self._fail(LeftOverError("a second reply came to one request"))
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Take note of a field that says how long the content is."""
-        self._framed = self._framed or name.lower() in self._FRAMING
-
-    def on_headers_complete(self) -> None:
-        """Judge the head."""
-        self._in_head = False
-        if self._parser.get_http_version() not in ("1.1", "1.0"):
-            self._fail(WrongHeadError(f"status line {self._begin!r}, expected one of HTTP/1.1"))
-        if not self._framed:
-            self._fail(WrongHeadError("no Content-Length, expected exactly one, or chunks"))
-
-    def on_body(self, data: bytes) -> None:
-        """Compare the content, or collect it."""
-        start, self._content_bytes = self._content_bytes, self._content_bytes + len(data)
-        if self._expected is None or self._parser.get_status_code() != 200:
-            self._pieces.append(data)
-        elif not self._expected.startswith(data, start):
-            expected = self._expected[start : start + 80]
-            self._fail(WrongContentError(f"content {data[:80]!r}, expected {expected!r}"))
-
-    def on_message_complete(self) -> None:
-        """Take note of the end."""
-        self._complete = True

@@ -39,6 +39,8 @@ class Class:
         times: By kind (``meter.KINDS``); those that occurred.
         in_flight: Mean number of requests in flight: rate x mean time.
         artefacts: What looks like a timer of TCP's, not like the server: name -> requests.
+        reconnects: Connections made anew because the server had ended the one before.
+        retries: Requests sent again because a kept connection ended just then.
     """
 
     connections: int
@@ -50,6 +52,8 @@ class Class:
     times: dict[str, Times]
     in_flight: float
     artefacts: dict[str, int]
+    reconnects: int = 0
+    retries: int = 0
 
 
 @dataclass(frozen=True)
@@ -184,6 +188,8 @@ def _class(seen: Observation, name: str) -> Class:
         times=times,
         in_flight=busy_ms / 1000 / seen.window_s,
         artefacts=_artefacts(histograms),
+        reconnects=sum(taken.get("reconnects", 0) for taken in inside),  # not in older bundles
+        retries=sum(taken.get("retries", 0) for taken in inside),
     )
 
 

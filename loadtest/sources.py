@@ -4,6 +4,7 @@ import _socket  # the socket beneath Python's and gevent's: 1 µs less for each 
 import errno
 import socket
 
+from loadtest.address import SockAddr
 from loadtest.errors import named
 
 _IP_BIND_ADDRESS_NO_PORT = 24  # linux/in.h: the port is chosen when the destination is known
@@ -16,7 +17,7 @@ class Sources:
     def __init__(self) -> None:
         self._number = 0
 
-    def connect(self, family: int, sockaddr: tuple[str, int]) -> _socket.socket:
+    def connect(self, family: int, sockaddr: SockAddr) -> _socket.socket:
         """Return a socket that is connecting; it is writable when that has ended.
 
         One address has 28,232 ports towards one server. All of 127.0.0.0/8 is ours.

@@ -54,6 +54,10 @@ def _caption(result: Result) -> str:
         said += [f"{kind} {count:,}" for kind, count in class_.errors.items()]
         if class_.dropped:
             said.append(f"dropped as too late {class_.dropped:,}")
+        if class_.reconnects:
+            said.append(f"connected anew {class_.reconnects:,} times, as the server closed")
+        if class_.retries:
+            said.append(f"sent again {class_.retries:,}, as it closed just then")
         said += [f"looks like {kind}: {count:,}" for kind, count in class_.artefacts.items()]
         lines.append("; ".join(said))
     for name, process in result.generators.items():

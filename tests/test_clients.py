@@ -69,7 +69,7 @@ def test_a_right_reply_is_returned_however_it_is_cut() -> None:
         (RIGHT[:-1] + b"0", WrongContentError),
         (RIGHT.replace(b"200 OK", b"503 Service Unavailable"), WrongStatusError),
         (RIGHT.replace(b"HTTP/1.1", b"HTTP/2.0"), WrongHeadError),
-        (RIGHT.replace(b"Content-Length", b"X-Length"), WrongHeadError),
+        (RIGHT.replace(b"HTTP/1.1 200", b"HTTP/1.1 099"), WrongHeadError),
         (RIGHT.replace(b"5\r\n", b"5\r\nContent-Length: 5\r\n"), WrongHeadError),
         (RIGHT.replace(b" 5\r\n", b" five\r\n"), WrongHeadError),
         (b"x" * 20000, WrongHeadError),

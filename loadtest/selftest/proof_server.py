@@ -33,7 +33,7 @@ middle, 72 ms at p90, 205 ms at p99, 440 ms at p99.9."""
 WRONG: dict[str, bytes | None] = {
     "WrongStatusError": RIGHT.replace(b"200 OK", b"503 Service Unavailable"),
     "WrongContentError": RIGHT.replace(b"World", b"world"),
-    "WrongHeadError": RIGHT.replace(b"Content-Length: 13\r\n", b""),
+    "WrongHeadError": RIGHT.replace(b"13", b"thirteen"),
     "LeftOverError": RIGHT + b"!",
     "TruncatedError": RIGHT[:-1],
     "ResetError": RIGHT[:-1],

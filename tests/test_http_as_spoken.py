@@ -1,0 +1,291 @@
+"""What a connection of the load makes of HTTP as servers speak it: over real sockets."""
+
+import select
+import socket
+import struct
+import tracemalloc
+from collections.abc import Callable
+
+import pytest
+
+from loadtest import address as addresses
+from loadtest.address import Address
+from loadtest.clients import HTTPClient
+from loadtest.errors import LeftOverError, ReplyError, WrongHeadError, WrongStatusError
+from loadtest.http_reply import HEAD_BYTES_MAX, HTTPReply
+from loadtest.replies import HTTPExchange
+from tests.driving import RIGHT, Driven, User, answering, at_rate, driving, right
+
+LAST = {
+    "close": RIGHT.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"),
+    "close in a list": RIGHT.replace(b"\r\n\r\n", b"\r\nConnection: x, Close\r\n\r\n"),
+    "HTTP/1.0": RIGHT.replace(b"HTTP/1.1", b"HTTP/1.0"),
+    "HTTP/1.0 without a length": b"HTTP/1.0 200 OK\r\n\r\nhello",
+    "no length": b"HTTP/1.1 200 OK\r\n\r\nhello",
+    "a coding that is not chunked": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nhello",
+}
+KEPT = {
+    "HTTP/1.0 that stays": RIGHT.replace(b"1.1", b"1.0").replace(
+        b"\r\n\r\n", b"\r\nConnection: Keep-Alive\r\n\r\n"
+    ),
+    "chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: x, Chunked\r\n\r\n"
+    b"2;a=b\r\nhe\r\n03\r\nllo\r\n0\r\nTrailer-Of: it\r\n\r\n",
+    "interim replies": b"HTTP/1.1 100 Continue\r\n\r\n"
+    + b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nContent-Length: 7\r\n\r\n" * 20
+    + RIGHT,
+}
+
+
+def once(reply: bytes) -> Callable[[socket.socket, int], bool]:
+    """Return what answers a connection's first request, and ends it."""
+
+    def answer(sock: socket.socket, number: int) -> bool:
+        sock.sendall(reply)
+        return False
+
+    return answer
+
+
+@pytest.mark.parametrize("period_s", [None, 0.01])
+@pytest.mark.parametrize("reply", LAST.values(), ids=LAST)
+def test_a_reply_that_is_its_connections_last_is_right_and_the_next_request_connects_anew(
+    reply: bytes, period_s: float | None
+) -> None:
+    with answering(once(reply)) as address, driving(User(address)) as driven:
+        driven.established()
+        driven.channel.begin(None if period_s is None else at_rate(period_s))
+        driven.until(lambda: driven.requests >= 20)
+        assert not driven.errors and not driven.retries
+        assert driven.reconnects in (driven.requests - 1, driven.requests)
+
+
+def test_a_server_that_does_not_end_what_it_says_it_ends_does_not_stop_the_load() -> None:
+    def stays(sock: socket.socket, number: int) -> bool:
+        sock.sendall(LAST["close"])
+        return True
+
+    with answering(stays) as address, driving(User(address)) as driven:
+        driven.established()
+        driven.channel.begin(None)
+        driven.until(lambda: driven.requests >= 4)
+        assert not driven.errors and driven.reconnects >= 3
+
+
+def test_what_comes_after_a_last_reply_makes_it_wrong() -> None:
+    def more(sock: socket.socket, number: int) -> bool:
+        sock.sendall(LAST["close"])
+        select.select([], [], [], 0.02)
+        sock.sendall(b"more")
+        return False
+
+    with answering(more) as address, driving(User(address)) as driven:
+        driven.until(lambda: driven.errors["LeftOverError"] >= 2)
+        assert driven.requests == 0
+
+
+@pytest.mark.parametrize("reply", KEPT.values(), ids=KEPT)
+def test_a_reply_that_keeps_its_connection_is_followed_on_it(reply: bytes) -> None:
+    def kept(sock: socket.socket, number: int) -> bool:
+        sock.sendall(reply)
+        return True
+
+    with answering(kept) as address, driving(User(address)) as driven:
+        driven.established()
+        driven.channel.begin(None)
+        driven.until(lambda: driven.requests >= 20)
+        assert not driven.errors and driven.reconnects == 0
+
+
+@pytest.mark.parametrize("reply", [*KEPT.values(), *LAST.values()], ids=[*KEPT, *LAST])
+def test_a_reply_is_the_same_however_it_is_cut(reply: bytes) -> None:
+    kept = reply in KEPT.values()
+    for size in (1, 2, 3, 7, len(reply)):
+        taken = HTTPReply("GET", 200, b"hello")
+        said = [taken.feed(reply[at : at + size]) for at in range(0, len(reply), size)]
+        if b"ength:" not in reply.partition(b"\r\n\r\n")[0] and not kept:
+            said.append(taken.feed(b""))
+        assert said == [False] * (len(said) - 1) + [True]
+        assert taken.stays == kept
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "reply"),
+    [
+        ("GET", 204, b"HTTP/1.1 204 No Content\r\n\r\n"),
+        ("GET", 204, b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n"),
+        ("GET", 304, b"HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\n\r\n"),
+        ("HEAD", 200, b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"),
+        ("HEAD", 200, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"),
+        ("HEAD", 200, b"HTTP/1.1 200 OK\r\n\r\n"),
+    ],
+)
+def test_a_reply_without_content_ends_with_its_head_and_is_judged_by_what_is_expected(
+    method: str, status: int, reply: bytes
+) -> None:
+    taken = HTTPReply(method, status, None)
+    assert taken.feed(reply) and taken.stays
+    for other in (201, 500):
+        with pytest.raises(WrongStatusError, match=f"status {status}, expected {other}"):
+            HTTPReply(method, other, None).feed(reply)
+    with pytest.raises(LeftOverError):
+        HTTPReply(method, status, None).feed(reply + b"0\r\n\r\n")
+
+    def kept(sock: socket.socket, number: int) -> bool:
+        sock.sendall(reply)
+        return True
+
+    with answering(kept) as address:
+        exchange = HTTPExchange(address, method=method, status=status)
+        with driving(User(address, exchange)) as driven:
+            driven.established()
+            driven.channel.begin(None)
+            driven.until(lambda: driven.requests >= 10)
+            assert not driven.errors and driven.reconnects == 0
+
+
+@pytest.mark.parametrize(
+    ("reply", "error"),
+    [
+        (b"HTTP/1.1 100 Continue\r\n\r\n" * HEAD_BYTES_MAX, WrongHeadError),
+        (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n", WrongStatusError),
+        (RIGHT + RIGHT, LeftOverError),
+        (LAST["HTTP/1.0"] + b"!", LeftOverError),
+    ],
+)
+def test_what_is_no_reply_at_all_has_its_name(reply: bytes, error: type[ReplyError]) -> None:
+    with pytest.raises(error):
+        HTTPReply("GET", 200, None).feed(reply)
+
+
+def test_an_early_reply_does_not_let_the_next_request_begin_inside_the_body() -> None:
+    request = HTTPExchange(Address("a", 80), "/", "POST", bytes(8_000_000)).request
+    received: list[int] = []
+
+    def early(sock: socket.socket, number: int) -> bool:
+        sock.sendall(RIGHT)
+        received.append(65536)
+        while data := sock.recv(1 << 20):
+            received[-1] += len(data)
+        return False
+
+    with answering(early) as address:
+        exchange = HTTPExchange(address, "/", "POST", bytes(8_000_000), expected=b"hello")
+        with driving(User(address, exchange)) as driven:
+            driven.established()
+            driven.channel.begin(None)
+            driven.until(lambda: driven.requests >= 5)
+            assert not driven.errors and driven.reconnects >= 4
+    assert max(received) <= len(request) + 65536
+
+
+def test_a_refusal_is_read_though_the_server_takes_no_more_of_the_request() -> None:
+    def refuses(sock: socket.socket, number: int) -> bool:
+        sock.sendall(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n")
+        return False  # with bytes unread: the kernel resets the connection
+
+    with answering(refuses) as address:
+        exchange = HTTPExchange(address, "/", "POST", bytes(8_000_000))
+        with driving(User(address, exchange)) as driven:
+            driven.until(lambda: driven.errors["WrongStatusError"] >= 3)
+            assert driven.errors.keys() == {"WrongStatusError"}
+
+
+def once_kept_then(ends: Callable[[socket.socket], None]) -> Callable[[socket.socket, int], bool]:
+    """Return what answers the first request of each connection, and ends it at the second."""
+    seen: set[socket.socket] = set()
+
+    def answer(sock: socket.socket, number: int) -> bool:
+        if sock in seen:
+            ends(sock)
+            return False
+        seen.add(sock)
+        return right(sock, number)
+
+    return answer
+
+
+def resets(sock: socket.socket) -> None:
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def raced(ends: Callable[[socket.socket], None], method: str) -> Driven:
+    """Return what came of six requests to a server that ends connections as requests arrive."""
+    with answering(once_kept_then(ends)) as address:
+        exchange = HTTPExchange(address, "/", method, expected=b"hello")
+        with driving(User(address, exchange)) as driven:
+            driven.established()
+            driven.channel.begin(None)
+            driven.until(lambda: driven.requests + driven.errors.total() >= 6)
+            return driven
+
+
+@pytest.mark.parametrize("ends", [resets, lambda sock: None])
+def test_a_request_that_meets_the_end_of_a_kept_connection_is_sent_once_more_and_counted(
+    ends: Callable[[socket.socket], None],
+) -> None:
+    driven = raced(ends, "GET")
+    assert not driven.errors and driven.retries >= 4 and driven.reconnects == driven.retries
+
+
+@pytest.mark.parametrize(
+    ("ends", "error"), [(resets, "ResetError"), (lambda sock: None, "TruncatedError")]
+)
+def test_a_request_that_does_something_is_not_sent_twice(
+    ends: Callable[[socket.socket], None], error: str
+) -> None:
+    driven = raced(ends, "POST")
+    assert driven.errors[error] and not driven.retries
+
+
+def test_the_schedule_goes_on_while_connections_are_made_anew() -> None:
+    def slow_once(sock: socket.socket, number: int) -> bool:
+        if number == 3:
+            select.select([], [], [], 0.3)
+        return once(LAST["close"])(sock, number)
+
+    with answering(slow_once) as address, driving(User(address)) as driven:
+        driven.established()
+        driven.channel.begin(at_rate(0.02))
+        driven.until(lambda: driven.requests >= 30)
+        assert not driven.errors and not driven.dropped
+        # Some 15 were due while the third was waited for: they are late from when they were due.
+        late = driven.times["latency"].get_value_at_percentile(75) / 1e6
+        assert late > 0.05, late
+
+
+def test_a_long_reply_is_checked_and_not_kept() -> None:
+    piece, pieces = bytes(64 * 1024), 1024
+    tracemalloc.start()
+    try:
+        taken = HTTPReply("GET", 200, None)
+        taken.feed(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (len(piece) * pieces))
+        said = [taken.feed(piece) for _ in range(pieces)]
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert said == [False] * (pieces - 1) + [True]
+    assert peak_bytes < 1_000_000
+
+
+def test_the_next_address_of_a_name_is_tried_for_each_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        refuses = nobody.getsockname()
+
+    def found(*_: object, **__: object) -> list[tuple[object, ...]]:
+        return [
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", sockaddr) for sockaddr in (refuses, answers)
+        ]
+
+    monkeypatch.setattr(socket, "getaddrinfo", found)
+    with answering(once(LAST["close"])) as answers:
+        name = Address("two-addresses.test", 80)
+        with HTTPClient(name) as client:
+            assert client.get("/", b"hello") == b"hello"
+        with driving(User(name, HTTPExchange(name, expected=b"hello"))) as driven:
+            driven.established()
+            driven.channel.begin(None)
+            driven.until(lambda: driven.requests >= 5)
+            assert not driven.errors
+    addresses.resolve.cache_clear()
