@@ -27,7 +27,9 @@ Answer = Callable[[socket.socket, int], bool]
 
 
 @contextlib.contextmanager
-def answering(answer: Answer) -> Iterator[Address]:
+def answering(
+    answer: Answer, read: Callable[[socket.socket], bytes] = lambda sock: sock.recv(65536)
+) -> Iterator[Address]:
     """Run a server that reads once, answers, and so on; the requests of all are counted as one."""
     numbers = count()
 
@@ -38,7 +40,7 @@ def answering(answer: Answer) -> Iterator[Address]:
             except OSError:  # the test has ended
                 return
             with sock, contextlib.suppress(OSError):
-                while sock.recv(65536) and answer(sock, next(numbers)):
+                while read(sock) and answer(sock, next(numbers)):
                     pass
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
