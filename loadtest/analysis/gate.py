@@ -1,12 +1,19 @@
-"""A gate for CI: fail if a number has become worse than a baseline by more than one will bear."""
+"""A gate for CI: fail if a number has become worse than a baseline by more than one will bear.
 
+What the noise hides is neither broken nor kept, but undecided: a gate that cannot see says so.
+"""
+
+import math
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from loadtest.analysis.estimates import is_real
+from loadtest.analysis.bundle import shortened
+from loadtest.analysis.estimates import Estimate
 from loadtest.analysis.groups import Group, Groups
 from loadtest.analysis.metrics import METRICS, Metric
 from loadtest.catalogue import SCENARIOS
+from loadtest.compare.matrix import SHARE, CellPlan
 
 _RULE = re.compile(r"(\S+) (\S+) (\S+)(?: (\d+))? ([+-]\d+(?:\.\d+)?)%")
 
@@ -46,46 +53,95 @@ class Rule:
         if (per_cent[0] == "-") != metric.more:
             sign = "-, since less of it is worse" if metric.more else "+, since more of it is worse"
             raise ValueError(f"expected {sign}, got {text!r}")
+        if metric.more and abs(float(per_cent)) >= 100:
+            raise ValueError(f"expected less than 100 %, which would be none at all, got {text!r}")
         return cls(
             text.strip(), contender, scenario, metric,
             None if connections is None else int(connections), abs(float(per_cent)) / 100,
         )  # fmt: skip
 
+    def names(self, cell: CellPlan) -> bool:
+        """Return whether the rule is about a cell."""
+        return (
+            (cell.contender, cell.scenario) == (self.contender, self.scenario)
+            and self.connections in (None, cell.connections)
+            and self.metric.applies_to(cell.load)
+            and not cell.load.startswith(SHARE)  # a share of another capacity is another rate
+        )
+
+    def refuse_unknown(self, plan: Sequence[CellPlan], whose: str) -> None:
+        """Refuse a rule that names nothing in a plan.
+
+        Args:
+            whose: How the plan's run is called in the complaint.
+
+        Raises:
+            ValueError: No cell of the plan is named; says which there are.
+        """
+        contenders = sorted({cell.contender for cell in plan})
+        if self.contender not in contenders:
+            raise ValueError(
+                f"expected a contender of {whose}, out of {','.join(contenders)}, got"
+                f" {self.contender!r} in {self.text!r}"
+            )
+        if not any(map(self.names, plan)):
+            own = (cell for cell in plan if cell.contender == self.contender)
+            cells = {(cell.scenario, cell.connections, cell.load) for cell in own}
+            known = "; ".join(f"{name} {n} {load}" for name, n, load in sorted(cells))
+            raise ValueError(
+                f"expected a rule about cells of {whose}, got {self.text!r}; there are"
+                f" {shortened(known)}"
+            )
+
+
+KEPT, UNDECIDED, BROKEN = 0, 4, 1
+"""What became of a rule, as the exit status that says so."""
+
+_WORDS = {KEPT: "passed", UNDECIDED: "undecided", BROKEN: "FAILED"}
+_REPEATS_MAX = 200
+"""More repeats are no advice: then it is the machine that has to be quieter."""
+
 
 @dataclass(frozen=True)
 class Judgement:
-    """What became of a rule in one block: whether it is broken, and why that is said."""
+    """What became of a rule in one block: KEPT, UNDECIDED or BROKEN, and why that is said."""
 
-    broken: bool
-    said: str
+    outcome: int
+    why: str
+
+    @property
+    def said(self) -> str:
+        """It in a line."""
+        return f"{_WORDS[self.outcome]}: {self.why}"
+
+
+def status_of(outcomes: Iterable[int]) -> int:
+    """Return the exit status of several rules: broken over undecided over kept."""
+    found = set(outcomes)
+    return next((outcome for outcome in (BROKEN, UNDECIDED) if outcome in found), KEPT)
 
 
 def judge_rule(groups: Groups, rule: Rule, baseline: str, run: str) -> list[Judgement]:
-    """Return what became of a rule; a number that cannot be judged has not been kept.
+    """Return what became of a rule, in each block that it names.
 
     Args:
         baseline: Of ``groups.bundles``: what is compared to.
         run: Of the same: what is compared.
 
     Raises:
-        ValueError: Neither run has such cells.
+        ValueError: The run has no such cells.
     """
     pairs: dict[tuple[int, str], dict[str, Group]] = {}
     for key, group in groups.by_key.items():
-        if (
-            (key.contender, key.scenario) == (rule.contender, rule.scenario)
-            and rule.connections in (None, key.connections)
-            and rule.metric.applies_to(key.load)
-            and not key.load.startswith("share-")  # a share of another capacity is another rate
-        ):
+        if rule.names(key.cell):
             pairs.setdefault((key.connections, key.load), {})[key.run] = group
     judgements = [
         _judged(groups, rule, f"{connections:,} connections, {load}", by_run, baseline, run)
         for (connections, load), by_run in sorted(pairs.items())
-        if baseline in by_run or run in by_run
+        if run in by_run
     ]
     if not judgements:
-        raise ValueError(f"expected cells for {rule.text!r}, got none in either run")
+        raise ValueError(f"expected cells for {rule.text!r}, got none in this run")
     return judgements
 
 
@@ -93,22 +149,65 @@ def _judged(
     groups: Groups, rule: Rule, where: str, by_run: dict[str, Group], baseline: str, run: str
 ) -> Judgement:
     said = f"{rule.text} ({where})"
-    for name in (baseline, run):
-        if name not in by_run or by_run[name].estimate(rule.metric) is None:
-            seen = " / ".join(by_run[name].verdicts) if name in by_run else ""
-            why = f"its cells are {seen}" if seen else "it has no such cells"
-            return Judgement(True, f"{said}: cannot be judged: of {name}, {why}")
-    old, new = by_run[baseline], by_run[run]
+    new, old = by_run[run], by_run.get(baseline)
+    before = None if old is None else old.estimate(rule.metric)
+    if old is None or before is None:
+        return Judgement(UNDECIDED, f"{said}: the baseline has no such figure: {_missing(old)}")
+    after = new.estimate(rule.metric)
+    if after is None:
+        outcome = BROKEN if new.has_failed else UNDECIDED
+        return Judgement(outcome, f"{said}: the run has no such figure: {_missing(new)}")
     ratio, noise = groups.compared(new, old, rule.metric)
-    real = None if ratio is None else is_real(ratio, noise)
-    if ratio is None or noise is None or real is None:
-        return Judgement(True, f"{said}: cannot be judged: the noise is not known; --repeats 3")
-    unit = rule.metric.unit
-    values = [group.estimate(rule.metric) for group in (old, new)]
-    change = ratio.median - 1
-    said += ": " + " -> ".join(f"{value.median:,.4g}" for value in values if value is not None)
-    said += f" {unit}, {change:+.1%} ({ratio.low or 0:.2f} to {ratio.high or 0:.2f} times)"
-    if not real:
-        return Judgement(False, f"{said}: no detectable difference (noise {noise - 1:.0%})")
-    worse = -change if rule.metric.more else change
-    return Judgement(worse > rule.worse_by, said)
+    if ratio is None or noise is None or ratio.low is None or ratio.high is None:
+        return Judgement(UNDECIDED, f"{said}: the noise is not known; to decide: --repeats 3")
+    said += f": {_figure(before)} -> {_figure(after)} {rule.metric.unit}".rstrip()
+    said += f", {ratio.median - 1:+.1%} ({ratio.low:.2f} to {ratio.high:.2f} times)"
+    return _weighed(rule, said, ratio, noise)
+
+
+def _weighed(rule: Rule, said: str, ratio: Estimate, noise: float) -> Judgement:
+    """Judge a ratio that may be off by its interval and by the noise.
+
+    Where both are smaller than what the rule bears, no change is called broken in one case of 20,
+    and a change twice as big as the rule is missed in as many. Where they are greater, only what
+    lies on one side of the rule as a whole is decided.
+    """
+    middle, low, high = (
+        math.log(value) for value in (ratio.median, ratio.low, ratio.high) if value
+    )
+    if rule.metric.more:
+        middle, low, high = -middle, -high, -low
+    bears = -math.log(1 - rule.worse_by) if rule.metric.more else math.log(1 + rule.worse_by)
+    off = max(math.log(noise), high - middle, middle - low)
+    said += f", noise {noise - 1:.0%}"
+    if off <= bears:
+        return Judgement(BROKEN if middle > bears else KEPT, said)
+    if middle - off > bears:
+        return Judgement(BROKEN, said)
+    if middle + off <= bears:
+        return Judgement(KEPT, said)
+    return Judgement(UNDECIDED, f"{said}: {_advice(rule, off, bears, ratio.count)}")
+
+
+def _advice(rule: Rule, off: float, bears: float, repeats: int) -> str:
+    """Return what would decide it: the error of a median falls with the root of the repeats."""
+    wanted = math.ceil(repeats * (off / bears) ** 2)
+    ways = [f"--repeats {wanted} (now {repeats})"] if wanted <= _REPEATS_MAX else []
+    ways += ["a longer --duration", "a quieter machine"]
+    least = 1 - math.exp(-off) if rule.metric.more else math.exp(off) - 1
+    if (per_cent := math.ceil(least * 100)) < 100 or not rule.metric.more:
+        ways.append(f"a rule of {'-' if rule.metric.more else '+'}{per_cent}%")
+    return (
+        f"this may be off by {math.exp(off) - 1:.0%}, more than the rule bears; to decide:"
+        f" {', '.join(ways[:-1])} or {ways[-1]}"
+    )
+
+
+def _figure(of: Estimate) -> str:
+    return f"{of.median:,.0f}" if of.median >= 1000 else f"{of.median:.4g}"
+
+
+def _missing(group: Group | None) -> str:
+    if group is None or not (group.results or group.unmeasured):
+        return "its cells have not been run"
+    return group.why or "it was not measured"

@@ -27,6 +27,11 @@ class Key(NamedTuple):
     load: str
     contender: str
 
+    @property
+    def cell(self) -> CellPlan:
+        """The first of its cells."""
+        return CellPlan(self.scenario, self.connections, self.load, self.contender, 1)
+
 
 @dataclass
 class Group:

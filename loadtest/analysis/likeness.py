@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from loadtest.analysis.bundle import Bundle, BundleError, shortened
+from loadtest.analysis.bundle import About, Bundle, BundleError, shortened
 
 
 def refuse_unlike(bundles: Sequence[Bundle]) -> None:
@@ -14,17 +14,28 @@ def refuse_unlike(bundles: Sequence[Bundle]) -> None:
     """
     first = bundles[0]
     for other in bundles[1:]:
-        for field, value in _alike(other).items():
-            wanted = _alike(first)[field]
-            if value != wanted:
-                raise BundleError(
-                    f"expected runs alike, got different {field}: {_shown(wanted)} in {first.id},"
-                    f" {_shown(value)} in {other.id}; leave one out, or say --anyway"
-                )
+        refuse_other(
+            (first.id, first.about), (other.id, other.about), "leave one out, or say --anyway"
+        )
 
 
-def _alike(bundle: Bundle) -> dict[str, Any]:
-    about = bundle.about
+def refuse_other(first: tuple[str, About], other: tuple[str, About], way_out: str) -> None:
+    """Refuse one run beside another: each by its name, and what was or will be run on what.
+
+    Raises:
+        BundleError: They are unlike; names the field, and the way out.
+    """
+    (name, about), (other_name, other_about) = first, other
+    wanted = _alike(about)
+    for field, value in _alike(other_about).items():
+        if value != wanted[field]:
+            raise BundleError(
+                f"expected runs alike, got different {field}: {_shown(wanted[field])} in {name},"
+                f" {_shown(value)} in {other_name}; {way_out}"
+            )
+
+
+def _alike(about: About) -> dict[str, Any]:
     options = about.options
     return {
         "scenarios": sorted(options.scenarios),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from loadtest.catalogue import SCENARIOS
 from loadtest.commands.adding import EPILOG, add, add_out, folder_for
-from loadtest.commands.reading import add_gate, judged, parsed_rules
+from loadtest.commands.reading import add_gate, parsed_rules, worst
 from loadtest.descriptors import connections_max
 from loadtest.usage import Parser, names, number, whole_number
 from servers.registry import MODELS
@@ -31,7 +31,9 @@ examples:
 
 scenarios:
 {"".join(f"  {name:8} {entry.reveals}" + chr(10) for name, entry in SCENARIOS.items())}
-It ends with report.html in the bundle. {EPILOG}"""
+It ends with report.html in the bundle. {EPILOG}
+With --fail-if also with 1 where a rule is broken, with 4 where one is undecided and none broken.
+"""
 
 
 def add_compare(commands: Any) -> None:
@@ -97,10 +99,13 @@ def add_compare(commands: Any) -> None:
 
 
 def _compare(parser: Parser, arguments: argparse.Namespace) -> int:
+    from loadtest import terminal
+    from loadtest.analysis.bundle import BundleError
     from loadtest.compare.command import compare, read_plan
     from loadtest.report.command import after_run
+    from loadtest.report.judging import judge, refuse_before_report, refuse_before_run
 
-    parsed_rules(parser, arguments)
+    rules = parsed_rules(parser, arguments)
     try:
         if arguments.resume:
             matrix, cores = read_plan(arguments.resume)
@@ -109,7 +114,9 @@ def _compare(parser: Parser, arguments: argparse.Namespace) -> int:
             targets = _targets(arguments.target)
             cores = _cores(arguments.server_cores, arguments.load_cores)
             matrix = _matrix(parser, arguments, targets, cores)
-    except ValueError as error:  # it says what was expected and what was got
+        if rules:
+            refuse_before_run(arguments.baseline, rules, matrix, cores)
+    except (BundleError, ValueError) as error:  # it says what was expected and what was got
         parser.error(str(error))
     resume = arguments.resume and arguments.resume.absolute()
     folder = resume or folder_for(parser, arguments, "")
@@ -118,7 +125,14 @@ def _compare(parser: Parser, arguments: argparse.Namespace) -> int:
         after_run(folder)
     except KeyboardInterrupt:  # the cells are on disk, and can be drawn at any time
         return 130
-    return status or judged(parser, arguments, folder, anyway=False)
+    if not rules or status == 130:
+        return status
+    try:
+        judged = judge(refuse_before_report(folder, arguments.baseline, rules, False), rules)
+    except BundleError as error:  # no cell, or the baseline has gone meanwhile
+        terminal.say(terminal.console(stderr=True), f"not judged: {error}")
+        judged = 1
+    return worst(status, judged)
 
 
 def _matrix(

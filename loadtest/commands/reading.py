@@ -12,11 +12,12 @@ examples:
   python -m loadtest report results/2026-11-23T12-00-00Z
   python -m loadtest report results/before results/after --out both
   python -m loadtest report results/after --baseline results/before \\
-      --fail-if 'uvloop hello p99 +10%' --fail-if 'gevent wait rate -5%'
+      --fail-if 'uvloop wait cpu +20%' --fail-if 'gevent wait rate -10%'
 
 Runs unlike in scenarios, connections, rate, duration or machine are refused; commit and versions
-may differ. Exits with 0; with 1 where a bundle cannot be read or a rule is broken; with 2 when
-asked for what there is not.
+may differ. Exits with 0; with 1 where a bundle cannot be read or a rule is broken; with 4 where the
+noise hides what a rule asks (it says what would decide it), unless another is broken; with 2 when
+asked for what there is not, such as a rule about no cell of the run.
 """
 
 
@@ -43,22 +44,14 @@ def add_gate(parser: Parser) -> None:
     parser.add_argument("--baseline", metavar="BUNDLE", type=Path, help="what is compared to")
     parser.add_argument(
         "--fail-if", metavar="RULE", action="append", default=[],
-        help="'MODEL SCENARIO METRIC [CONNECTIONS] +N%%': exit with 1 if worse by more than that",
+        help="'MODEL SCENARIO METRIC [CONNECTIONS] +N%%': exit with 1 if worse by more than that,"
+        " with 4 if the noise hides it",
     )  # fmt: skip
 
 
-def judged(parser: Parser, arguments: argparse.Namespace, folder: Path, anyway: bool) -> int:
-    """Judge a bundle by the rules given, if any are."""
-    from loadtest.analysis.bundle import BundleError
-    from loadtest.report.command import judge
-
-    rules = parsed_rules(parser, arguments)
-    if not rules:
-        return 0
-    try:
-        return judge(folder, arguments.baseline, rules, anyway)
-    except (BundleError, ValueError) as error:  # it says what was expected and what was got
-        parser.error(str(error))
+def worst(*statuses: int) -> int:
+    """Return the exit status of several: interrupted, then broken or not run, then undecided."""
+    return next((status for status in (130, 1, 4) if status in statuses), 0)
 
 
 def parsed_rules(parser: Parser, arguments: argparse.Namespace) -> list[Any]:
@@ -76,18 +69,21 @@ def parsed_rules(parser: Parser, arguments: argparse.Namespace) -> list[Any]:
 def _report(parser: Parser, arguments: argparse.Namespace) -> int:
     from loadtest.analysis.bundle import BundleError
     from loadtest.report.command import report
+    from loadtest.report.judging import judge, refuse_before_report
 
-    parsed_rules(parser, arguments)
-    out = arguments.out or arguments.bundles[-1]
+    rules, anyway = parsed_rules(parser, arguments), arguments.anyway
+    run, baseline = arguments.bundles[-1], arguments.baseline
+    out = arguments.out or run
     try:
-        status = report(arguments.bundles, out, arguments.anyway)
-    except BundleError as error:  # it says what was expected and what was got
+        judged = refuse_before_report(run, baseline, rules, anyway) if rules else {}
+        status = report(arguments.bundles, out, anyway)
+    except (BundleError, ValueError) as error:  # it says what was expected and what was got
         parser.error(str(error))
     except KeyboardInterrupt:  # nothing is lost but the drawing
         return 130
     except OSError as error:  # no such place, or not ours to write to
         parser.error(f"expected a folder to write to, got {out}: {error.strerror}")
-    return judged(parser, arguments, arguments.bundles[-1], arguments.anyway) or status
+    return worst(status, judge(judged, rules)) if rules else status
 
 
 def add_dashboard(commands: Any) -> None:

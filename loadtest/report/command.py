@@ -1,6 +1,6 @@
-"""python -m loadtest report: draw bundles again, anywhere; and judge them against a baseline."""
+"""python -m loadtest report: draw bundles again, anywhere."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -12,8 +12,6 @@ from rich.text import Text
 from loadtest import fitting, terminal
 from loadtest.analysis.bundle import Bundle, BundleError, read_bundle
 from loadtest.analysis.findings import Finding
-from loadtest.analysis.gate import Rule, judge_rule
-from loadtest.analysis.groups import Groups
 from loadtest.analysis.likeness import refuse_unlike
 from loadtest.files import write_whole
 from loadtest.machine import shown
@@ -133,21 +131,3 @@ def _next_best(page: Page, finding: Finding) -> Text:
     for name, why in words.struck(page.pen, finding):
         text.append("\nnot ranked: ").append(name, style="strike").append(f" {why}")
     return text
-
-
-def judge(folder: Path, baseline: Path, rules: Sequence[Rule], anyway: bool) -> int:
-    """Print what has become of rules since a baseline; return 1 where one is broken, else 0.
-
-    Raises:
-        BundleError: One of the bundles cannot be read, or they are unlike.
-        ValueError: Neither has cells for a rule.
-    """
-    bundles: Mapping[str, Bundle] = {"baseline": read_bundle(baseline), "run": read_bundle(folder)}
-    if not anyway:
-        refuse_unlike([*bundles.values()])
-    groups = Groups(dict(bundles))
-    judgements = [one for rule in rules for one in judge_rule(groups, rule, "baseline", "run")]
-    for judgement in judgements:
-        said = f"{'FAILED' if judgement.broken else 'passed'}: {judgement.said}"
-        terminal.say(terminal.console(), said)
-    return 1 if any(judgement.broken for judgement in judgements) else 0
