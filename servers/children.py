@@ -7,7 +7,7 @@ import select
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from servers import limits
@@ -107,15 +107,20 @@ def exit_after(run: Callable[[Peer], None], peer: Peer) -> NoReturn:
         os._exit(status)
 
 
-def rehearse(listener: Listener) -> None:
-    """Serve a few clients within the parent, before there are any.
+def rehearse(listeners: Sequence[Listener]) -> None:
+    """Serve a few clients of each protocol within the parent, before there are any.
 
     What Python specialises and caches at first use is then shared by all children; else each of
-    them would do it anew, in pages of its own.
+    them would do it anew, in pages of its own. Where it cannot be done, that is all that is lost.
     """
-    for _ in range(_REHEARSALS):
-        ours, theirs = socket.socketpair()
-        with theirs:
-            theirs.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-            theirs.shutdown(socket.SHUT_WR)
-            serve_peer(Peer(ours, listener, [0] * 8))
+    one_of_each = {listener.protocol: listener for listener in listeners}
+    try:
+        for listener in one_of_each.values():
+            for _ in range(_REHEARSALS):
+                ours, theirs = socket.socketpair()
+                with ours, theirs:
+                    theirs.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+                    theirs.shutdown(socket.SHUT_WR)
+                    serve_peer(Peer(ours, listener, [0] * 8))
+    except OSError as error:  # no descriptor, no memory, or somebody forbids such sockets
+        _log.warning("no rehearsal (%s): each child takes more memory", error.strerror)

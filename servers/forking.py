@@ -54,8 +54,7 @@ def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shutdown)
         shutdown.in_child(peer.connection.drain, lambda: close_if_idle(peer))
         serve_peer(peer)
 
-    for listener in listeners:
-        rehearse(listener)
+    rehearse(listeners)
     children.share_memory()
     shutdown.wake_on(signal.SIGCHLD)
     accept_until_shutdown(listeners, counters, shutdown, start, children.tell, children.bury)

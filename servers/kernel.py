@@ -1,18 +1,40 @@
-"""Requests to the Linux kernel for which Python has no function of its own."""
+"""Requests to the Linux kernel for which Python has no function of its own.
 
-import ctypes
+gVisor, WSL 1, a seccomp profile or a lack of memory refuse some of them, each with an errno of its
+own. So what a server can do without fails with no exception, whatever the errno: each function says
+what happens then. Only the two time-outs raise: without them a silent client would hold a process
+or a thread for ever, so a server that cannot have them does not start.
+"""
+
+import _socket
 import fcntl
 import signal
 import socket
 import struct
 import termios
+from array import array
+from collections.abc import Callable
+from contextlib import suppress
 
-_PR_SET_PDEATHSIG = 1
+_PR_SET_PDEATHSIG, _PR_GET_PDEATHSIG = 1, 2
 _SO_ATTACH_FILTER = 26
 _SIGKILL = int(signal.SIGKILL)
-_libc = ctypes.CDLL(None)
-_prctl = _libc.prctl
-_prctl.argtypes = (ctypes.c_int, ctypes.c_ulong)
+_TCP_ESTABLISHED = b"\x01"
+
+
+def _find_prctl() -> Callable[[int, int], int] | None:
+    """Return prctl(2) for two arguments; None where it cannot be called."""
+    try:
+        import ctypes
+
+        found = ctypes.CDLL(None).prctl
+        found.argtypes = (ctypes.c_int, ctypes.c_ulong)
+    except (ImportError, OSError, AttributeError, MemoryError):  # without libffi, or its memory
+        return None
+    return found
+
+
+_prctl = _find_prctl()  # now: a child of the forking model would import it into pages of its own
 
 
 def set_receive_timeout(sock: socket.socket, seconds: float) -> None:
@@ -32,39 +54,76 @@ def stop_queueing(listener: socket.socket) -> None:
     What is lost so is sent again, and finds the listener closed. Where we may not have one, whoever
     comes between the last accept() and the close() is lost, a few microseconds later.
     """
-    ret_0 = ctypes.create_string_buffer(struct.pack("=HBBI", 0x06, 0, 0, 0))
-    program = struct.pack("@HP", 1, ctypes.addressof(ret_0))
-    try:
+    ret_0 = array("B", struct.pack("=HBBI", 0x06, 0, 0, 0))
+    program = struct.pack("@HP", 1, ret_0.buffer_info()[0])
+    with suppress(OSError):  # EPERM in some containers, ENOPROTOOPT in gVisor, ENOMEM anywhere
         listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
-    except PermissionError:  # some kernels and containers let only root have one
-        return
 
 
 def die_with_parent() -> None:
-    """Have the kernel kill this process when its parent's thread ends (prctl(2))."""
-    _prctl(_PR_SET_PDEATHSIG, _SIGKILL)
+    """Have the kernel kill this process when its parent's thread ends (prctl(2)).
+
+    Where it does not grant that, a process outlives a parent that is killed; see
+    ``can_die_with_parent``.
+    """
+    if _prctl is not None:
+        _prctl(_PR_SET_PDEATHSIG, _SIGKILL)
+
+
+def can_die_with_parent() -> bool:
+    """Return whether the kernel grants ``die_with_parent``; nothing is changed by asking."""
+    current = array("i", [0])
+    return (
+        _prctl is not None
+        and _prctl(_PR_GET_PDEATHSIG, current.buffer_info()[0]) == 0
+        and _prctl(_PR_SET_PDEATHSIG, current[0]) == 0
+    )
 
 
 def unread_bytes(fd: int) -> int:
-    """Return how many bytes have arrived on a socket that nobody has read (tcp(7), SIOCINQ)."""
-    if fd < 0:  # closed meanwhile
-        return 0
-    (count,) = struct.unpack("@i", fcntl.ioctl(fd, termios.FIONREAD, bytes(4)))
-    return int(count)
+    """Return how many bytes have arrived on a socket that nobody has read (tcp(7), SIOCINQ).
+
+    0 where the kernel does not say: then a deadline is kept to the letter, though the bytes may
+    have arrived while the server was busy.
+    """
+    return _queued_bytes(fd, termios.FIONREAD)
 
 
 def unsent_bytes(fd: int) -> int:
-    """Return how many bytes of ours a socket's peer has not acknowledged (tcp(7), SIOCOUTQ)."""
-    if fd < 0:
+    """Return how many bytes of ours a socket's peer has not acknowledged (tcp(7), SIOCOUTQ).
+
+    0 where the kernel does not say: then a client counts as one that takes what it is sent, and
+    none is cut off that does.
+    """
+    return _queued_bytes(fd, termios.TIOCOUTQ)
+
+
+def _queued_bytes(fd: int, request: int) -> int:
+    if fd < 0:  # closed meanwhile
         return 0
-    (count,) = struct.unpack("@i", fcntl.ioctl(fd, termios.TIOCOUTQ, bytes(4)))
+    try:
+        answer = fcntl.ioctl(fd, request, bytes(4))
+    except OSError:  # closed by another thread just now, or a kernel that does not count
+        return 0
+    (count,) = struct.unpack("@i", answer)
     return int(count)
 
 
 def peer_sends(sock: socket.socket) -> bool:
-    """Return whether a peer may send yet: neither has it sent its FIN, nor is it gone."""
+    """Return whether a peer may send yet: neither has it sent its FIN, nor is it gone.
+
+    False where the kernel does not say: then what has arrived is all that is waited for.
+    """
     # struct tcp_info: tcpi_state, and in a FIN's absence that is TCP_ESTABLISHED.
-    return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1) == b"\x01"
+    return tcp_info(sock, 1) == _TCP_ESTABLISHED
+
+
+def tcp_info(sock: socket.socket, size_bytes: int) -> bytes:
+    """Return the beginning of a socket's struct tcp_info; b"" where the kernel has none of it."""
+    try:
+        return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, size_bytes)
+    except OSError:  # no such option here
+        return b""
 
 
 def shut_reading(fd: int) -> None:
@@ -73,12 +132,21 @@ def shut_reading(fd: int) -> None:
     Not the socket's method: gevent's makes a recv() that waits fail instead. It does no harm to
     a socket whose peer has gone.
     """
-    _libc.shutdown(fd, socket.SHUT_RD)
+    with suppress(OSError):  # ENOTCONN: its peer has gone; EBADF: closed by another thread just now
+        sock = _socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fd)
+        try:
+            sock.shutdown(socket.SHUT_RD)
+        finally:
+            sock.detach()
 
 
 def reset_on_close(sock: socket.socket) -> None:
-    """Have close() reset the connection, and drop what the peer has not taken (SO_LINGER)."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("@ii", 1, 0))
+    """Have close() reset the connection, and drop what the peer has not taken (SO_LINGER).
+
+    Where the kernel does not, close() lets it try to send that for some minutes more.
+    """
+    with suppress(OSError):  # ENOPROTOOPT, ENOMEM: it is closed all the same
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("@ii", 1, 0))
 
 
 def _timeval(seconds: float) -> bytes:

@@ -108,6 +108,8 @@ class Metrics:
     def _usage(self, with_pss: bool) -> Iterator[Metric]:
         tree = tree_of(self._root, self._generations)
         used = usage_of_tree(tree, self._table.dead)
+        if used is None:  # better no figure than one that lacks most of it
+            return
         shown = self._table.never_less(
             counters.Used(used.user_s, used.system_s, used.context_switches)
         )
@@ -124,6 +126,8 @@ class Metrics:
             "Context switches of the tree; of other workers' threads, those that are alive",
             shown.context_switches,
         )
+        if not used.processes:
+            return
         yield GaugeMetricFamily("server_processes", "Processes of the tree", used.processes)
         yield GaugeMetricFamily("server_threads", "Threads of the tree", used.threads)
         yield GaugeMetricFamily(
@@ -131,11 +135,11 @@ class Metrics:
             "Resident memory added up over the tree: shared pages count once per process",
             used.rss_bytes,
         )
-        if with_pss:
+        if with_pss and (pss_bytes := pss_bytes_of_tree(tree)) is not None:
             yield GaugeMetricFamily(
                 "server_proportional_bytes",
                 "Proportional memory of the tree: shared pages are divided",
-                pss_bytes_of_tree(tree),
+                pss_bytes,
             )
 
     def _state(self) -> Iterator[Metric]:

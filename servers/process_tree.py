@@ -14,10 +14,14 @@ from typing import NamedTuple
 from servers.counters import Used
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 class Usage(NamedTuple):
-    """Sums over a process and its children; the dead ones' CPU time and switches included."""
+    """Sums over a process and its children; the dead ones' CPU time and switches included.
+
+    No processes: /proc is hidden, so that memory and threads are not known.
+    """
 
     user_s: float
     system_s: float
@@ -36,8 +40,8 @@ def tree_of(root: int, generations: int) -> list[int]:
     return tree
 
 
-def usage_of_tree(tree: Sequence[int], dead: Used) -> Usage:
-    """Return what these processes have used, and those that are dead.
+def usage_of_tree(tree: Sequence[int], dead: Used) -> Usage | None:
+    """Return what these processes have used, and those that are dead; None if that is hidden.
 
     Args:
         tree: Pids.
@@ -46,26 +50,28 @@ def usage_of_tree(tree: Sequence[int], dead: Used) -> Usage:
     user_s, system_s, switches = dead
     user_ticks = system_ticks = cpu_ns = 0
     rss_pages = processes = threads = 0
+    own_pid = os.getpid()
+    if own_pid in tree:  # exact, with all its threads, those that have ended included
+        own = resource.getrusage(resource.RUSAGE_SELF)
+        user_s += own.ru_utime
+        system_s += own.ru_stime
+        switches += own.ru_nvcsw + own.ru_nivcsw
     for pid in tree:
         try:
             stat = _read(f"/proc/{pid}/stat")
-            fields = stat[stat.rindex(b")") + 2 :].split()
-            if pid != os.getpid():
-                cpu_ns += time.clock_gettime_ns(_cpu_clock_of(pid))
-                switches += _switches_of(pid, int(fields[17]))
-        except OSError:  # it has ended since it was listed
+        except OSError:  # it has ended since it was listed, or there is no /proc
             continue
+        fields = stat[stat.rindex(b")") + 2 :].split()
         processes += 1
         threads += int(fields[17])
         rss_pages += int(fields[21])
-        if pid == os.getpid():  # exact, with all its threads, those that have ended included
-            own = resource.getrusage(resource.RUSAGE_SELF)
-            user_s += own.ru_utime
-            system_s += own.ru_stime
-            switches += own.ru_nvcsw + own.ru_nivcsw
-        else:
+        if pid != own_pid:
             user_ticks += int(fields[11])
             system_ticks += int(fields[12])
+            cpu_ns += _cpu_ns_of(pid, int(fields[11]) + int(fields[12]))
+            switches += _switches_of(pid, int(fields[17]))
+    if not processes and own_pid not in tree:
+        return None
     # Of another process the split comes in ticks of 10 ms, too coarse to add up over thousands;
     # the sum comes in nanoseconds. So the sum is added up, and split as all the ticks are.
     user_share = user_ticks / max(user_ticks + system_ticks, 1)
@@ -79,24 +85,38 @@ def usage_of_tree(tree: Sequence[int], dead: Used) -> Usage:
     )
 
 
-def pss_bytes_of_tree(tree: Sequence[int]) -> int:
-    """Return the proportional set size: 0.1 to 0.3 ms a process, so only when asked for."""
-    total = 0
+def pss_bytes_of_tree(tree: Sequence[int]) -> int | None:
+    """Return the proportional set size: 0.1 to 0.3 ms a process, so only when asked for.
+
+    None where the kernel does not say (before Linux 4.14, or it is hidden).
+    """
+    total = None
     for pid in tree:
         try:
             rollup = _read(f"/proc/{pid}/smaps_rollup")
-        except (FileNotFoundError, ProcessLookupError):  # it has ended since it was listed
+        except OSError:  # it has ended since it was listed, or somebody forbids to look
             continue
-        total += int(rollup.partition(b"\nPss:")[2].split(maxsplit=1)[0]) * 1024
+        total = (total or 0) + int(rollup.partition(b"\nPss:")[2].split(maxsplit=1)[0]) * 1024
     return total
 
 
 def children_of(pid: int) -> list[int]:
-    """Return the pids of the children of a process's main thread; none once it has ended."""
+    """Return the pids of the children of a process's main thread; none once it has ended.
+
+    Nor where the kernel does not list them (CONFIG_PROC_CHILDREN): then only dead ones are counted.
+    """
     try:
         return [int(child) for child in _read(f"/proc/{pid}/task/{pid}/children").split()]
-    except (FileNotFoundError, ProcessLookupError):  # it has ended
+    except OSError:  # it has ended, or they are hidden
         return []
+
+
+def _cpu_ns_of(pid: int, ticks: int) -> int:
+    """Return the CPU time of another process; from its ticks, where it has no clock to be read."""
+    try:
+        return time.clock_gettime_ns(_cpu_clock_of(pid))
+    except OSError:  # it has ended just now, or the kernel does not have such clocks
+        return ticks * 10**9 // _TICKS_PER_S
 
 
 def _cpu_clock_of(pid: int) -> int:
@@ -109,8 +129,11 @@ def _cpu_clock_of(pid: int) -> int:
 
 def _switches_of(pid: int, threads: int) -> int:
     """Return how often another process's threads were switched to; of those alive only."""
-    tasks = os.listdir(f"/proc/{pid}/task") if threads > 1 else [pid]  # noqa: PTH208 - only names
-    return sum(int(_read(f"/proc/{pid}/task/{task}/schedstat").split()[2]) for task in tasks)
+    try:
+        tasks = os.listdir(f"/proc/{pid}/task") if threads > 1 else [pid]  # noqa: PTH208 - only names
+        return sum(int(_read(f"/proc/{pid}/task/{task}/schedstat").split()[2]) for task in tasks)
+    except OSError:  # it has ended just now, or the kernel does not count them (SCHEDSTATS)
+        return 0
 
 
 def _read(path: str) -> bytes:

@@ -42,9 +42,20 @@ class Place(NamedTuple):
 
 def new_place(rows_max: int, table_count: int) -> Place:
     """Return a supervisor's place, in new memory: its pages come as they are used."""
-    fd = os.memfd_create("counts")
+    fd = _new_file()
     os.ftruncate(fd, table_count * table_bytes(PROTOCOLS, rows_max))
     return Place(fd, rows_max, table_count, table_count - 1)
+
+
+def _new_file() -> int:
+    """Return a file in memory; or a nameless one on a disk, where the kernel has none in memory."""
+    try:
+        return os.memfd_create("counts")
+    except (OSError, AttributeError):  # before Linux 3.17 or glibc 2.27, or somebody forbids it
+        import tempfile  # here: hardly anybody needs it
+
+        with tempfile.TemporaryFile() as file:
+            return os.dup(file.fileno())
 
 
 class Tables:
