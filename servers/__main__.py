@@ -1,8 +1,12 @@
 """The launcher: arguments -> model -> listeners -> ready line -> serve -> drain."""
 
+import _signal  # type: ignore[import-not-found]  # what lies beneath signal, and needs no import
+
+if __name__ == "__main__":  # first of all, and until it is listened to: Ctrl-C is no traceback
+    _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+
 import contextlib
 import os
-import signal
 import sys
 from typing import NoReturn
 
@@ -12,7 +16,6 @@ from servers.arguments import parse
 
 def main(argv: list[str] | None = None) -> None:
     """Run the server that the command line asks for; does not return."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # until it is listened to: no traceback
     for fd in range(3):
         try:
             os.fstat(fd)
@@ -23,19 +26,22 @@ def main(argv: list[str] | None = None) -> None:
         _fail(f"expected Linux, got {sys.platform}; run: docker compose up {arguments.model}")
     if missing := registry.missing(arguments.model):
         _fail(f"model {arguments.model!r} needs {missing}; run: pip install .")
-    # Before anything else is imported: a model may have to change what the rest will use.
-    serve = registry.load(arguments.model) if arguments.workers == 1 else None
-
-    from servers.startup import StartUpError
-
     try:
+        # Before anything else is imported: a model may have to change what the rest will use.
+        serve = registry.load(arguments.model) if arguments.workers == 1 else None
+
+        from servers.startup import StartUpError
+
         if serve is not None:
             from servers.service import run
-
-            run(arguments, serve)
         else:
             from servers.supervisor import supervise
-
+    except (ImportError, SyntaxError, OSError) as error:  # a package that is there, but broken
+        _fail(f"{error}; run: pip install .")
+    try:
+        if serve is not None:
+            run(arguments, serve)
+        else:
             supervise(arguments, sys.argv[1:] if argv is None else argv)
     except StartUpError as failure:
         _fail(str(failure))
@@ -43,8 +49,14 @@ def main(argv: list[str] | None = None) -> None:
 
 def _fail(message: str) -> NoReturn:
     with contextlib.suppress(OSError):  # a full disk, or nobody there: the status still says it
-        os.write(2, f"python -m servers: {message}\n".encode())
+        os.write(2, f"python -m servers: {_shown(message)}\n".encode())
     sys.exit(3)
+
+
+def _shown(text: str) -> str:
+    """Return a text in one line; a byte of an argument that is no UTF-8 as a shell writes it."""
+    raw = text.encode("utf-8", "surrogateescape")
+    return raw.decode("utf-8", "backslashreplace").replace("\n", " ")
 
 
 if __name__ == "__main__":

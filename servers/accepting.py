@@ -14,9 +14,9 @@ import time
 from collections.abc import Iterator
 
 from servers import limits
-from servers.counters import ACCEPT_ERRORS, REFUSED, Counters
+from servers.counters import ACCEPT_ERRORS, ACCEPTED, REFUSED, Counters
 from servers.kernel import stop_queueing
-from servers.listeners import Listener, queued
+from servers.listeners import Listener
 from servers.shutdown import Shutdown
 
 _log = logging.getLogger("servers")
@@ -36,9 +36,9 @@ class BackOff:
     """The pause before the next accept(); 0 while all is well."""
 
     def __init__(self) -> None:
-        self._delays_s: dict[str, float] = {}  # of the listeners that are in trouble
+        self._delays_s: dict[Listener, float] = {}  # of those that are in trouble
         self._logged_s = float("-inf")
-        self._hesitated: set[str] = set()
+        self._hesitated: set[Listener] = set()
 
     @property
     def delay_s(self) -> float:
@@ -47,9 +47,9 @@ class BackOff:
 
     def begin(self, listener: Listener, why: str) -> None:
         """Pause, twice as long as the last time; say why, but not each time."""
-        delay_s = self._delays_s.get(listener.protocol, 0.0) * 2
+        delay_s = self._delays_s.get(listener, 0.0) * 2
         delay_s = min(max(delay_s, limits.BACKOFF_FIRST_S), limits.BACKOFF_LAST_S)
-        self._delays_s[listener.protocol] = delay_s
+        self._delays_s[listener] = delay_s
         now_s = time.monotonic()
         if now_s - self._logged_s >= limits.LOG_INTERVAL_S:
             self._logged_s = now_s
@@ -57,17 +57,17 @@ class BackOff:
 
     def hesitates(self, listener: Listener) -> bool:
         """Say whether to look once more, after a pause, before anybody is sent away."""
-        if listener.protocol in self._hesitated:
+        if listener in self._hesitated:
             return False
-        self._hesitated.add(listener.protocol)
-        self._delays_s[listener.protocol] = limits.CROWDED_S
+        self._hesitated.add(listener)
+        self._delays_s[listener] = limits.CROWDED_S
         return True
 
     def end(self, listener: Listener) -> None:
         """Go on without a pause."""
-        self._hesitated.discard(listener.protocol)
+        self._hesitated.discard(listener)
         if self._delays_s:
-            self._delays_s.pop(listener.protocol, None)
+            self._delays_s.pop(listener, None)
 
 
 def accept(
@@ -108,17 +108,23 @@ def accept(
             back_off.end(listener)  # only now: it may be taken and not be served
 
 
-def last_turns(listener: Listener, shutdown: Shutdown) -> range:
-    """Keep new clients out; return how many more turns take all who wait.
+def last_turns(listener: Listener, counters: Counters, shutdown: Shutdown) -> Iterator[None]:
+    """Keep new clients out; yield for each turn, until one of them has found nobody to let in.
 
-    Not until nobody waits: where they cannot be kept out, a crowd that comes again and again
-    would keep us for ever. A successor takes everybody; and a supervisor keeps them out itself.
+    No more turns than a full queue takes: where new clients cannot be kept out, a crowd that comes
+    again and again would keep us for ever. A successor takes everybody; and a supervisor keeps them
+    out itself.
     """
     if shutdown.succeeded:
-        return range(0)
+        return
     if not shutdown.supervised:
         stop_queueing(listener.sock)
-    return range(queued(listener.sock) // limits.ACCEPTS_PER_TURN + 1)
+    totals, found = counters.totals[listener.index], -1
+    for _ in range(listener.backlog // limits.ACCEPTS_PER_TURN + 1):
+        before, found = found, totals[ACCEPTED] + totals[REFUSED] + totals[ACCEPT_ERRORS]
+        if before == found:
+            return
+        yield
 
 
 def refuse(sock: socket.socket, listener: Listener, counters: Counters) -> None:

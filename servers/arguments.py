@@ -22,8 +22,9 @@ Echo:      every byte comes back, in order; after your FIN the rest, then FIN
 
 When it is listening it prints one line on standard output:
   listening model=gevent http=127.0.0.1:8000 echo=127.0.0.1:7000 pid=4711
-All else goes to standard error. SIGTERM or SIGINT: stop accepting, answer what is in flight,
-exit 0; a second one ends it at once with 1. Usage errors exit with 2, start-up failures with 3.
+All else goes to standard error, such as a name's further addresses. SIGTERM or SIGINT: stop
+accepting, answer what is in flight, exit 0; a second one ends it at once with 1. Usage errors exit
+with 2, start-up failures with 3.
 With --workers, SIGHUP replaces them one by one; limits and the backlog are each worker's own.
 
 examples:
@@ -103,7 +104,7 @@ def parse(argv: Sequence[str] | None) -> Arguments:
         )
         otherwise[name] = (variables, default, type_)
 
-    option("--bind", "ADDRESS", "127.0.0.1", str, "address to listen on")
+    option("--bind", "ADDRESS", "127.0.0.1", str, "what to listen on; of a name, all its addresses")
     option("--http-port", "PORT", 8000, _port, "0 picks a free port, 'off' leaves HTTP out")
     option("--echo-port", "PORT", 7000, _port, "0 picks a free port, 'off' leaves echo out")
     option(

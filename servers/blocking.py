@@ -242,6 +242,7 @@ def accept_until_shutdown(
             back_off.begin(listener, why)
 
     counters.on_room = shutdown.wake
+    shutdown.on_serving()
     while not shutdown.requested:
         if back_off.delay_s:
             ready = [*(fd for fd, _ in only_shutdown.poll(back_off.delay_s * 1000)), *turns]
@@ -255,7 +256,7 @@ def accept_until_shutdown(
                 continue
             take(by_fd[fd])
     for listener in listeners:
-        for _ in last_turns(listener, shutdown):
+        for _ in last_turns(listener, counters, shutdown):
             take(listener, last=True)
     tell()
     for listener in listeners:

@@ -276,13 +276,13 @@ async def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shu
     interval_s = sweep_interval_s([listener.timeouts for listener in listeners])
     sweep(slices(peers))
     watch()
+    shutdown.on_serving()
     await requested.wait()
-
     give_up_s = time.monotonic() + shutdown.grace_s
     loop.remove_reader(shutdown.fd)
     ignore()
     for listener in listeners:
-        for _ in last_turns(listener, shutdown):
+        for _ in last_turns(listener, counters, shutdown):
             take(listener, last=True)
     if starting:
         await asyncio.wait(starting)

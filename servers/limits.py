@@ -40,6 +40,17 @@ DESCRIPTORS_RESERVED = 64
 DESCRIPTORS_WARN = 4096
 """Fewer than this is little for a server of thousands of connections: the launcher says so."""
 
+DESCRIPTORS_MAX = 2**20
+"""What "unlimited" descriptors are taken for. Precedent: Linux's own fs.nr_open."""
+
+PID_MAX = 2**22
+"""Most processes where kernel.pid_max is hidden: Linux's PID_MAX_LIMIT, so that there is no hidden
+cap. What the machine really allows shows when a fork fails."""
+
+PORT_TRIES = 16
+"""Free ports tried until one is free on all addresses of a name: one is taken on a second address
+as often as ports are in use there, at the worst half of them."""
+
 THREAD_STACK_BYTES = 128 * 1024
 """Stack of a connection's thread. Python frames live on the heap; C needs little of it."""
 

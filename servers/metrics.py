@@ -3,7 +3,6 @@
 import gc
 import platform
 import resource
-import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
@@ -17,7 +16,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from servers import __version__, counters, limits
-from servers.listeners import read_back
+from servers.listeners import Socks, read_back
 from servers.process_tree import pss_bytes_of_tree, tree_of, usage_of_tree
 
 _COUNTS = {
@@ -49,7 +48,8 @@ class Metrics:
         root: Pid of the process that was started, parent to all others.
         generations: How many there are below it: 1, or 2 where workers may have children.
         table: The counts of all processes.
-        socks: Protocol -> its listener, read back once, here: a forked child has closed it.
+        socks: Those that listen; the first of each protocol is read back once, here, since a forked
+            child has closed it, and all have the same options.
         options: What the operator can set, by name, in seconds, bytes or a count.
     """
 
@@ -59,14 +59,14 @@ class Metrics:
         root: int,
         generations: int,
         table: Counts,
-        socks: Mapping[str, socket.socket],
+        socks: Socks,
         options: Mapping[str, float],
     ) -> None:
         self._model = model
         self._root = root
         self._generations = generations
         self._table = table
-        self._sockets = {protocol: read_back(sock) for protocol, sock in socks.items()}
+        self._sockets = {protocol: read_back(first) for protocol, (first, *_) in socks.items()}
         self._limits = {
             name.lower(): value
             for name, value in vars(limits).items()

@@ -2,8 +2,7 @@
 
 import mmap
 import os
-import socket
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import NoReturn
 
 from servers import log
@@ -14,11 +13,20 @@ from servers.connection import Connection, Tally
 from servers.counters import Counters, table_bytes
 from servers.echo import EchoConnection
 from servers.http11 import HTTPConnection
-from servers.listeners import Listener, kind_of
+from servers.listeners import Listener, Socks, kind_of
 from servers.metrics import Metrics
 from servers.registry import MODELS, Serve
 from servers.shutdown import Shutdown
-from servers.startup import connections_max, end, listen_on, say_ready, timeouts_of
+from servers.startup import (
+    announce,
+    connections_max,
+    end,
+    listen_on,
+    say_ready,
+    starting,
+    timeouts_of,
+    warn_of_orphans,
+)
 from servers.tables import PROTOCOLS, Place, Tables
 
 _REPORTED = (
@@ -40,43 +48,62 @@ def run(arguments: Arguments, serve: Serve) -> NoReturn:
     """Listen, say so on standard output, serve until the shutdown is drained, and exit.
 
     Raises:
-        StartUpError: An address cannot be listened on, nobody be told, or a wish not be met.
+        StartUpError: It cannot begin to serve, nobody can be told, or a wish not be met.
     """
     log.begin("%(asctime)s %(levelname)s %(message)s")
-    model = MODELS[arguments.model]
-    rows_max = connections_max(arguments)
-    table = None
-    if not model.in_process:
-        # Shared with every child; the kernel gives pages as they are used.
-        table = memoryview(mmap.mmap(-1, table_bytes(PROTOCOLS, rows_max)))
-    counters = Counters(PROTOCOLS, rows_max, table, arguments.limit_concurrency)
-    shutdown = Shutdown(arguments.timeout_graceful_shutdown)
-    [socks] = listen_on(arguments, 1)
-    metrics = Metrics(arguments.model, os.getpid(), 1, counters, socks, reported(arguments))
-    listeners = listeners_of(arguments, socks, metrics)
-    shutdown.on_signals()
-    say_ready(arguments.model, socks)
-    serve(listeners, counters, shutdown)
+    with starting() as begun:
+        rows_max = connections_max(arguments)
+        warn_of_orphans(arguments)
+        table = None
+        if not MODELS[arguments.model].in_process:
+            # Shared with every child; the kernel gives pages as they are used.
+            table = memoryview(mmap.mmap(-1, table_bytes(PROTOCOLS, rows_max)))
+        counters = Counters(PROTOCOLS, rows_max, table, arguments.limit_concurrency)
+        shutdown = Shutdown(arguments.timeout_graceful_shutdown)
+        [socks] = listen_on(arguments, 1)
+        metrics = Metrics(arguments.model, os.getpid(), 1, counters, socks, reported(arguments))
+        _serve(arguments, serve, socks, metrics, counters, shutdown, begun)
     end()
 
 
-def run_worker(
-    arguments: Arguments, serve: Serve, socks: Mapping[str, socket.socket], place: Place
-) -> NoReturn:
-    """Do what ``run`` does, on sockets that are listening already; ready is told the supervisor."""
+def run_worker(arguments: Arguments, serve: Serve, socks: Socks, place: Place) -> NoReturn:
+    """Do what ``run`` does, on sockets that are listening already; ready is told the supervisor.
+
+    Raises:
+        StartUpError: It cannot begin to serve.
+    """
     log.begin("%(asctime)s %(levelname)s worker %(process)d: %(message)s")
-    tables = Tables(place)
-    counters = tables.counters(place.rows_max, arguments.limit_concurrency)
-    grace_s = arguments.timeout_graceful_shutdown
-    shutdown = Shutdown(
-        grace_s, patience_s=min(arguments.timeout_keep_alive, grace_s / 2), supervised=True
-    )
-    metrics = Metrics(arguments.model, os.getppid(), 2, tables, socks, reported(arguments))
-    listeners = listeners_of(arguments, socks, metrics)
-    shutdown.on_signals()
-    say_ready(arguments.model, socks)
-    serve(listeners, counters, shutdown)
+    with starting() as begun:
+        tables = Tables(place)
+        counters = tables.counters(place.rows_max, arguments.limit_concurrency)
+        grace_s = arguments.timeout_graceful_shutdown
+        shutdown = Shutdown(
+            grace_s, patience_s=min(arguments.timeout_keep_alive, grace_s / 2), supervised=True
+        )
+        metrics = Metrics(arguments.model, os.getppid(), 2, tables, socks, reported(arguments))
+        _serve(arguments, serve, socks, metrics, counters, shutdown, begun)
     end()
+
+
+def _serve(
+    arguments: Arguments,
+    serve: Serve,
+    socks: Socks,
+    metrics: Metrics,
+    counters: Counters,
+    shutdown: Shutdown,
+    begun: Callable[[], None],
+) -> None:
+    """Have the model serve until the shutdown is drained, and say so once it is about to."""
+    say = say_ready if shutdown.supervised else announce
+
+    def say_so() -> None:
+        say(arguments.model, socks)
+        begun()
+
+    shutdown.on_serving = say_so
+    shutdown.on_signals()
+    serve(listeners_of(arguments, socks, metrics), counters, shutdown)
 
 
 def reported(arguments: Arguments) -> dict[str, float]:
@@ -85,9 +112,7 @@ def reported(arguments: Arguments) -> dict[str, float]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def listeners_of(
-    arguments: Arguments, socks: Mapping[str, socket.socket], metrics: Metrics
-) -> list[Listener]:
+def listeners_of(arguments: Arguments, socks: Socks, metrics: Metrics) -> list[Listener]:
     """Return what a model needs to serve on these sockets."""
     app = App(metrics.text)
 
@@ -104,13 +129,14 @@ def listeners_of(
     full_because = f"{wish} connections, as --max-connections asks: clients wait" if wish else ""
     timeouts = timeouts_of(arguments)
     listeners = []
-    for protocol, sock in socks.items():
+    for protocol, sock in [(name, sock) for name, each in socks.items() for sock in each]:
         connect, refusal = of[protocol]
         listeners.append(
             Listener(
                 protocol=protocol,
                 index=PROTOCOLS.index(protocol),
                 sock=sock,
+                backlog=arguments.backlog,
                 kind=kind_of(sock),
                 connect=connect,
                 timeouts=timeouts[protocol],

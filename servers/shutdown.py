@@ -33,6 +33,8 @@ class Shutdown:
         requested: Whether to stop.
         succeeded: Whether somebody else goes on to accept from the same listeners.
         finish_s: From when on clients that are idle are closed, on the monotonic clock.
+        on_serving: Called by a model that is about to accept its first client: what could keep it
+            from serving is behind it.
     """
 
     def __init__(self, grace_s: float, patience_s: float = 0.0, supervised: bool = False) -> None:
@@ -41,6 +43,7 @@ class Shutdown:
         self.requested = self.succeeded = False
         self._patience_s = patience_s
         self.finish_s = float("-inf")
+        self.on_serving: Callable[[], None] = lambda: None
         self.fd, self._wake_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._pid = os.getpid()
         self._told: Callable[[], None] = lambda: None

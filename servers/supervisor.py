@@ -8,27 +8,33 @@ is in the queue of a worker that dies, or is replaced, is not lost but served by
 import logging
 import math
 import os
-import resource
 import select
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
 from servers import limits, log
 from servers.arguments import Arguments
 from servers.kernel import stop_queueing
-from servers.listeners import queued
+from servers.listeners import Socks, waits
 from servers.shutdown import DRAIN, LEAVE, TO_ALL, Shutdown
-from servers.startup import StartUpError, connections_max, end, listen_on, say_ready
+from servers.startup import (
+    StartUpError,
+    announce,
+    connections_max,
+    end,
+    listen_on,
+    starting,
+    warn_of_orphans,
+)
 from servers.tables import Tables, new_place
 from servers.worker import command
 
 _CANNOT_START = 3  # the launcher's exit status for just that
-_DESCRIPTORS_EACH = 3  # two listeners and the pipe that says ready
 
 _log = logging.getLogger("servers")
 
@@ -48,12 +54,17 @@ class Worker:
 class Post:
     """A share of the clients: its listeners, and who accepts there."""
 
-    socks: Mapping[str, socket.socket]
+    socks: Socks
     holder: Worker | None = None  # is ready
     successor: Worker | None = None  # is not ready yet
     outdated: bool = False  # the holder is to be replaced, as SIGHUP asks
     deaths: int = 0  # in a row, each soon after the start
     due_s: float = math.inf  # when to start a successor
+
+    @property
+    def listeners(self) -> list[socket.socket]:
+        """All of its sockets."""
+        return [sock for each in self.socks.values() for sock in each]
 
     def forget(self, dead: Worker) -> None:
         """Let nobody stand for a worker that has died."""
@@ -65,8 +76,7 @@ class Supervisor:
     """Keeps so many processes serving as were asked for.
 
     Args:
-        arguments: What was asked for.
-        argv: The same as the launcher was told it; each worker is told so again.
+        argv: What the launcher was told; each worker is told so again.
 
     Raises:
         StartUpError: An address cannot be listened on, or a wish not be met.
@@ -77,7 +87,7 @@ class Supervisor:
         self._model = arguments.model
         self._grace_s = arguments.timeout_graceful_shutdown
         rows_max = connections_max(arguments)
-        _check(arguments.workers)
+        warn_of_orphans(arguments)
         self._shutdown = Shutdown(self._grace_s)
         self._announced = False
         self._posts = [Post(socks) for socks in listen_on(arguments, arguments.workers)]
@@ -90,8 +100,11 @@ class Supervisor:
         self._poll = select.poll()
         self._unready: dict[int, Worker] = {}  # by the descriptor on which it will say so
 
-    def run(self) -> None:
+    def run(self, begun: Callable[[], None]) -> None:
         """Start the workers, say so, keep them serving until a shutdown, and drain them.
+
+        Args:
+            begun: Called when it has been said that the server is ready.
 
         Raises:
             StartUpError: A worker cannot start; all others have been drained.
@@ -106,8 +119,9 @@ class Supervisor:
             while not (self._shutdown.requested or all(post.holder for post in self._posts)):
                 self._take_turn()
             if not self._shutdown.requested:
-                say_ready(self._model, self._posts[0].socks)
+                announce(self._model, self._posts[0].socks)
                 self._announced = True
+                begun()
             while not self._shutdown.requested:
                 self._replace()
                 # Where there is no table for another one, somebody has to leave first.
@@ -120,7 +134,7 @@ class Supervisor:
         """Start a worker for a post; try again later if that cannot be done now."""
         post.outdated = False  # before it is there: SIGHUP from now on means this one, too
         place = self._place._replace(table=self._free_tables[-1])
-        fds = [place.fd, *(sock.fileno() for sock in post.socks.values())]
+        fds = [place.fd, *map(socket.socket.fileno, post.listeners)]
         argv = command(post.socks, place, self._argv)
         # What is sent to all processes must not end one that cannot answer yet; see on_signals().
         before = signal.pthread_sigmask(signal.SIG_BLOCK, TO_ALL)
@@ -244,10 +258,10 @@ class Supervisor:
             self._take_turn(0)  # who has died by now is missed
             for post in self._posts:  # whoever waits where nobody is has come in time, too
                 nobody = post.holder is None and post.successor is None
-                if nobody and self._free_tables and any(map(queued, post.socks.values())):
+                if nobody and self._free_tables and any(map(waits, post.listeners)):
                     self._start(post)
         self._shutdown.requested = True
-        socks = [sock for post in self._posts for sock in post.socks.values()]
+        socks = [sock for post in self._posts for sock in post.listeners]
         for sock in socks:
             stop_queueing(sock)
         for pid, worker in self._workers.items():
@@ -270,7 +284,8 @@ def supervise(arguments: Arguments, argv: Sequence[str]) -> NoReturn:
         StartUpError: An address cannot be listened on, a worker cannot start, or a wish not be met.
     """
     log.begin("%(asctime)s %(levelname)s supervisor: %(message)s")
-    Supervisor(arguments, argv).run()
+    with starting() as begun:
+        Supervisor(arguments, argv).run(begun)
     end()
 
 
@@ -282,14 +297,3 @@ def _named(status: int) -> str:
         return signal.Signals(-status).name
     except ValueError:  # a real-time signal
         return f"signal {-status}"
-
-
-def _check(workers: int) -> None:
-    """Raise StartUpError if there are not enough descriptors to look after so many."""
-    descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - limits.DESCRIPTORS_RESERVED
-    possible = max(descriptors // _DESCRIPTORS_EACH, 1)
-    if workers > possible:
-        raise StartUpError(
-            f"expected --workers up to {possible}, which this machine allows, got {workers};"
-            f" run: ulimit -n {workers * _DESCRIPTORS_EACH + limits.DESCRIPTORS_RESERVED}"
-        )

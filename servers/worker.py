@@ -9,19 +9,23 @@ but for its listeners, which it is handed, and its counts, which lie where all w
 import os
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NoReturn
 
 from servers import registry
 from servers.arguments import parse
 from servers.kernel import die_with_parent
 from servers.tables import Place
 
+if TYPE_CHECKING:  # nothing must be imported before a model that changes what is imported
+    from servers.listeners import Socks
 
-def command(socks: Mapping[str, socket.socket], place: Place, argv: Sequence[str]) -> list[str]:
+
+def command(socks: "Socks", place: Place, argv: Sequence[str]) -> list[str]:
     """Return the command line of a worker; it must inherit the descriptors named there."""
     import subprocess  # here: what it imports would cost each child of the forking model memory
 
-    fds = ",".join(f"{protocol}={sock.fileno()}" for protocol, sock in socks.items())
+    fds = ",".join(f"{name}={sock.fileno()}" for name, each in socks.items() for sock in each)
     tables = ",".join(map(str, place))
     # Those this interpreter was started with, -X dev for one; what multiprocessing calls, too.
     flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # noqa: SLF001
@@ -39,13 +43,21 @@ def main() -> None:
         # Before anything else is imported: a model may have to change what the rest will use.
         serve = registry.load(arguments.model)
 
-        from servers import service
+        from servers import service, startup
     except (ImportError, SyntaxError) as error:  # as it lies on the disk by now, it cannot start
-        print(f"python -m servers.worker: {error}; run: pip install .", file=sys.stderr)
-        sys.exit(3)
-    by_protocol = (pair.split("=") for pair in fds.split(","))
-    socks = {protocol: socket.socket(fileno=int(fd)) for protocol, fd in by_protocol}
-    service.run_worker(arguments, serve, socks, Place(*map(int, tables.split(","))))
+        _fail(f"{error}; run: pip install .")
+    socks: dict[str, list[socket.socket]] = {}
+    for protocol, fd in (pair.split("=") for pair in fds.split(",")):
+        socks.setdefault(protocol, []).append(socket.socket(fileno=int(fd)))
+    try:
+        service.run_worker(arguments, serve, socks, Place(*map(int, tables.split(","))))
+    except startup.StartUpError as failure:
+        _fail(str(failure))
+
+
+def _fail(message: str) -> NoReturn:
+    print(f"python -m servers.worker: {message}", file=sys.stderr)
+    sys.exit(3)
 
 
 if __name__ == "__main__":
