@@ -8,6 +8,7 @@ from loadtest.commands.compare import add_compare
 from loadtest.commands.proving import add_doctor, add_selftest
 from loadtest.commands.reading import add_dashboard, add_report
 from loadtest.commands.run import add_run
+from loadtest.files import is_of_the_disk, said_of
 from loadtest.usage import Parser
 
 
@@ -28,6 +29,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(
             f"expected the extra 'load', got no {missing.name}; run: pip install '.[load]'"
         )
+    except OSError as error:
+        if not is_of_the_disk(error):
+            raise
+        parser.exit(1, f"{parser.prog}: {output.one_line(said_of(error))}\n")
     return status
 
 

@@ -96,6 +96,8 @@ class Asking:
                 self._fail(of_the_kernel(error, connecting=pipe.connecting))
         except ReplyError as error:  # counted, by its name
             self._fail(error)
+        except Exception as error:  # a fault of a scenario's author must not stop the others
+            self._fail(ScenarioError(f"{type(error).__name__}: {error}"))
 
     def _start(self, due_s: float) -> None:
         self._heard_s = self._sent_s = sent_s = _clock_s()

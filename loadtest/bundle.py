@@ -31,10 +31,18 @@ def write_run(
 
 
 def write_cell(folder: Path, seen: Observation) -> Result:
-    """Write what was observed and, apart, the numbers computed from it; return these."""
-    observation.write(folder, seen)
+    """Write what was observed and, apart, the numbers computed from it; return these.
+
+    Raises:
+        OSError: It could not be written; then there is nothing of it in the folder.
+    """
     result = result_of(seen)
-    write_json(folder / "cell.json", asdict(result))
+    try:
+        observation.write(folder, seen)
+        write_json(folder / "cell.json", asdict(result))
+    except OSError:  # half a cell is none
+        observation.remove(folder)
+        raise
     return result
 
 

@@ -10,15 +10,14 @@ from pathlib import Path
 
 from loadtest import observation
 from loadtest.cores import Cores
-from loadtest.processes import last_line, running
+from loadtest.files import disk_error_in, need_room
+from loadtest.limits import WORKERS_LIMIT_S, cell_limit_s
+from loadtest.processes import FAILED_MARK, last_line, lines_of, running
 from loadtest.result import Result, result_of
 from loadtest.target import CellError, Target, free_port, serving
 from loadtest.warm import Forked, WarmLocust
 
 POLL_S = 0.05
-
-WORKERS_S = 30
-"""For the processes that make the load to report to the one that leads them."""
 
 _LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 
@@ -59,6 +58,11 @@ class Load:
     port: int = 0
     echo_bytes: int = 128
     path: str = "/"
+
+    @property
+    def limit_s(self) -> float:
+        """How long it may take, with all that comes before and after it."""
+        return cell_limit_s(self.connections, self.warmup_s + self.window_s, self.deadline_s)
 
     def flags(self, target: Target, folder: Path) -> list[str]:
         """Return what Locust is to be called with."""
@@ -125,6 +129,7 @@ def run_target(
     Raises:
         CellError: It could not be run.
         Interrupted: Ctrl-C.
+        OSError: The disk takes no more.
     """
     log = folder / "generator.log"
     try:
@@ -134,24 +139,42 @@ def run_target(
                 lead: _Process = stack.enter_context(warm.running(argv, log))
             else:
                 lead = _start(stack, target, load, cores.generator, folder)
+            late = ""
             try:
-                _follow(lead, log, say)
+                if not _follow(lead, log, say, load.limit_s):
+                    late = f"the generator had not ended after {load.limit_s:.0f} s"
+                    _stop(lead, load, say)
             except KeyboardInterrupt:
-                say("stopping")
-                lead.terminate()  # it keeps what was measured
-                with suppress(subprocess.TimeoutExpired):  # then it is ended
-                    lead.wait(load.deadline_s + 20)
+                _stop(lead, load, say)
                 raise
     except KeyboardInterrupt as interrupt:
         raise Interrupted(_result(folder)) from interrupt
-    except subprocess.TimeoutExpired as late:
-        raise CellError(f"the generator had not ended after {late.timeout:g} s") from late
+    except subprocess.TimeoutExpired as stuck:  # not even killed does it end
+        raise CellError(f"the generator had not ended after {stuck.timeout:g} s") from stuck
     result = _result(folder)
     if result is None:
-        logs = [log, *sorted(folder.glob("worker-*.log"))]
-        said = "; ".join(line for line in map(last_line, logs) if line)
+        need_room(folder)  # a full disk has no log that says so
+        said = "; ".join([late] * bool(late) + _reasons(folder))
+        if full := disk_error_in(said, folder):
+            raise full
         raise CellError(f"the generator failed: {said}")
     return result
+
+
+def _stop(lead: _Process, load: Load, say: Say) -> None:
+    """End Locust, which keeps what was measured, within a time."""
+    say("stopping")
+    lead.terminate()
+    with suppress(subprocess.TimeoutExpired):  # then it is killed
+        lead.wait(load.deadline_s + 20)
+
+
+def _reasons(folder: Path) -> list[str]:
+    """Return why the generator's processes have failed, as far as their logs say."""
+    logs = [folder / "generator.log", *sorted(folder.glob("worker-*.log"))]
+    lines = [line for log in logs for line in lines_of(log)]
+    marked = [line.partition(FAILED_MARK)[2] for line in lines if FAILED_MARK in line]
+    return list(dict.fromkeys(marked)) or [line for line in map(last_line, logs) if line]
 
 
 def _start(
@@ -164,7 +187,7 @@ def _start(
         return stack.enter_context(running(argv, cores, log))
     port = load.port if load.distant else free_port()
     argv += ["--master", f"--master-bind-port={port}", f"--expect-workers={load.processes}"]
-    argv += [f"--expect-workers-max-wait={WORKERS_S}"]
+    argv += [f"--expect-workers-max-wait={WORKERS_LIMIT_S}"]
     if load.distant:
         return stack.enter_context(running(argv, cores, log))
     lead = stack.enter_context(running([*argv, "--master-bind-host=127.0.0.1"], cores, log))
@@ -183,15 +206,19 @@ def _argv(target: Target, load: Load, folder: Path) -> list[str]:
     ]  # fmt: skip
 
 
-def _follow(lead: _Process, log: Path, say: Say) -> None:
-    """Wait for the end, and say what Locust's log says of stages."""
+def _follow(lead: _Process, log: Path, say: Say, limit_s: float) -> bool:
+    """Say what Locust's log says of stages, until its end; return whether that came in time."""
+    give_up_s = time.monotonic() + limit_s
     with log.open(encoding="utf-8", errors="replace") as lines:
         while lead.poll() is None:
             for line in lines:
                 _, found, stage = line.partition("stage: ")
                 if found:
                     say(stage.strip())
+            if time.monotonic() > give_up_s:
+                return False
             time.sleep(POLL_S)
+    return True
 
 
 def _result(folder: Path) -> Result | None:

@@ -5,15 +5,20 @@ here knows of that: without the patch, the same code blocks its thread.
 """
 
 import socket
+import time
 from collections.abc import Sequence
 from typing import Self
 
 from loadtest.address import Address, Resolved, resolve
-from loadtest.errors import LeftOverError, of_the_kernel
+from loadtest.errors import LeftOverError, TimedOutError, WrongContentError, of_the_kernel
 from loadtest.replies import HTTPExchange
 
 TIMEOUT_S = 30.0
-"""Longest silence a client puts up with. A server that forks 1,000 times first needs a few."""
+"""Longest silence a client puts up with, and longest time a whole reply may take. A server that
+forks 1,000 times first needs a few."""
+
+REPLY_BYTES_MAX = 16 * 1024 * 1024
+"""Longest reply, as it is kept whole: a thousand times that of our own /metrics."""
 
 _RECV_BYTES = 64 * 1024
 
@@ -26,7 +31,7 @@ class HTTPClient:
     """
 
     def __init__(self, address: Address, timeout_s: float = TIMEOUT_S) -> None:
-        self._address = address
+        self._address, self._timeout_s = address, timeout_s
         try:
             self._sock = _connected(resolve(address), timeout_s)
         except OSError as error:  # whatever prevented a connection
@@ -67,12 +72,17 @@ class HTTPClient:
         return content
 
     def _exchange(self, exchange: HTTPExchange) -> bytes:
-        reply = exchange.new_reply()
+        reply, received_bytes = exchange.new_reply(), 0
+        give_up_s = time.monotonic() + self._timeout_s
         try:
             self._sock.sendall(exchange.request)
             # What is sent even later than this comes in front of the next reply: it is found there.
-            while not reply.feed(self._sock.recv(_RECV_BYTES)):
-                pass
+            while not reply.feed(data := self._sock.recv(_RECV_BYTES)):
+                received_bytes += len(data)
+                if time.monotonic() > give_up_s:
+                    raise TimedOutError(f"no whole reply within {self._timeout_s:g} s")
+                if received_bytes > REPLY_BYTES_MAX:
+                    raise WrongContentError(f"a reply of more than {REPLY_BYTES_MAX} bytes")
         except OSError as error:  # a reset, or silence
             raise of_the_kernel(error, connecting=False) from error
         return bytes(reply.content) if exchange.expected is None else exchange.expected

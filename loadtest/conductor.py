@@ -15,15 +15,9 @@ from gevent.event import Event
 from locust.env import Environment
 from locust.runners import MasterRunner, Runner
 
+from loadtest.limits import REPORT_LIMIT_S, connect_limit_s
 from loadtest.observation import Observation, Plan
 from loadtest.sampling import Sampler
-
-CONNECT_LIMIT_S = 30.0
-CONNECT_LIMIT_PER_CONNECTION_S = 0.02
-"""For all connections to have a first reply: forking 10,000 times takes 90 s."""
-
-REPORT_LIMIT_S = 10.0
-"""For a process to answer; Locust's own heartbeat gives one up after 3 s."""
 
 SAMPLE_INTERVAL_S = 1.0
 
@@ -43,6 +37,9 @@ class Conductor:
         shares_hz: Of each user class its own rate for each user; None: the common rate.
         quiet: The classes that only hold their connections.
         sampler: Of the server.
+
+    Attributes:
+        trouble: Why there is no result; "" while nothing is known against it.
     """
 
     def __init__(
@@ -66,7 +63,7 @@ class Conductor:
         self._workers: set[str] = set()
         self._marks: dict[str, dict[str, Any]] = {}
         self._window_s = 0.0
-        self._trouble = ""
+        self.trouble = ""
         self.stage = "connect"
         self._opened_s = 0.0
 
@@ -100,7 +97,7 @@ class Conductor:
 
     def change_users(self) -> None:
         """Take note that there are others than planned: what is measured is of both."""
-        self._trouble = "users were added, ended or moved during the test; start another test"
+        self.trouble = "users were added, ended or moved during the test; start another test"
 
     def forget_connections(self) -> None:
         """Forget what the processes have told; they tell it again."""
@@ -109,21 +106,21 @@ class Conductor:
     def connect(self) -> bool:
         """Wait until every connection has had a reply; return whether they all have."""
         wanted = self._runner.target_user_count
-        limit_s = CONNECT_LIMIT_S + wanted * CONNECT_LIMIT_PER_CONNECTION_S
+        limit_s = connect_limit_s(wanted)
         give_up_s = time.monotonic() + limit_s
         self._workers = self._present()
         while (now := sum(sum(c.values()) for c in self._established.values())) < wanted:
             left_s = give_up_s - time.monotonic()
             if left_s <= 0:
                 why = f": {self._wrong.most_common(1)[0][0]}" if self._wrong else ""
-                self._trouble = (
+                self.trouble = (
                     f"{now:,} of {wanted:,} connections had a reply after {limit_s:.0f} s{why}"
                 )
                 return False
             self._changed.wait(left_s)
             self._changed.clear()
         if without := sorted(self._shares_hz.keys() - self.established().keys()):
-            self._trouble = f"{wanted:,} users, and none of them was of: {', '.join(without)}"
+            self.trouble = f"{wanted:,} users, and none of them was of: {', '.join(without)}"
         return not without
 
     def begin(self) -> None:
@@ -178,7 +175,7 @@ class Conductor:
 
     def observation(self) -> Observation:
         """Return all that has been seen."""
-        trouble = self._trouble
+        trouble = self.trouble
         if not trouble and not self._window_s:
             trouble = f"it was ended before the window, in: {self.stage}"
         if not trouble and len(self._sampler.servers) > 1:

@@ -13,6 +13,7 @@ from loadtest.arrivals import ARRIVALS, Schedule
 from loadtest.channel import Channel
 from loadtest.clock import now_s
 from loadtest.engine import Engine
+from loadtest.failing import fail
 from loadtest.locust_stats import feed
 from loadtest.meter import Meter
 from loadtest.process_usage import usage_of_self
@@ -107,7 +108,7 @@ class Crew:
         name = type(user).__name__
         self._names[name] = user.request_type, user.request_name
         if self._engine is None:  # only now: Locust may have forked since it was started
-            self._engine = Engine()
+            self._engine = Engine(lambda error: fail(error, self._environment))
         if name not in self._meters:
             self._meters[name] = Meter()
         channel = Channel(self._engine, self._meters[name], user)

@@ -12,6 +12,7 @@ import os
 import select
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Protocol
 
 import gevent
@@ -75,9 +76,14 @@ class _Timer:
 
 
 class Engine:
-    """Calls whoever is ready or due."""
+    """Calls whoever is ready or due.
 
-    def __init__(self) -> None:
+    Args:
+        failed: Called with what a call has raised; gevent would stop to watch, for all of them.
+    """
+
+    def __init__(self, failed: Callable[[Exception], None]) -> None:
+        self._failed = failed
         self._epoll: select.epoll = get_original("select", "epoll")()  # gevent hides it
         self._timer = _Timer()
         self._armed_s = _NEVER
@@ -150,26 +156,29 @@ class Engine:
         self._in_establish = False
 
     def _turn(self) -> None:
-        driven, heap = self._driven, self._heap
-        for fd, events in self._epoll.poll(0, EVENTS_PER_TURN):
-            who = driven.get(fd)
-            if who is not None:  # not the timer, and not closed by one before it in this turn
-                who.ready(events)
-        now_s = time.perf_counter()
-        if self._slots and self._slots[0] * _SLOT_S <= now_s:
-            self._begin_slot()
-        for _ in range(EVENTS_PER_TURN):
-            if not heap or heap[0][0] > now_s:
-                break
-            heapq.heappop(heap)[2].wake(now_s)
-        if heap:
-            next_s = heap[0][0]
-        elif self._slots:
-            next_s = self._slots[0] * _SLOT_S
-        else:
-            next_s = _NEVER
-        if not now_s < self._armed_s <= max(next_s, now_s + COALESCE_S):
-            self._arm(max(next_s, now_s + COALESCE_S))
+        try:
+            driven, heap = self._driven, self._heap
+            for fd, events in self._epoll.poll(0, EVENTS_PER_TURN):
+                who = driven.get(fd)
+                if who is not None:  # not the timer, and not closed by one before it in this turn
+                    who.ready(events)
+            now_s = time.perf_counter()
+            if self._slots and self._slots[0] * _SLOT_S <= now_s:
+                self._begin_slot()
+            for _ in range(EVENTS_PER_TURN):
+                if not heap or heap[0][0] > now_s:
+                    break
+                heapq.heappop(heap)[2].wake(now_s)
+            if heap:
+                next_s = heap[0][0]
+            elif self._slots:
+                next_s = self._slots[0] * _SLOT_S
+            else:
+                next_s = _NEVER
+            if not now_s < self._armed_s <= max(next_s, now_s + COALESCE_S):
+                self._arm(max(next_s, now_s + COALESCE_S))
+        except Exception as error:  # a mistake of ours: no connection would be heard again
+            self._failed(error)
 
     def _begin_slot(self) -> None:
         """Sort those who are due in the next slot."""

@@ -59,6 +59,14 @@ def need_room(folder: Path) -> None:
             probe.unlink(missing_ok=True)
 
 
+def disk_error_in(said: str, folder: Path) -> OSError | None:
+    """Return what a disk has refused according to a process that wrote there; None if nothing."""
+    for number in _DISK:
+        if os.strerror(number) in said:
+            return OSError(number, os.strerror(number), str(folder))
+    return None
+
+
 def is_of_the_disk(error: OSError) -> bool:
     """Return whether it is the disk that takes no more, and no mistake of ours."""
     return error.errno in _DISK

@@ -13,10 +13,14 @@ from loadtest.address import address_of
 from loadtest.bundle import summarise, write_cell
 from loadtest.catalogue import SCENARIOS
 from loadtest.conductor import Conductor
+from loadtest.failing import guarded, reason, watch_start
 from loadtest.machine import new_folder
 from loadtest.observation import Plan
 from loadtest.sampling import Sampler
 from loadtest.scenarios import Scenario
+
+FAILED_STATUS = 1
+"""What Locust exits with where an exception has ended the test."""
 
 _log = logging.getLogger("loadtest")
 
@@ -29,6 +33,7 @@ class Lead:
         self._conductor: Conductor | None = None
         self._greenlet: gevent.Greenlet | None = None
         self._sampling: gevent.Greenlet | None = None
+        self._failed = False
 
     def start(self) -> None:
         """Be ready for a test that starts now."""
@@ -37,6 +42,7 @@ class Lead:
         assert given is not None
         classes = [c for c in environment.user_classes if issubclass(c, Scenario)]
         self._conductor = self._greenlet = None
+        self._failed = False
         if not classes:  # somebody's own users, none of ours
             return
         classes.sort(key=lambda c: c.__name__)  # Locust's own order is that of a set
@@ -53,6 +59,7 @@ class Lead:
             sampler,
         )
         _log.info("stage: connect")
+        watch_start(lambda: self._greenlet is not None or self._conductor is None, environment)
         self._conductor.idle()
 
     def lead(self) -> None:
@@ -62,12 +69,16 @@ class Lead:
                 self._conductor.change_users()
             self._end_greenlets()
             self._conductor.forget_connections()
-            self._greenlet = gevent.spawn(self._lead, self._conductor)
-            self._sampling = gevent.spawn(self._conductor.sample)
+            whose = self._environment
+            self._greenlet = gevent.spawn(guarded(self._lead), self._conductor, environment=whose)
+            self._sampling = gevent.spawn(guarded(self._sample), self._conductor, environment=whose)
 
-    def _lead(self, conductor: Conductor) -> None:
-        given = self._environment.parsed_options
-        assert given is not None and self._environment.runner is not None
+    def _sample(self, conductor: Conductor, environment: Environment) -> None:
+        conductor.sample()
+
+    def _lead(self, conductor: Conductor, environment: Environment) -> None:
+        given = environment.parsed_options
+        assert given is not None
         if not conductor.connect():
             self._end(conductor)
         else:
@@ -82,10 +93,31 @@ class Lead:
             _log.info("stage: last replies")
             conductor.close()
             self._end(conductor)
+        self._stop_locust()
+
+    def _stop_locust(self) -> None:
+        assert self._environment.runner is not None
         if self._environment.web_ui is None:
             self._environment.runner.quit()
         else:
             self._environment.runner.stop()  # the page, and the workers, stay for the next test
+
+    def fail(self, why: str) -> None:
+        """End the test for a reason, soon: whatever has failed need not be able to wait."""
+        if not self._failed:
+            self._failed = True
+            self._environment.process_exit_code = FAILED_STATUS
+            gevent.spawn(self._fail, why)
+
+    def _fail(self, why: str) -> None:
+        conductor = self._conductor
+        try:
+            if conductor is not None:
+                conductor.trouble = conductor.trouble or why
+                self._end(conductor)
+        except Exception as error:  # nothing can be kept, as on a full disk; the test ends anyway
+            _log.error("failed: %s", reason(error))  # the first reason has it
+        self._stop_locust()
 
     def stop(self) -> None:
         """Keep what there is: the test is being stopped, in whatever phase."""

@@ -76,7 +76,7 @@ def described(module: str, options: Mapping[str, Any], packages: Iterable[str]) 
             "processes": resource.getrlimit(resource.RLIMIT_NPROC),
         }
         | {name: limit for name, limit in groups.items() if limit is not None}
-        | {name: Path("/proc/sys", name).read_text(encoding="ascii").split() for name in _SYSCTLS},
+        | {name: _sysctl(name) for name in _SYSCTLS},
     }
 
 
@@ -119,9 +119,23 @@ def _version(package: str) -> str | None:
         return None
 
 
+def _sysctl(name: str) -> list[str]:
+    try:
+        return Path("/proc/sys", name).read_text(encoding="ascii").split()
+    except OSError:  # hidden (mount -t proc -o subset=pid), or not in this kernel
+        return []
+
+
 def _cpu_model() -> str:
-    with Path("/proc/cpuinfo").open(encoding="utf-8") as lines:
-        return next(
-            (line.partition(":")[2].strip() for line in lines if line.startswith("model name")),
-            platform.machine(),
-        )
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:  # hidden, the same
+        text = ""
+    return next(
+        (
+            line.partition(":")[2].strip()
+            for line in text.splitlines()
+            if line.startswith("model name")
+        ),
+        platform.machine(),
+    )

@@ -7,6 +7,7 @@ for each kind, a line for each second, scenario class and process.
 import json
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from hdrh.histogram import HdrHistogram
 from hdrh.log import HistogramLogReader, HistogramLogWriter
 
+from loadtest.files import replacing
 from loadtest.histogram import merged, new_histogram
 from loadtest.machine import write_json
 from loadtest.meter import KINDS
@@ -105,10 +107,17 @@ def write(folder: Path, observation: Observation) -> None:
     write_json(folder / "observation.json", content)
 
 
+def remove(folder: Path) -> None:
+    """Remove what was written, as far as it was."""
+    with suppress(OSError):  # what cannot be written can often not be removed either
+        for path in (folder / "observation.json", *folder.glob("*.hlog")):
+            path.unlink(missing_ok=True)
+
+
 def _write_log(path: Path, kind: str, records: list[dict[str, Any]]) -> None:
     # A whole second: readers leave out what seems to lie before the start by a rounding.
     base_s = math.floor(records[0]["from_s"])
-    with path.open("w", encoding="ascii") as file:
+    with replacing(path) as file:
         log = HistogramLogWriter(file)
         log.output_comment(f"[{kind} in microseconds]")
         log.output_log_format_version()

@@ -5,6 +5,7 @@ process, leads and collects (``conductor``). They talk by Locust's own messages 
 """
 
 import argparse
+import functools
 import logging
 import signal
 import sys
@@ -28,6 +29,7 @@ from loadtest.conductor import BEGIN, CLOSE, ESTABLISHED, FINISHED, OPEN
 from loadtest.crew import Crew, Options
 from loadtest.descriptors import raised
 from loadtest.errors import NotConnectedError
+from loadtest.failing import FAILED, guarded, register
 from loadtest.lead import Lead
 from loadtest.locust_stats import rounded_ms
 from loadtest.mixture import begin_with_one, objection
@@ -109,9 +111,13 @@ def on_init(environment: Environment, **_: Any) -> None:
     if not isinstance(runner, WorkerRunner):
         begin_with_one(environment)
         _refuse_or_watch(environment)
-        _leads[id(environment)] = Lead(environment)
+        lead = _leads[id(environment)] = Lead(environment)
+        register(environment, lead.fail)
+        runner.register_message(FAILED, lambda msg, **_: lead.fail(msg.data))
         runner.register_message(ESTABLISHED, _on_established)
         runner.register_message(FINISHED, _on_finished)
+    else:
+        register(environment, functools.partial(runner.send_message, FAILED))
     if not isinstance(runner, MasterRunner):
         runner.register_message(BEGIN, _on_begin)
         runner.register_message(OPEN, _on_open)
@@ -138,6 +144,7 @@ def _interrupt() -> None:
 
 
 @events.test_start.add_listener  # type: ignore[untyped-decorator]
+@guarded
 def on_test_start(environment: Environment, **_: Any) -> None:
     """Forget the last test; each may have other arguments, from Locust's page."""
     given = environment.parsed_options
@@ -158,6 +165,7 @@ def on_test_start(environment: Environment, **_: Any) -> None:
 
 
 @events.spawning_complete.add_listener  # type: ignore[untyped-decorator]
+@guarded
 def on_spawning_complete(**_: Any) -> None:
     """Lead the test: all users are there."""
     for lead in _leads.values():
@@ -167,6 +175,7 @@ def on_spawning_complete(**_: Any) -> None:
 
 
 @events.test_stopping.add_listener  # type: ignore[untyped-decorator]
+@guarded
 def on_test_stopping(environment: Environment, **_: Any) -> None:
     """Keep what was measured, while the users are still there."""
     if (lead := _leads.get(id(environment))) is not None:
@@ -174,6 +183,7 @@ def on_test_stopping(environment: Environment, **_: Any) -> None:
 
 
 @events.report_to_master.add_listener  # type: ignore[untyped-decorator]
+@guarded
 def on_report_to_master(client_id: str, data: dict[str, Any]) -> None:
     """Add what was measured to a worker's report."""
     for crew in Crew.all():
@@ -182,6 +192,7 @@ def on_report_to_master(client_id: str, data: dict[str, Any]) -> None:
 
 
 @events.worker_report.add_listener  # type: ignore[untyped-decorator]
+@guarded
 def on_worker_report(client_id: str, data: dict[str, Any]) -> None:
     """Take in what a worker has measured."""
     for lead in _leads.values():
@@ -195,8 +206,14 @@ def on_worker_report(client_id: str, data: dict[str, Any]) -> None:
 def _every_second(environment: Environment, crew: Crew) -> None:
     while True:
         gevent.sleep(1 - now_s() % 1)  # on the full second, as in every other process
-        crew.every_second()
-        _hand_over(environment, crew)
+        _take(environment=environment, crew=crew)
+
+
+@guarded
+def _take(environment: Environment, crew: Crew) -> None:
+    """Take what was measured; in a greenlet that lives on, for the next test of Locust's page."""
+    crew.every_second()
+    _hand_over(environment, crew)
 
 
 def _hand_over(environment: Environment, crew: Crew) -> None:
@@ -217,14 +234,14 @@ class _Teller:
 
     def start(self) -> None:
         self.stop()
-        self._greenlet = gevent.spawn(self._tell)
+        self._greenlet = gevent.spawn(guarded(self._tell), environment=self._environment)
 
     def stop(self) -> None:
         if self._greenlet is not None:
             self._greenlet.kill(block=False)
 
-    def _tell(self) -> None:
-        runner, crew = self._environment.runner, Crew.of(self._environment)
+    def _tell(self, environment: Environment) -> None:
+        runner, crew = environment.runner, Crew.of(environment)
         assert runner is not None
         told: dict[str, int] | None = None
         while True:
@@ -234,20 +251,24 @@ class _Teller:
             gevent.sleep(TICK_S)
 
 
+@guarded
 def _on_begin(environment: Environment, msg: Message, **_: Any) -> None:
     _tellers[id(environment)].stop()
     Crew.of(environment).begin(msg.data)
 
 
+@guarded
 def _on_open(environment: Environment, **_: Any) -> None:
     Crew.of(environment).open()
 
 
+@guarded
 def _on_close(environment: Environment, **_: Any) -> None:
     Crew.of(environment).close()
-    gevent.spawn(_finish, environment, Crew.of(environment))
+    gevent.spawn(_finish, environment=environment, crew=Crew.of(environment))
 
 
+@guarded
 def _finish(environment: Environment, crew: Crew) -> None:
     """Wait for what is still to come, but not beyond the deadline; then tell all there is."""
     give_up_s = time.monotonic() + crew.options.deadline_s
@@ -262,12 +283,14 @@ def _finish(environment: Environment, crew: Crew) -> None:
 # -- where the conductor is --------------------------------------------------------------------
 
 
+@guarded
 def _on_established(environment: Environment, msg: Message, **_: Any) -> None:
     conductor = _leads[id(environment)].conductor
     if conductor is not None:
         conductor.on_established(msg.node_id, msg.data["established"], msg.data["wrong"])
 
 
+@guarded
 def _on_finished(environment: Environment, msg: Message, **_: Any) -> None:
     conductor = _leads[id(environment)].conductor
     if conductor is not None:

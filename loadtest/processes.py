@@ -12,6 +12,10 @@ _ROOT = Path(__file__).parent.parent
 """Where ``python -m servers`` and ``python -m loadtest`` are found without an installation."""
 
 
+FAILED_MARK = "/loadtest: failed: "
+"""What stands before the reason in Locust's log, where an exception has ended a test."""
+
+
 @contextmanager
 def running(
     command: Sequence[str], cores: Sequence[int], log: Path
@@ -54,5 +58,12 @@ def _end_group(process: subprocess.Popen[str]) -> None:
 
 def last_line(log: Path) -> str:
     """Return the last line of a log that says something."""
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    return next((line for line in reversed(lines) if line.strip()), "")
+    return next((line for line in reversed(lines_of(log)) if line.strip()), "")
+
+
+def lines_of(log: Path) -> list[str]:
+    """Return what a log says; nothing if there is none, as on a full disk."""
+    try:
+        return log.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:  # it could not be made
+        return []

@@ -11,6 +11,7 @@ from loadtest.bundle import write_run
 from loadtest.capacity import Promise, Step, search
 from loadtest.cell import Interrupted, Load, run_model, run_target
 from loadtest.cores import Cores
+from loadtest.files import said_of
 from loadtest.progress import CellProgress, cell_progress
 from loadtest.selftest.calibration import Calibration, calibrate
 from loadtest.table import cell_table, steps_table
@@ -66,6 +67,9 @@ def run(options: Options, folder: Path) -> int:
         status = 130
     except CellError as error:
         terminal.say(console, f"not run: {error}")
+        status = 1
+    except OSError as error:  # a full disk: what was written before is whole
+        terminal.say(console, f"not run: {said_of(error)}")
         status = 1
     _show(console, options, steps, calibration)
     terminal.say(console, f"raw results: {folder}")

@@ -1,18 +1,19 @@
 """What the server and the kernel say of themselves, once a second, on the clock of the load."""
 
+import math
 import time
 from pathlib import Path
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from loadtest.address import Address
 from loadtest.clients import HTTPClient
 from loadtest.clock import now_s
 from loadtest.errors import ReplyError
+from loadtest.limits import SCRAPE_LIMIT_S
 from loadtest.process_usage import usage_of_tree
-
-SCRAPE_TIMEOUT_S = 10.0
 
 _SERVER = {
     "server_cpu_seconds_total{user}": "cpu_user_s",
@@ -77,54 +78,70 @@ class Sampler:
         """Return what the server says of itself, if it does."""
         assert self._address is not None
         try:
-            with HTTPClient(self._address, SCRAPE_TIMEOUT_S) as client:
+            with HTTPClient(self._address, SCRAPE_LIMIT_S) as client:
                 text = client.get("/metrics" + query, expected=None)
         except ReplyError:  # it has no /metrics, or no time for them: then there is no sample
             return None
         begin_s = time.process_time()
         said = parsed(text)
         self.cpu_s += time.process_time() - begin_s
+        if not said:
+            return None
         self.conditions = self.conditions or conditions(text)
         self.servers += [model for model in models(text) if model not in self.servers]
-        return said or None
+        return said
 
 
 def parsed(text: bytes) -> dict[str, float]:
-    """Return our samples of a Prometheus text, by our names; of anybody else's, none."""
+    """Return our samples of a Prometheus text, by our names; of anybody else's, none.
+
+    What has one of our names need not be ours: it counts where all are there that a cost needs.
+    """
     found = {}
-    wanted = [line for line in text.decode().splitlines() if line.startswith(_PREFIXES)]
-    for family in text_string_to_metric_families("\n".join(wanted)):
-        for sample in family.samples:
-            labels = ",".join(sample.labels.values())
-            name = _SERVER.get(f"{sample.name}{{{labels}}}" if labels else sample.name)
-            if name is not None:
-                found[name] = sample.value
-    return found
+    for sample in _samples(text, _PREFIXES):
+        labels = ",".join(sample.labels.values())
+        name = _SERVER.get(f"{sample.name}{{{labels}}}" if labels else sample.name)
+        if name is not None:
+            found[name] = sample.value
+    return found if found.keys() >= _NEEDED else {}
 
 
 def conditions(text: bytes) -> dict[str, float]:
     """Return limits and socket options out of a Prometheus text of ours."""
-    lines = [line for line in text.decode().splitlines() if line.startswith(_CONDITIONS)]
     return {
-        " ".join(sample.labels.values()): sample.value
-        for family in text_string_to_metric_families("\n".join(lines))
-        for sample in family.samples
+        " ".join(sample.labels.values()): sample.value for sample in _samples(text, _CONDITIONS)
     }
 
 
 def models(text: bytes) -> list[str]:
     """Return the model that a Prometheus text of ours names; of anybody else's, none."""
-    lines = [line for line in text.decode().splitlines() if line.startswith("server_info{")]
     return [
         sample.labels["model"]
-        for family in text_string_to_metric_families("\n".join(lines))
-        for sample in family.samples
+        for sample in _samples(text, ("server_info{",))
         if "model" in sample.labels
     ]
 
 
+def _samples(text: bytes, prefixes: tuple[str, ...]) -> list[Sample]:
+    """Return the samples of lines that begin so; none if one of them is no Prometheus text.
+
+    The target is any server: what it says may be in any encoding, of any form, and no number.
+    """
+    lines = text.decode("utf-8", "replace").splitlines()
+    wanted = "\n".join(line for line in lines if line.startswith(prefixes))
+    try:
+        families = [*text_string_to_metric_families(wanted)]
+    except Exception:  # the parser raises what it runs into: ValueError, IndexError, and more
+        return []
+    samples = [sample for family in families for sample in family.samples]
+    return samples if all(math.isfinite(sample.value) for sample in samples) else []
+
+
 _CONDITIONS = ('server_limit{name="descriptors"}', "server_socket_option{")
 """What the kernel was asked back; all other limits are constants of this project."""
+
+_NEEDED = {"cpu_user_s", "cpu_system_s", "processes", "open_http", "open_echo"}
+"""Without these nothing can be computed from a sample."""
 
 _PREFIXES = tuple({name.partition("{")[0] for name in _SERVER})
 
@@ -133,7 +150,10 @@ def kernel_counters() -> dict[str, int]:
     """Return the counters of what TCP has lost or had to repeat."""
     counters: dict[str, int] = {}
     for file, names in _KERNEL.items():
-        lines = Path("/proc/net", file).read_text(encoding="ascii").splitlines()
+        try:
+            lines = Path("/proc/net", file).read_text(encoding="ascii").splitlines()
+        except OSError:  # hidden: mount -t proc -o subset=pid
+            continue
         for heads, values in zip(lines[::2], lines[1::2], strict=True):
             row = dict(zip(heads.split(), values.split(), strict=True))
             counters |= {name: int(row[name]) for name in names if name in row}

@@ -20,12 +20,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from loadtest.limits import IMPORT_LIMIT_S
 from loadtest.processes import last_line, running
 from loadtest.target import CellError
 from servers.kernel import die_with_parent
-
-READY_S = 60.0
-"""To import Locust, on a machine that has other things to do."""
 
 
 class Forked:
@@ -57,7 +55,7 @@ class Forked:
         """End it, whatever it does."""
         with suppress(ProcessLookupError):  # it has ended
             signal.pidfd_send_signal(self._fd, signal.SIGKILL)
-        self.wait(READY_S)
+        self.wait(IMPORT_LIMIT_S)
         os.close(self._fd)
 
 
@@ -104,7 +102,7 @@ def warm_locust(cores: Sequence[int], log: Path) -> Iterator[WarmLocust]:
     """
     with running([sys.executable, "-m", "loadtest.warm"], cores, log) as process:
         assert process.stdout is not None
-        readable, _, _ = select.select([process.stdout], [], [], READY_S)
+        readable, _, _ = select.select([process.stdout], [], [], IMPORT_LIMIT_S)
         if not readable or process.stdout.readline() != "ready\n":
             raise CellError(f"Locust cannot be imported: {last_line(log)}")
         yield WarmLocust(process)
@@ -143,10 +141,12 @@ def _become_locust(argv: list[str], log: str) -> None:
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else 1
     except BaseException:  # as an interpreter that ends by it would do
-        traceback.print_exc()
+        with suppress(OSError):  # the disk of the log may be full
+            traceback.print_exc()
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError):  # the same
+                stream.flush()
         os._exit(status)  # not sys.exit(): the parent's loop is not ours to go on with
 
 

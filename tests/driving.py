@@ -112,7 +112,11 @@ class Driven:
 @functools.cache
 def engine() -> Engine:
     """Return the process's engine, made when it is first asked for."""
-    return Engine()
+
+    def failed(error: Exception) -> None:
+        raise error
+
+    return Engine(failed)
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ from loadtest.bench.holding import Holding
 from loadtest.bench.processes import adopt_orphans
 from loadtest.cores import Cores
 from loadtest.descriptors import raised
+from loadtest.files import said_of
 from loadtest.machine import described, said_by, write_json
 from loadtest.progress import new_progress
 
@@ -104,6 +105,9 @@ def benchmark(options: Options, folder: Path) -> int:
         status = 3 if missing else 1 if results.failed else 0
     except KeyboardInterrupt:  # what has been measured is on disk already
         status = 130
+    except OSError as error:  # a full disk: what was written before is whole
+        terminal.say(terminal.console(), f"ended: {said_of(error)}")
+        status = 1
     _show(results)
     return status
 

@@ -9,6 +9,7 @@ from loadtest.catalogue import SCENARIOS
 from loadtest.commands.adding import EPILOG, add, add_out, folder_for
 from loadtest.commands.reading import add_gate, parsed_rules, worst
 from loadtest.descriptors import connections_max
+from loadtest.files import said_of
 from loadtest.usage import Parser, names, number, whole_number
 from servers.registry import MODELS
 
@@ -125,6 +126,9 @@ def _compare(parser: Parser, arguments: argparse.Namespace) -> int:
         after_run(folder)
     except KeyboardInterrupt:  # the cells are on disk, and can be drawn at any time
         return 130
+    except OSError as error:  # the same where the disk is full
+        terminal.say(terminal.console(stderr=True), f"no report: {said_of(error)}")
+        status = status or 1
     if not rules or status == 130:
         return status
     try:

@@ -5,7 +5,7 @@ import shutil
 import signal
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from loadtest.compare.matrix import FLAT_OUT, CellPlan, Matrix, model_and_worker
 from loadtest.compare.shares import LeftOut, rate_of_share
 from loadtest.compare.state import FINISHED, INTERRUPTED, State
 from loadtest.cores import Cores
+from loadtest.files import said_of
 from loadtest.machine import described, shown, write_json
 from loadtest.progress import CellProgress, matrix_progress
 from loadtest.result import Result
@@ -76,6 +77,7 @@ class Comparison:
 
         Raises:
             CellError: The generator itself could not be measured.
+        OSError: The disk takes no more.
         """
         progress.begin("floor and ceiling of the generator")
         shutil.rmtree(self._folder / "calibration", ignore_errors=True)
@@ -118,7 +120,7 @@ class Comparison:
         except CellError as error:  # the next one may well run
             self.state.failed[cell.name] = str(error)
             (folder / "cell.json").unlink(missing_ok=True)  # its server may not have ended well
-        except KeyboardInterrupt:  # what was measured of half a window is no cell
+        except (KeyboardInterrupt, OSError):  # half a window, or half of what was measured: no cell
             shutil.rmtree(folder, ignore_errors=True)
             raise
         else:
@@ -152,7 +154,8 @@ class Comparison:
     def end(self, state: str) -> None:
         """Say how the run has ended."""
         self.state.state, self.state.cell, self.state.left_s = state, "", 0.0
-        self.state.write(self._folder)
+        with suppress(OSError):  # then it says that a process runs it which has ended
+            self.state.write(self._folder)
 
 
 def compare(
@@ -188,6 +191,12 @@ def compare(
             comparison.run(progress)
         comparison.end(FINISHED)
         status = 1 if comparison.state.failed else 0
+    except OSError as error:  # a full disk: each further cell would fail, too
+        comparison.end(INTERRUPTED)
+        begun = (folder / "run.json").exists()
+        way_out = f"; make room, and go on with --resume {folder}" if begun else ""
+        terminal.say(console, f"ended: {said_of(error)}{way_out}")
+        status = 1
     except CellError as error:  # the generator itself
         comparison.end(INTERRUPTED)
         terminal.say(console, f"not run: {error}")

@@ -12,6 +12,7 @@ from typing import Any
 
 from loadtest.cell import Interrupted, Load, run_target
 from loadtest.cores import Cores
+from loadtest.files import need_room
 from loadtest.processes import last_line, running
 from loadtest.result import Result
 from loadtest.target import READY_S, STOP_S, CellError, Target
@@ -69,7 +70,12 @@ def proof_server(mode: str, cores: Sequence[int], folder: Path) -> Iterator[Serv
         yield served
         process.terminate()
         process.wait(STOP_S)
-        served.log.update(json.loads(path.read_text(encoding="ascii")))
+        try:
+            served.log.update(json.loads(path.read_text(encoding="ascii")))
+        except (OSError, ValueError) as error:  # none, or half of one: it could not write it
+            need_room(folder)
+            why = last_line(folder / "server.log") or str(error)
+            raise CellError(f"the proof server left no log: {why}") from error
 
 
 def load(rate_hz: float, window_s: float = WINDOW_S, connections: int = CONNECTIONS) -> Load:

@@ -10,6 +10,7 @@ from rich.table import Table
 from loadtest import fitting, terminal
 from loadtest.bundle import write_run
 from loadtest.cores import Cores
+from loadtest.files import said_of
 from loadtest.machine import write_json
 from loadtest.progress import cell_progress
 from loadtest.selftest.calibration import calibrate
@@ -36,6 +37,9 @@ def selftest(names: Sequence[str], folder: Path) -> int:
             progress.end()
     except CellError as error:
         terminal.say(console, f"not run: {error}")
+        return 1
+    except OSError as error:  # a full disk, which leaves nothing to read from
+        terminal.say(console, f"not run: {said_of(error)}")
         return 1
     except KeyboardInterrupt:  # nothing is proved
         return 130

@@ -21,6 +21,8 @@ from typing import cast
 
 import uvloop
 
+from loadtest.files import write_whole
+
 RIGHT = b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\nHello, World!"
 NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
 
@@ -141,7 +143,7 @@ def main() -> None:
     log = Log()
     uvloop.run(serve(mode, log))
     said = {"requests": log.requests, "wrong": log.wrong, "applied_s": log.applied_s}
-    Path(path).write_text(json.dumps(said), encoding="ascii")
+    write_whole(Path(path), json.dumps(said))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,140 @@
+"""Whatever fails in the meter ends the cell, with its reason in one line: it never hangs."""
+
+import json
+import re
+import socket
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from loadtest import cell, sampling
+from loadtest.bundle import summarise
+from loadtest.cores import Cores
+from loadtest.result import result_of
+from loadtest.selftest.calibration import load
+from loadtest.target import CellError, Target
+from tests.bundles import Cell, matrix, observation
+from tests.commands import free_port, run
+from tests.driving import answering
+from tests.running import Server
+
+LOADTEST = [sys.executable, "-m", "loadtest"]
+LOCUST = [sys.executable, "-m", "locust", "--headless", "--only-summary", "--users=4", "--rate=40"]
+LOCUST += ["--spawn-rate=4", "--warmup=0.1", "--window=1"]
+BOOM = "[/srv/app] boom"
+
+SITES = {
+    "the start of a test": "lead.Lead.start",
+    "the lead's greenlet": "conductor.Conductor.open",
+    "the sampling": "sampling.Sampler.sample",
+    "what was seen in all": "conductor.Conductor.observation",
+    "a connection": "channel.Channel.wake",
+    "the load's beginning": "crew.Crew.begin",
+    "each second": "crew.Crew.every_second",
+    "the load's end": "crew.Crew.finish",
+}
+WORKERS_SITE = "crew.Crew.close"
+
+LOCUSTFILE = """\
+import importlib
+from loadtest import plugin
+from loadtest.scenarios import Hello
+def boom(*_, **__):
+    raise RuntimeError({boom!r})
+module, _, name = {site!r}.partition(".")
+owner, _, name = name.rpartition(".")
+module = importlib.import_module("loadtest." + module)
+if owner:
+    setattr(getattr(module, owner), name, boom)
+else:
+    importlib.import_module("loadtest.crew").usage_of_self = boom
+"""
+
+
+def ended_by(site: str, server: Server, folder: Path, *flags: str) -> tuple[str, int, str]:
+    """Run Locust, of which a part raises; return which, its status and what it said."""
+    folder.mkdir()
+    path = folder / "locustfile.py"
+    path.write_text(LOCUSTFILE.format(site=site, boom=BOOM))
+    assert server.http is not None
+    host = f"--host=http://{server.http[0]}:{server.http[1]}"
+    argv = [*LOCUST, "-f", str(path), host, f"--cell={folder / 'cell'}", *flags]
+    ended = run(argv)
+    return site, ended.returncode, ended.stderr
+
+
+def test_what_raises_ends_the_test_and_says_why(any_server: Server, tmp_path: Path) -> None:
+    jobs: list[tuple[str, Path, list[str]]] = [
+        (site, tmp_path / str(number), []) for number, site in enumerate(SITES.values())
+    ]
+    port = free_port()
+    flags = ["--processes=2", f"--master-bind-port={port}", f"--master-port={port}"]
+    jobs.append((WORKERS_SITE, tmp_path / "workers", flags))
+    with ThreadPoolExecutor(3) as pool:
+        futures = [pool.submit(ended_by, site, any_server, at, *flags) for site, at, flags in jobs]
+        for future in futures:
+            site, status, said = future.result()
+            assert status == 1, (site, said)
+            lines = re.findall(r"/loadtest: failed: (.*)", said)
+            assert lines and {*lines} == {f"RuntimeError: {BOOM}"}, (site, said)
+    cells = [path for _, at, _ in jobs if (path := at / "cell" / "cell.json").exists()]
+    assert len(cells) >= len(jobs) - 3  # not where it fails before, or in what is to be kept
+    for path in cells:
+        verdict = json.loads(path.read_text("utf-8"))["verdict"]
+        assert verdict == {"name": "invalid", "why": f"RuntimeError: {BOOM}"}, path
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"\xff\xfe", b"# \xff\nserver_info{model=\xff", b"server_info{", b"server_info{model=",
+        b"server_info{model=\"x\"} ", b'server_cpu_seconds_total{mode="user"} x',
+        b'server_cpu_seconds_total{mode="user"} NaN', b'server_cpu_seconds_total{mode="user"} 1',
+        b"server_processes Inf", b"server_processes 1e999", b"server_limit{name=\"descriptors\"}",
+        b"server_threads 1 2 3 4", b"\0" * 100, b"server_processes" + b"{" * 1000, b"<html>",
+    ],
+)  # fmt: skip
+def test_metrics_that_are_none_are_no_sample(text: bytes) -> None:
+    assert sampling.parsed(text) == {}
+    assert sampling.conditions(text) == {}
+    assert [*sampling.models(text)] == []
+
+
+def test_metrics_that_never_end_are_given_up(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def trickle(sock: socket.socket, number: int) -> bool:
+        sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+        while True:
+            sock.sendall(b"#" * 100)
+
+    monkeypatch.setattr(sampling, "SCRAPE_LIMIT_S", 0.2)
+    with answering(trickle) as address:
+        assert not sampling.Sampler(address, None).says
+
+
+def test_text_from_outside_is_no_markup_in_a_summary(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    wanted = matrix()
+    seen = observation(wanted, wanted.cells()[0], Cell())
+    seen = replace(seen, trouble=BOOM, plan=replace(seen.plan, target=f"http://{BOOM}"))
+    summarise(result_of(seen), tmp_path / BOOM)
+    assert BOOM in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("hangs", ["import time; time.sleep(600)", "import os; os.abort()"])
+def test_a_generator_that_hangs_or_dies_is_ended_by_its_parent(
+    hangs: str, any_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "locustfile.py").write_text(hangs)
+    monkeypatch.setattr(cell, "_LOCUSTFILE", tmp_path / "locustfile.py")
+    monkeypatch.setattr(cell.Load, "limit_s", 3.0)
+    assert any_server.http is not None
+    target = Target("x", f"http://{any_server.http[0]}:{any_server.http[1]}")
+    why = "had not ended after 3 s" if "sleep" in hangs else "the generator failed: "
+    with pytest.raises(CellError, match=why):
+        cell.run_target(target, load(10.0, 0.5), Cores.halves(), tmp_path, lambda _: None)
