@@ -1,20 +1,23 @@
 """One cell on demand, or the search for the highest rate at which a promise holds."""
 
 import signal
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
+from itertools import count
 from pathlib import Path
 
 from rich.console import Console
 
 from loadtest import fitting, terminal
 from loadtest.bundle import write_run
-from loadtest.capacity import Promise, Step, search
+from loadtest.capacity import FLAT_OUT_S, Search, Step
 from loadtest.cell import Interrupted, Load, run_model, run_target
 from loadtest.cores import Cores
 from loadtest.files import said_of
 from loadtest.progress import CellProgress, cell_progress
+from loadtest.promise import Promise
 from loadtest.selftest.calibration import Calibration, calibrate
-from loadtest.table import cell_table, steps_table
+from loadtest.table import cell_table, search_table
 from loadtest.target import CellError, Target
 
 
@@ -38,15 +41,15 @@ class Options:
 def run(options: Options, folder: Path) -> int:
     """Run it into a folder, print what came of it; return the exit status.
 
-    0 when all went well, 1 where a cell could not be run, 130 when interrupted: what has been
-    measured until then is shown and kept.
+    0 when all went well, 1 where a cell could not be run or no window of a search said anything,
+    130 when interrupted: what has been measured until then is shown and kept.
     """
     # As for Ctrl-C even where a shell has it ignored, in the background: nothing may be left.
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, signal.default_int_handler)
     cores = Cores.halves()
     console = terminal.console()
-    status, steps = 0, []
+    status, steps, search = 0, list[Step](), None
     calibration: Calibration | None = None
     try:
         with cell_progress(2 if options.promise is None else None) as progress:
@@ -58,10 +61,13 @@ def run(options: Options, folder: Path) -> int:
             if options.promise is None:
                 steps.append(cells.run(options.load.rate_hz))
             else:
-                search(options.promise, cells.run, steps.append, calibration.ceiling_hz)
+                search = cells.search(options.promise, calibration.ceiling_hz)
+                while (rate_hz := search.next_rate_hz()) is not None:
+                    search.keep(cells.run(rate_hz))
+                status = 0 if search.known else 1
     except Interrupted as interrupt:  # what has been measured is on disk already
         status = 130
-        if interrupt.result is not None:
+        if interrupt.result is not None and search is None:  # half a window decides nothing
             steps.append(Step(interrupt.result.rate_wanted_hz, interrupt.result))
     except KeyboardInterrupt:  # before there was anything
         status = 130
@@ -71,7 +77,7 @@ def run(options: Options, folder: Path) -> int:
     except OSError as error:  # a full disk: what was written before is whole
         terminal.say(console, f"not run: {said_of(error)}")
         status = 1
-    _show(console, options, steps, calibration)
+    _show(console, search, steps, calibration)
     terminal.say(console, f"raw results: {folder}")
     return status
 
@@ -84,15 +90,24 @@ class _Cells:
     ) -> None:
         self._options, self._cores, self._folder = options, cores, folder
         self._progress = progress
+        self._names: set[str] = set()
 
-    def run(self, rate_hz: float) -> Step:
-        """Run one at a rate."""
+    def search(self, promise: Promise, ceiling_hz: float) -> Search:
+        """Begin a search with a second flat out, which says where the capacity may lie."""
+        flat_out = self.run(0.0, FLAT_OUT_S).result.main
+        ceiling_hz *= self._options.load.processes
+        return Search(promise, flat_out.rate_hz if flat_out else 0.0, ceiling_hz)
+
+    def run(self, rate_hz: float, window_s: float = 0.0) -> Step:
+        """Run one at a rate, for as long as was asked for if nothing else is said."""
         options = self._options
-        name = step_name(options.load, rate_hz)
+        name = step_name(options.load, rate_hz, self._names)
+        self._names.add(name)
         folder = self._folder / name
         folder.mkdir()
         self._progress.begin(name)
-        load = replace(options.load, rate_hz=rate_hz)
+        window_s = window_s or options.load.window_s
+        load = replace(options.load, rate_hz=rate_hz, window_s=window_s)
         say = self._progress.say
         if options.target is None:
             result = run_model(options.model, load, self._cores, folder, say)
@@ -102,22 +117,23 @@ class _Cells:
         return Step(rate_hz, result)
 
 
-def step_name(load: Load, rate_hz: float) -> str:
-    """Return what the folder of a step is called; a search may try 29.7 and 30.3."""
+def step_name(load: Load, rate_hz: float, taken: Collection[str]) -> str:
+    """Return what the folder of a step is called: a search tries 29.7 and 30.3, and 30.3 again."""
     rate = f"{rate_hz:g}" if rate_hz else "flat-out"
-    return f"{load.scenario}-{load.connections}-{rate}"
+    first = f"{load.scenario}-{load.connections}-{rate}"
+    names = (first if number == 1 else f"{first}-{number}" for number in count(1))
+    return next(name for name in names if name not in taken)
 
 
 def _show(
-    console: Console, options: Options, steps: list[Step], calibration: Calibration | None
+    console: Console, search: Search | None, steps: list[Step], calibration: Calibration | None
 ) -> None:
-    if options.promise is not None:
-        fitting.show(console, steps_table(options.promise, steps))
-        terminal.say(console, options.promise.said_of(steps))
-    else:
-        for step in steps:
-            fitting.show(console, cell_table(step.result))
-            verdict = step.result.verdict
-            terminal.say(console, f"verdict: {verdict.name}: {verdict.why}")
+    if search is not None and search.steps:
+        fitting.show(console, search_table(search))
+        terminal.say(console, search.said)
+    for step in steps:
+        fitting.show(console, cell_table(step.result))
+        verdict = step.result.verdict
+        terminal.say(console, f"verdict: {verdict.name}: {verdict.why}")
     if calibration is not None:
         terminal.say(console, calibration.said)

@@ -1,10 +1,8 @@
-"""Tables: of one cell, and of the steps of a search."""
-
-from collections.abc import Sequence
+"""Tables: of one cell, and of the windows of a search."""
 
 from rich.table import Table
 
-from loadtest.capacity import Promise, Step
+from loadtest.capacity import Search
 from loadtest.result import Result, Times
 
 _KINDS = {
@@ -75,20 +73,20 @@ def _caption(result: Result) -> str:
     return "\n".join(lines)
 
 
-def steps_table(promise: Promise, steps: Sequence[Step]) -> Table:
-    """Return the steps of a search as a table."""
-    table = Table()
+def search_table(search: Search) -> Table:
+    """Return the windows of a search as a table."""
+    promise, table = search.promise, Table()
     for name in ("requests/s", "in the window", f"latency {promise.quantile[:-3]}, ms", "verdict"):
         table.add_column(name, justify="right")
     table.add_column(str(promise))
-    for step in steps:
+    for step, outcome in zip(search.steps, search.outcomes, strict=True):
         main = step.result.main
         table.add_row(
-            f"{step.rate_hz:,.0f}",
+            f"{step.rate_hz:,.6g}",
             _number(main.rate_hz if main else None, ",.0f"),
             _number(promise.seen_in(step.result), ",.2f"),
             step.result.verdict.name,
-            "holds" if promise.holds(step.result) else "does not hold",
+            outcome.value,
         )
     return table
 

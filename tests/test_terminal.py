@@ -15,13 +15,14 @@ from rich.table import Table
 
 from loadtest import fitting, output, terminal
 from loadtest.bench import report as bench_report
-from loadtest.capacity import Promise, Step
+from loadtest.capacity import Search, Step
 from loadtest.doctor import Finding
 from loadtest.doctor import table_of as doctor_table
+from loadtest.promise import Promise
 from loadtest.result import result_of
 from loadtest.selftest.command import table_of as selftest_table
 from loadtest.selftest.proofs import Proof
-from loadtest.table import cell_table, steps_table
+from loadtest.table import cell_table, search_table
 from tests.bundles import Cell, make_bundle, matrix, noisy, observation
 from tests.commands import ROOT, folder_of, run, started
 from tests.running import DEADLINE_S
@@ -35,10 +36,11 @@ def tables() -> Iterator[tuple[str, Table]]:
     results = [
         result_of(observation(wanted, cell, Cell(latency_ms=1234.5))) for cell in wanted.cells()[:3]
     ]
-    promise = Promise.parse("p99=50ms")
-    steps = [Step(1_234_567.0 * number, one) for number, one in enumerate(results, 1)]
+    search = Search(Promise.parse("p99=50ms"), 1e6, 1e8)
+    for number, one in enumerate(results, 1):
+        search.keep(Step(1_234_567.0 * number, one))
     yield "a cell", cell_table(results[0])
-    yield "a search", steps_table(promise, steps)
+    yield "a search", search_table(search)
     yield (
         "the doctor",
         doctor_table([Finding("a limit", "123,456,789", False, "sysctl a.b=1048576")]),

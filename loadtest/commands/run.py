@@ -66,8 +66,8 @@ def add_run(commands: Any) -> None:
 
 
 def _run(parser: Parser, arguments: argparse.Namespace) -> int:
-    from loadtest.capacity import Promise
     from loadtest.cell import Load
+    from loadtest.promise import Promise
     from loadtest.run import Options, run
     from loadtest.target import Target
 
