@@ -7,17 +7,21 @@ page shows; the log has it, too.
 
 import argparse
 import logging
+import math
+import time
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, cast
 
 from flask import Flask, before_render_template, jsonify, request
 from flask.wrappers import Response
+from gevent.event import Event
 from locust import User
 from locust.env import Environment
 from locust.web import WebUI
 from werkzeug.datastructures import ImmutableMultiDict
 
 from loadtest.address import address_of
+from loadtest.catalogue import SCENARIOS
 from loadtest.errors import NotConnectedError
 from loadtest.mixture import objection
 from loadtest.scenarios import Scenario
@@ -25,20 +29,64 @@ from loadtest.scenarios import Scenario
 Reads = Mapping[str, Callable[[str], Any]]
 """Flag without its dashes -> what reads a text, and raises ``ArgumentTypeError`` with a reason."""
 
+_ORDER = [name for entry in SCENARIOS.values() for name in entry.users]
+
+_STYLE = b"<style>thead:has(input[type=checkbox]) { display: none }</style>"
+"""No box that ticks all: all at once make no sense, and Locust's own shows those that are ticked at
+first as all there are."""
+
+LOGS_EVERY_S = 5.0
+"""How often an open page asks for the log while a test runs; afterwards never again."""
+
 _log = logging.getLogger("loadtest")
+
+
+class _Reader:
+    """Of the log: an open page, if there is one."""
+
+    def __init__(self) -> None:
+        self._asked, self._asked_s = Event(), -math.inf
+
+    def ask(self) -> None:
+        self._asked_s = time.monotonic()
+        self._asked.set()
+
+    def wait(self) -> None:
+        if time.monotonic() - self._asked_s < 2 * LOGS_EVERY_S:
+            self._asked.clear()
+            self._asked.wait(2 * LOGS_EVERY_S)
+
+
+_readers: dict[int, _Reader] = {}
 
 
 def watch(environment: Environment, web_ui: WebUI, reads: Reads) -> None:
     """Tick what is about to run, and refuse what makes no sense before anything has started."""
     assert web_ui.app is not None
 
+    web_ui.app.jinja_env.policies["json.dumps_kwargs"] = {"sort_keys": False}  # in our order
+
     @before_render_template.connect_via(web_ui.app)
     def _tick(_: Flask, context: dict[str, Any], **__: Any) -> None:
-        if "users" in context.get("template_args", {}):  # not the page of the login
-            context["template_args"]["available_user_classes"] = _names(environment)
+        arguments = context.get("template_args", {})
+        if users := arguments.get("users"):  # not so on the page of the login
+            ticked = _names(environment)
+            arguments["available_user_classes"] = ticked  # all that are ticked at first
+            order = [*ticked, *(name for name in _ORDER if name in users), *users]
+            arguments["users"] = {name: users[name] for name in dict.fromkeys(order)}
+
+    @web_ui.app.after_request
+    def _hide(response: Response) -> Response:
+        if request.endpoint == "locust.index" and response.mimetype == "text/html":
+            response.set_data(response.get_data().replace(b"</head>", _STYLE + b"</head>", 1))
+        return response
+
+    reader = _readers[id(environment)] = _Reader()
 
     @web_ui.app.before_request
     def _read() -> Response | None:
+        if request.endpoint == "locust.logs":
+            reader.ask()
         if request.endpoint != "locust.swarm":
             return None
         if web_ui.userclass_picker_is_active and "user_classes" not in request.form:
@@ -51,6 +99,15 @@ def watch(environment: Environment, web_ui: WebUI, reads: Reads) -> None:
             return None
         _log.error(why)
         return jsonify({"success": False, "message": why, "host": environment.host})
+
+
+def be_read(environment: Environment) -> None:
+    """Let a test that has a verdict go on until an open page has asked for the log once more.
+
+    It asks while a test runs, and not when that has ended: the verdict would be missing there.
+    """
+    if (reader := _readers.get(id(environment))) is not None:
+        reader.wait()
 
 
 def _names(environment: Environment) -> list[str]:

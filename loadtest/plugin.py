@@ -33,7 +33,7 @@ from loadtest.failing import FAILED, guarded, register
 from loadtest.lead import Lead
 from loadtest.locust_stats import rounded_ms
 from loadtest.mixture import begin_with_one, objection
-from loadtest.page import watch
+from loadtest.page import be_read, watch
 from loadtest.scenarios import ECHO_BYTES, ECHO_BYTES_MAX, ECHO_PORT
 from loadtest.usage import number, one_of, whole_number
 
@@ -180,6 +180,7 @@ def on_test_stopping(environment: Environment, **_: Any) -> None:
     """Keep what was measured, while the users are still there."""
     if (lead := _leads.get(id(environment))) is not None:
         lead.stop()
+        be_read(environment)
 
 
 @events.report_to_master.add_listener  # type: ignore[untyped-decorator]

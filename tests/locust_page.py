@@ -18,7 +18,7 @@ class LocustPage:
     """
 
     def __init__(self, url: str) -> None:
-        self._url = url
+        self.url = url
 
     def ask(self, path: str, **fields: object) -> str:
         """Return what it answers; with fields, to a form."""
@@ -27,7 +27,7 @@ class LocustPage:
             if fields or path == "/stop"
             else None
         )
-        with urllib.request.urlopen(self._url + path, data, DEADLINE_S) as reply:
+        with urllib.request.urlopen(self.url + path, data, DEADLINE_S) as reply:
             text: str = reply.read().decode()
             return text
 
@@ -42,12 +42,20 @@ class LocustPage:
         found: dict[str, Any] = json.loads(self.ask("/stats/requests"))
         return found
 
-    def classes(self) -> tuple[list[str], list[str]]:
-        """Return the user classes there are, and those that are ticked."""
+    def _arguments(self) -> dict[str, Any]:
         found = re.search(r"window\.templateArgs = (.*)", html.unescape(self.ask("/")))
         assert found is not None
-        arguments = json.loads(found[1])
-        return sorted(arguments["users"]), arguments["available_user_classes"]
+        arguments: dict[str, Any] = json.loads(found[1])
+        return arguments
+
+    def state(self) -> str:
+        """Return what the test is doing: as it is now, where the statistics are 2 s old."""
+        return str(self._arguments()["state"])
+
+    def classes(self) -> tuple[list[str], list[str]]:
+        """Return the user classes there are, and those that are ticked."""
+        arguments = self._arguments()
+        return [*arguments["users"]], arguments["available_user_classes"]
 
     def logs(self) -> str:
         """Return what its Logs tab shows of the process that leads."""
