@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from loadtest.analysis.bundle import read_bundle
+from loadtest.compare.alive import HEARTBEAT
 from loadtest.compare.matrix import CellPlan
 from loadtest.compare.shares import capacity_hz
-from loadtest.compare.state import INTERRUPTED
+from loadtest.compare.state import INTERRUPTED, RUNNING
 from loadtest.report.style import looks
 from servers.process_tree import children_of
 from tests.bundles import Cell, make_bundle, matrix
@@ -128,6 +129,20 @@ def interrupt(tmp_path: Path, signum: signal.Signals) -> Path:
     assert bundle.state.state == INTERRUPTED
     assert len(bundle.cells) == 1
     return folder
+
+
+def test_sigkill_leaves_a_run_that_is_interrupted_and_no_process(tmp_path: Path) -> None:
+    argv = [*COMPARE, "--models", "asyncio", "--scenarios", "hello", *QUICK]
+    with started([*argv, "--connections", "5", "--out", str(tmp_path)]) as process:
+        wait_until(lambda: len([*tmp_path.glob("*/hello-*")]) == 2, "the second cell")
+        (folder,) = tmp_path.iterdir()
+        assert read_bundle(folder).state.state == RUNNING
+        pids = children_of(process.pid)
+        process.kill()  # a zombie now: nothing has waited for it
+        wait_until(lambda: read_bundle(folder).state.state == INTERRUPTED, "an end of the run")
+        wait_until(lambda: all(map(process_is_gone, pids)), "an end of all processes")
+    assert len(read_bundle(folder).cells) == 1
+    assert (folder / HEARTBEAT).exists()
 
 
 def test_versions_are_not_mixed_by_going_on(tmp_path: Path) -> None:

@@ -177,3 +177,39 @@ async def test_a_folder_whose_name_is_no_utf_8_hides_none_of_the_others(
     make_bundle(results / "\udcff", matrix(), lambda cell: Cell())
     reply = await client.get("/")
     assert reply.status == 200 and 'href="/runs?run=one"' in await reply.text()
+
+
+RUNNER = """
+import sys, time
+from pathlib import Path
+from loadtest.compare.alive import beating
+from loadtest.compare.state import State
+folder = Path(sys.argv[1])
+State(total=2).write(folder)
+with beating(folder):
+    print("running", flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.asyncio
+async def test_a_run_that_is_killed_is_shown_as_interrupted_at_once(
+    client: aiohttp.ClientSession, results: Path
+) -> None:
+    bundle = make_bundle(results / "killed", matrix(), lambda cell: None)
+    with started([sys.executable, "-c", RUNNER, str(bundle)]) as process:
+        assert process.stdout is not None
+        assert await asyncio.to_thread(process.stdout.readline) == "running\n"
+        async with asyncio.timeout(DEADLINE_S), client.get("/events?run=killed") as events:
+            assert await events.content.readuntil(b"\n\n") == b"data: more\n\n"
+            assert ">running, 0 of 2 cells" in await shown(client, "killed")
+            process.kill()  # a zombie, as long as nothing waits for it
+            assert await events.content.readuntil(b"\n\n") == b"data: more\n\n"
+            assert await events.content.read() == b""  # no more will come
+        assert "interrupted after 0 of 2 cells" in await shown(client, "killed")
+        assert "interrupted, 0 of 2 cells" in await (await client.get("/")).text()
+
+
+async def shown(client: aiohttp.ClientSession, name: str) -> str:
+    """Return the page of a run."""
+    return await (await client.get(f"/runs?run={name}")).text()

@@ -93,7 +93,7 @@ def read_bundle(folder: Path, known: Bundle | None = None) -> Bundle:
         plan = _decoded(folder / "cells.json", list[CellPlan])
     else:
         about, plan = known.about, known.plan
-    bundle = Bundle(folder, about, plan, _decoded(folder / "state.json", State))
+    bundle = Bundle(folder, about, plan, read_state(folder))
     try:
         present = {entry.name for entry in folder.iterdir() if entry.is_dir()}
     except OSError as error:  # not ours to read
@@ -126,7 +126,16 @@ def read_about(folder: Path) -> tuple[State, About]:
     Raises:
         BundleError: It is no bundle.
     """
-    return _decoded(folder / "state.json", State), _decoded(folder / "run.json", About)
+    return read_state(folder), _decoded(folder / "run.json", About)
+
+
+def read_state(folder: Path) -> State:
+    """Return how far a run has come; one whose process was killed has been interrupted.
+
+    Raises:
+        BundleError: It is no bundle.
+    """
+    return _decoded(folder / "state.json", State).as_seen(folder)
 
 
 def is_comparison(folder: Path) -> bool:

@@ -15,6 +15,7 @@ from loadtest.analysis.bundle import BundleError, read_bundle
 from loadtest.bundle import PACKAGES, write_run
 from loadtest.catalogue import SCENARIOS
 from loadtest.cell import Load, run_model, run_target
+from loadtest.compare.alive import beating
 from loadtest.compare.matrix import FLAT_OUT, CellPlan, Matrix, model_and_workers
 from loadtest.compare.shares import LeftOut, rate_of_share
 from loadtest.compare.state import FINISHED, INTERRUPTED, State
@@ -187,6 +188,7 @@ def compare(
     begin_s = time.monotonic()
     try:
         with ExitStack() as stack:
+            stack.enter_context(beating(folder))
             progress = stack.enter_context(matrix_progress(comparison.expected_s()))
             comparison.run(progress)
         comparison.end(FINISHED)

@@ -22,7 +22,7 @@ from loadtest.report.command import asset
 from loadtest.report.page import render
 
 LOOK_S = 1.0
-"""How often it is looked whether a run has come further: one stat() a run."""
+"""How often it is looked whether a run has come further, or has ended: two small files a run."""
 
 RUNS_MAX = 20
 """On one page."""

@@ -11,6 +11,7 @@ from loadtest.analysis.bundle import (
     is_comparison,
     read_about,
     read_bundle,
+    read_state,
 )
 from loadtest.analysis.likeness import refuse_unlike
 from loadtest.compare.state import FILE, RUNNING, State
@@ -77,11 +78,13 @@ class Store:
         )
 
     def stamp(self, name: str) -> int:
-        """Return a number that changes whenever a run has come further."""
+        """Return a number that changes whenever a run has come further, or has been killed."""
         try:
-            return (self._folder / name / FILE).stat().st_mtime_ns
-        except OSError:  # it has been removed
+            changed_ns = (self._folder / name / FILE).stat().st_mtime_ns
+            running = read_state(self._folder / name).state == RUNNING
+        except (OSError, BundleError):  # it has been removed, or is none
             return 0
+        return 2 * changed_ns + running
 
     def page(self, names: Sequence[str], anyway: bool) -> Page:
         """Return the page of some runs, as they are now.
