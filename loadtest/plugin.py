@@ -33,16 +33,15 @@ from loadtest.failing import FAILED, guarded, register
 from loadtest.lead import Lead
 from loadtest.locust_stats import rounded_ms
 from loadtest.mixture import begin_with_one, objection
+from loadtest.output import prepare
 from loadtest.page import be_read, watch
 from loadtest.scenarios import ECHO_BYTES, ECHO_BYTES_MAX, ECHO_PORT
+from loadtest.teller import TICK_S, Teller
 from loadtest.usage import number, one_of, whole_number
-
-TICK_S = 0.1
-"""How often a process tells how many connections it has, until the load begins."""
 
 _REPORT = "loadtest"  # our part of a worker's report
 _leads: dict[int, Lead] = {}
-_tellers: dict[int, "_Teller"] = {}
+_tellers: dict[int, "Teller"] = {}
 _log = logging.getLogger("loadtest")
 
 # Of users that are not ours.
@@ -103,6 +102,7 @@ def on_init(environment: Environment, **_: Any) -> None:
     runner = environment.runner
     if runner is None:  # asked for nothing but help
         return
+    prepare()
     raised()  # Locust has done so, but to 10,000 at the most
     # Python would raise it wherever the code is just then, and in a finalizer or in compiled code
     # it is swallowed: one Ctrl-C of 100 was, in the moment in which a test ends.
@@ -122,7 +122,7 @@ def on_init(environment: Environment, **_: Any) -> None:
         runner.register_message(BEGIN, _on_begin)
         runner.register_message(OPEN, _on_open)
         runner.register_message(CLOSE, _on_close)
-        _tellers[id(environment)] = _Teller(environment)
+        _tellers[id(environment)] = Teller(environment)
         gevent.spawn(_every_second, environment, crew)
 
 
@@ -224,32 +224,6 @@ def _hand_over(environment: Environment, crew: Crew) -> None:
         records, crew.records = crew.records, []
         if lead.conductor is not None:
             lead.conductor.take("local", records)
-
-
-class _Teller:
-    """Tells how many connections a process has, whenever that changes, until the load begins."""
-
-    def __init__(self, environment: Environment) -> None:
-        self._environment = environment
-        self._greenlet: gevent.Greenlet | None = None
-
-    def start(self) -> None:
-        self.stop()
-        self._greenlet = gevent.spawn(guarded(self._tell), environment=self._environment)
-
-    def stop(self) -> None:
-        if self._greenlet is not None:
-            self._greenlet.kill(block=False)
-
-    def _tell(self, environment: Environment) -> None:
-        runner, crew = environment.runner, Crew.of(environment)
-        assert runner is not None
-        told: dict[str, int] | None = None
-        while True:
-            if crew.established != told:
-                told = crew.established
-                runner.send_message(ESTABLISHED, {"established": told, "wrong": crew.wrong})
-            gevent.sleep(TICK_S)
 
 
 @guarded

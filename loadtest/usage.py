@@ -5,13 +5,15 @@ import math
 from collections.abc import Callable, Collection, Sequence
 from typing import NoReturn
 
+from loadtest.output import one_line
+
 
 class Parser(argparse.ArgumentParser):
     """A parser whose complaint is one line that shows the way out."""
 
     def error(self, message: str) -> NoReturn:
         """Say in one line what was wrong and where the way out is; exit with 2."""
-        self.exit(2, f"{self.prog}: {message}; run: {self.prog} --help\n")
+        self.exit(2, f"{self.prog}: {one_line(message)}; run: {self.prog} --help\n")
 
     def option(
         self, flag: str, metavar: str, default: str, type_: Callable[[str], object], help_: str

@@ -30,7 +30,11 @@ class Forked:
     """A process that is not our child: what ``subprocess.Popen`` would tell of it, and do to it."""
 
     def __init__(self, pid: int) -> None:
-        self._fd = os.pidfd_open(pid)
+        try:
+            self._fd = os.pidfd_open(pid)
+        except ProcessLookupError:  # it has ended already: its log says why
+            self._fd, writer = os.pipe()  # readable for ever, as the descriptor of what has ended
+            os.close(writer)
 
     def poll(self) -> int | None:
         """Return None while it runs, and then 0: its status is its own business."""
@@ -38,7 +42,7 @@ class Forked:
 
     def terminate(self) -> None:
         """Ask it to end."""
-        with suppress(ProcessLookupError):  # it has ended
+        with suppress(OSError):  # it has ended, before there was a descriptor of it or since
             signal.pidfd_send_signal(self._fd, signal.SIGTERM)
 
     def wait(self, timeout: float) -> int:
@@ -53,7 +57,7 @@ class Forked:
 
     def kill(self) -> None:
         """End it, whatever it does."""
-        with suppress(ProcessLookupError):  # it has ended
+        with suppress(OSError):  # it has ended, before there was a descriptor of it or since
             signal.pidfd_send_signal(self._fd, signal.SIGKILL)
         self.wait(IMPORT_LIMIT_S)
         os.close(self._fd)

@@ -88,3 +88,8 @@ def test_where_proc_is_hidden_only_the_heartbeat_tells(
     assert by.where == ""
     assert seen(tmp_path / "a", replace(by, pid=1 << 22), 0.0) == RUNNING
     assert seen(tmp_path / "b", by, HEARTBEAT_AGE_MAX_S + 1) == INTERRUPTED
+
+
+@pytest.mark.parametrize("pid", [-1, 1 << 40, 1 << 22])
+def test_a_pid_that_none_can_have_is_no_harm(tmp_path: Path, pid: int) -> None:
+    assert seen(tmp_path / "a", replace(HERE, pid=pid), 0.0) in (RUNNING, INTERRUPTED)

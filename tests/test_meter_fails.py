@@ -1,8 +1,10 @@
 """Whatever fails in the meter ends the cell, with its reason in one line: it never hangs."""
 
 import json
+import os
 import re
 import socket
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -16,10 +18,11 @@ from loadtest.cores import Cores
 from loadtest.result import result_of
 from loadtest.selftest.calibration import load
 from loadtest.target import CellError, Target
+from loadtest.warm import Forked
 from tests.bundles import Cell, matrix, observation
-from tests.commands import free_port, run
+from tests.commands import LIMIT_S, ROOT, free_port, run
 from tests.driving import answering
-from tests.running import Server
+from tests.running import DEADLINE_S, Server
 
 LOADTEST = [sys.executable, "-m", "loadtest"]
 LOCUST = [sys.executable, "-m", "locust", "--headless", "--only-summary", "--users=4", "--rate=40"]
@@ -138,3 +141,28 @@ def test_a_generator_that_hangs_or_dies_is_ended_by_its_parent(
     why = "had not ended after 3 s" if "sleep" in hangs else "the generator failed: "
     with pytest.raises(CellError, match=why):
         cell.run_target(target, load(10.0, 0.5), Cores.halves(), tmp_path, lambda _: None)
+
+
+def test_locust_goes_on_and_keeps_its_cell_when_nothing_reads_what_it_says(
+    any_server: Server, tmp_path: Path
+) -> None:
+    assert any_server.http is not None
+    host = f"--host=http://{any_server.http[0]}:{any_server.http[1]}"
+    argv = [*LOCUST, "-f", "loadtest/locustfile.py", host, f"--cell={tmp_path}", "Hello"]
+    reader, writer = os.pipe()
+    os.close(reader)
+    ended = subprocess.run(
+        argv, cwd=ROOT, stdout=writer, stderr=writer, timeout=LIMIT_S, check=False
+    )
+    os.close(writer)
+    assert ended.returncode == 0
+    assert json.loads((tmp_path / "cell.json").read_text("utf-8"))["window_s"] >= 1
+
+
+def test_a_generator_that_ends_before_it_is_looked_at_is_one_that_has_ended() -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+        forked = Forked(process.pid)
+        assert forked.poll() == 0 and forked.wait(DEADLINE_S) == 0
+        forked.terminate()
+        forked.kill()

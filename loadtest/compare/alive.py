@@ -21,6 +21,7 @@ HEARTBEAT_AGE_MAX_S = 60.0
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _NAMESPACE = Path("/proc/self/ns/pid")
+_PID_MAX = 1 << 22  # PID_MAX_LIMIT; what is read may be of any size
 _ENDED = "ZX"  # a zombie, or dead: proc_pid_stat(5)
 
 
@@ -77,7 +78,8 @@ def is_alive(runner: Runner, folder: Path) -> bool:
 
 def _has_ended(runner: Runner) -> bool:
     """Return whether a process has ended for sure."""
-    if not runner.pid or not runner.where or runner.where != _here():
+    known = 0 < runner.pid <= _PID_MAX and runner.where
+    if not known or runner.where != _here():
         return False
     stat = _stat(runner.pid)
     if stat is not None:

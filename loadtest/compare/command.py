@@ -20,7 +20,7 @@ from loadtest.compare.matrix import FLAT_OUT, CellPlan, Matrix, model_and_worker
 from loadtest.compare.shares import LeftOut, rate_of_share
 from loadtest.compare.state import FINISHED, INTERRUPTED, State
 from loadtest.cores import Cores
-from loadtest.files import said_of
+from loadtest.files import is_of_the_disk, said_of
 from loadtest.machine import described, shown, write_json
 from loadtest.progress import CellProgress, matrix_progress
 from loadtest.result import Result
@@ -121,7 +121,12 @@ class Comparison:
         except CellError as error:  # the next one may well run
             self.state.failed[cell.name] = str(error)
             (folder / "cell.json").unlink(missing_ok=True)  # its server may not have ended well
-        except (KeyboardInterrupt, OSError):  # half a window, or half of what was measured: no cell
+        except OSError as error:
+            if is_of_the_disk(error):  # then all that follow would fail, too
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
+            self.state.failed[cell.name] = said_of(error)
+        except KeyboardInterrupt:  # what was measured of half a window is no cell
             shutil.rmtree(folder, ignore_errors=True)
             raise
         else:
