@@ -61,8 +61,7 @@ def test_it_ends_with_a_report_and_says_where(compared: subprocess.CompletedProc
     assert f"report: {folder / 'report.html'}" in compared.stdout
     assert (folder / "report.html").stat().st_size > 1_000_000  # Plotly is in it
     assert "# Comparison" in (folder / "report.md").read_text("utf-8")
-    # On a machine that is busy with other tests it may be that none can be ranked.
-    assert "is it real?" in compared.stdout or "no two contenders" in compared.stdout
+    assert "is it real?" in compared.stdout
 
 
 def test_a_bundle_says_what_was_run_on_what(compared: subprocess.CompletedProcess[str]) -> None:

@@ -82,18 +82,29 @@ def test_one_late_cell_of_two_does_not_move_the_question_to_fewer_connections(
     assert names(finding) == (["uvloop", "asyncio", "forking"], [])
 
 
-def test_a_model_that_answers_nothing_is_not_the_best_of_fewer_connections(tmp_path: Path) -> None:
+def silent_with_1000(folder: Path, models: list[str]) -> Page:
+    """Return a run in which some models answer nothing on 1,000 connections."""
     wanted = matrix(models=MODELS)
-    folder = make_bundle(tmp_path / "run", wanted, lambda cell: COSTS[cell.contender])
+    make_bundle(folder, wanted, lambda cell: COSTS[cell.contender])
     for cell in wanted.cells():
-        if (cell.contender, cell.connections) == ("uvloop", 1000):
+        if cell.contender in models and cell.connections == 1000:
             seen = observation(wanted, cell, COSTS["uvloop"])
             silent = replace(seen, trouble="0 of 1000 had a reply", window_s=0.0, records=[])
             write_cell(folder / cell.name, silent)
-    (finding,) = cpu_findings(Page({"run": read_bundle(folder)}))
+    return Page({"run": read_bundle(folder)})
+
+
+def test_a_model_that_answers_nothing_is_not_the_best_of_fewer_connections(tmp_path: Path) -> None:
+    (finding,) = cpu_findings(silent_with_1000(tmp_path / "run", ["uvloop"]))
     assert finding.connections == 1000
     assert names(finding) == (["asyncio", "forking"], ["uvloop"])
     assert "0 of 1000 had a reply" in finding.unranked[0].why
+
+
+def test_where_none_answers_that_comes_first_and_then_fewer_connections(tmp_path: Path) -> None:
+    first, second = cpu_findings(silent_with_1000(tmp_path / "run", MODELS))
+    assert first.connections == 1000 and names(first) == ([], MODELS)
+    assert second.connections == 10 and names(second) == (["uvloop", "asyncio", "forking"], [])
 
 
 def test_what_is_best_with_few_connections_is_not_best_where_it_fails(tmp_path: Path) -> None:

@@ -5,7 +5,14 @@ from dataclasses import dataclass
 
 from loadtest.compare.matrix import FLAT_OUT
 from loadtest.result import Result, Times
-from loadtest.verdict import ACCEPT_QUEUE_BOUND, ERRORS, OK, RATE_NOT_HELD, SERVER_BOUND
+from loadtest.verdict import (
+    ACCEPT_QUEUE_BOUND,
+    ERRORS,
+    GENERATOR_BOUND,
+    OK,
+    RATE_NOT_HELD,
+    SERVER_BOUND,
+)
 
 
 @dataclass(frozen=True)
@@ -97,3 +104,12 @@ def ranked(result: Result) -> bool:
     """Return whether a cell's numbers may be set beside those of others."""
     verdicts = RANKED_AT_RATE if result.rate_wanted_hz else RANKED_FLAT_OUT
     return result.verdict.name in verdicts
+
+
+_WITH_FIGURES = {OK, SERVER_BOUND, ACCEPT_QUEUE_BOUND, RATE_NOT_HELD, GENERATOR_BOUND}
+
+
+def has_figures(result: Result) -> bool:
+    """Return whether a cell has numbers to show, ranked or not: not where it came to nothing."""
+    answered = result.main is not None and result.main.requests > 0
+    return answered and result.verdict.name in _WITH_FIGURES

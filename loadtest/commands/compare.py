@@ -33,7 +33,8 @@ examples:
 scenarios:
 {"".join(f"  {name:8} {entry.reveals}" + chr(10) for name, entry in SCENARIOS.items())}
 It ends with report.html in the bundle. {EPILOG}
-With --fail-if also with 1 where a rule is broken, with 4 where one is undecided and none broken.
+Also with 1 where no cell has a figure. With --fail-if also with 1 where a rule is broken, and with
+4 where one is undecided and none broken.
 """
 
 
@@ -123,12 +124,13 @@ def _compare(parser: Parser, arguments: argparse.Namespace) -> int:
     folder = resume or folder_for(parser, arguments, "")
     status = compare(matrix, targets, cores, folder, resume=bool(arguments.resume))
     try:
-        after_run(folder)
+        drawn = after_run(folder)
     except KeyboardInterrupt:  # the cells are on disk, and can be drawn at any time
         return 130
     except OSError as error:  # the same where the disk is full
         terminal.say(terminal.console(stderr=True), f"no report: {said_of(error)}")
         status = status or 1
+    status = worst(status, drawn)
     if not rules or status == 130:
         return status
     try:

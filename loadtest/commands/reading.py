@@ -15,9 +15,9 @@ examples:
       --fail-if 'uvloop wait cpu +20%' --fail-if 'gevent wait rate -10%'
 
 Runs unlike in scenarios, connections, rate, duration or machine are refused; commit and versions
-may differ. Exits with 0; with 1 where a bundle cannot be read or a rule is broken; with 4 where the
-noise hides what a rule asks (it says what would decide it), unless another is broken; with 2 when
-asked for what there is not, such as a rule about no cell of the run.
+may differ. Exits with 0; with 1 where a bundle cannot be read, no cell has a figure or a rule is
+broken; with 4 where the noise hides what a rule asks (it says what would decide it), unless another
+is broken; with 2 when asked for what there is not, such as a rule about no cell of the run.
 """
 
 
@@ -33,7 +33,10 @@ def add_report(commands: Any) -> None:
     )
     parser.add_argument("bundles", metavar="BUNDLE", nargs="+", type=Path, help="folder of a run")
     parser.add_argument(
-        "--out", metavar="FOLDER", type=Path, help="(default: the bundle; of several, the last)"
+        "--out",
+        metavar="FOLDER",
+        type=Path,
+        help="(default: the bundle; of several, a new one beside the last)",
     )
     parser.add_argument("--anyway", action="store_true", help="compare runs that are unlike")
     add_gate(parser)
@@ -73,7 +76,7 @@ def _report(parser: Parser, arguments: argparse.Namespace) -> int:
 
     rules, anyway = parsed_rules(parser, arguments), arguments.anyway
     run, baseline = arguments.bundles[-1], arguments.baseline
-    out = arguments.out or run
+    out = arguments.out
     try:
         judged = refuse_before_report(run, baseline, rules, anyway) if rules else {}
         status = report(arguments.bundles, out, anyway)
@@ -82,7 +85,7 @@ def _report(parser: Parser, arguments: argparse.Namespace) -> int:
     except KeyboardInterrupt:  # nothing is lost but the drawing
         return 130
     except OSError as error:  # no such place, or not ours to write to
-        parser.error(f"expected a folder to write to, got {out}: {error.strerror}")
+        parser.error(f"expected a folder to write to, got {out or run}: {error.strerror}")
     return worst(status, judge(judged, rules)) if rules else status
 
 

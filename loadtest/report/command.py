@@ -14,9 +14,10 @@ from loadtest.analysis.bundle import Bundle, BundleError, read_bundle
 from loadtest.analysis.findings import Finding
 from loadtest.analysis.likeness import refuse_unlike
 from loadtest.files import write_whole
-from loadtest.machine import shown
+from loadtest.machine import new_folder, shown
 from loadtest.progress import new_progress
 from loadtest.report import words
+from loadtest.report.figures import figures_table, without_figures
 from loadtest.report.markdown import markdown
 from loadtest.report.page import Page, as_json
 
@@ -67,8 +68,12 @@ def write_report(page: Page, folder: Path) -> Path:
     return path
 
 
-def report(folders: Sequence[Path], out: Path, anyway: bool) -> int:
+def report(folders: Sequence[Path], out: Path | None, anyway: bool) -> int:
     """Draw bundles side by side; return the exit status: 0, or 1 where there is nothing to draw.
+
+    Args:
+        out: Where; None: into the bundle, and of several, whose own reports are kept, into a new
+            folder beside the last.
 
     Raises:
         BundleError: None can be read, or they are unlike.
@@ -79,26 +84,38 @@ def report(folders: Sequence[Path], out: Path, anyway: bool) -> int:
     if not anyway:
         refuse_unlike([*bundles.values()])
     page = Page(bundles, problems)
-    path = write_report(page, out)
+    path = write_report(page, out or place_for(folders))
     for problem in page.problems:
         terminal.say(terminal.console(stderr=True), problem)
-    show(page)
+    status = show(page)
     _say_where(path)
-    return 1 if problems else 0
+    return 1 if problems else status
 
 
-def after_run(folder: Path) -> None:
-    """Draw what a comparison has measured, and print who won what."""
+def place_for(folders: Sequence[Path]) -> Path:
+    """Return where a report of some bundles goes if nothing else is said."""
+    last = folders[-1]
+    return last if len(folders) == 1 else new_folder(last.absolute().parent, "-report")
+
+
+def after_run(folder: Path) -> int:
+    """Draw what a comparison has measured, and print it.
+
+    Returns:
+        The exit status: 0, or 1 where no cell has a figure.
+    """
     try:
         bundle = read_bundle(folder)
     except BundleError:  # it was ended before there was a plan
-        return
+        return 0
     page = Page({bundle.id: bundle})
     terminal.say(terminal.console(), f"raw results: {shown(folder)}")
-    if bundle.cells:
-        path = write_report(page, folder)
-        show(page)
-        _say_where(path)
+    if not bundle.cells:  # why has been said
+        return 0
+    path = write_report(page, folder)
+    status = show(page)
+    _say_where(path)
+    return status
 
 
 def _say_where(path: Path) -> None:
@@ -106,9 +123,23 @@ def _say_where(path: Path) -> None:
     terminal.say(terminal.console(), said)
 
 
-def show(page: Page) -> None:
-    """Print who won what."""
+def show(page: Page) -> int:
+    """Print who won what, or the figures where there is nothing to compare.
+
+    Returns:
+        The exit status: 0, or 1 where no cell has a figure.
+    """
     console = terminal.console()
+    if page.findings:
+        fitting.show(console, _headline(page))
+    else:
+        fitting.show(console, figures_table(page))
+    if why := without_figures(page):
+        terminal.say(console, why)
+    return 1 if why else 0
+
+
+def _headline(page: Page) -> Table:
     table = Table(show_lines=True)
     for name in ("question", "best", "next best", "is it real?"):
         table.add_column(name)
@@ -119,10 +150,7 @@ def show(page: Page) -> None:
             _next_best(page, finding),
             words.real(finding),
         )
-    if page.findings:
-        fitting.show(console, table)
-    else:
-        terminal.say(console, "no two contenders could be ranked")
+    return table
 
 
 def _next_best(page: Page, finding: Finding) -> Text:

@@ -4,10 +4,11 @@ import re
 from collections.abc import Iterator
 
 from loadtest.analysis.findings import Finding
+from loadtest.analysis.metrics import METRICS
 from loadtest.report import words
 from loadtest.report.advice import advice
 from loadtest.report.circumstances import circumstances
-from loadtest.report.page import Page
+from loadtest.report.page import TABLE, Page
 from loadtest.report.style import number
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~])")
@@ -17,10 +18,13 @@ def markdown(page: Page) -> str:
     """Return all of a page but its charts."""
     lines = [f"# Comparison: {', '.join(map(plain, page.groups.bundles))}", ""]
     lines += [f"> {plain(problem)}" for problem in page.problems]
-    lines += ["", *headline(page), "", "## When to choose which", *choices(page)]
-    lines += ["", "## Rankings"]
-    for finding in page.findings:
-        lines += ["", *_ranking(page, finding)]
+    if page.findings:
+        lines += ["", *headline(page), "", "## When to choose which", *choices(page)]
+        lines += ["", "## Rankings"]
+        for finding in page.findings:
+            lines += ["", *_ranking(page, finding)]
+    else:  # nothing to compare
+        lines += ["", *_figures(page)]
     lines += [
         "",
         "## Circumstances",
@@ -77,6 +81,19 @@ def _ranking(page: Page, finding: Finding) -> Iterator[str]:
             shown = f"~~{number(row.struck)} {unit}~~"
         said = words.verdict_of_row(finding, row)
         yield f"| {plain(label)} | {shown} | {words.times(row.ratio)} | {plain(said)} |"
+
+
+def _figures(page: Page) -> Iterator[str]:
+    heads = [f"{METRICS[name].title}, {METRICS[name].unit}" for name in TABLE]
+    heads = ["contender", "scenario", "connections", "load", *heads, "verdict", "evidence"]
+    yield f"| {' | '.join(heads)} |"
+    yield "|---" * len(heads) + "|"
+    for block in page.verdicts():
+        for row in block["rows"]:
+            of = (row["label"], block["scenario"], row["connections"], row["load"])
+            figures = [f"~~{text}~~" if struck else text for text, struck in row["cells"]]
+            cells = [*map(plain, of), *figures, plain(row["verdicts"]), plain(row["why"])]
+            yield f"| {' | '.join(cells)} |"
 
 
 def plain(text: str) -> str:

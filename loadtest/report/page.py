@@ -43,7 +43,7 @@ def render(name: str, **context: Any) -> str:
 
 
 _OVERVIEW = "overview"
-_TABLE = ("rate", "p50", "p99", "cpu", "memory")
+TABLE = ("rate", "p50", "p99", "cpu", "memory")
 
 
 class Page:
@@ -164,8 +164,8 @@ class Page:
             ],
             "headline": [self._headline(finding) for finding in self.findings],
             "advice": advice(self.pen, self.findings),
-            "verdicts": [*self._verdicts()],
-            "table_heads": [METRICS[name] for name in _TABLE],
+            "verdicts": [*self.verdicts()],
+            "table_heads": [METRICS[name] for name in TABLE],
             "circumstances": circumstances(self.groups.bundles),
             "problems": self.problems,
             "catalogue": as_json(msgspec.json.encode(self.catalogue())),
@@ -209,7 +209,8 @@ class Page:
             ],
         }
 
-    def _verdicts(self) -> Iterator[dict[str, Any]]:
+    def verdicts(self) -> Iterator[dict[str, Any]]:
+        """Yield each scenario with its groups of repeats: figures, verdicts and evidence."""
         for scenario in self.groups.scenarios():
             rows = [
                 self._verdict_row(group)
@@ -233,7 +234,7 @@ class Page:
             "verdicts": ", ".join(f"{len(r)} × {name}" for name, r in group.verdicts.items()),
             "why": reason.verdict.why,
             "ranked": any(map(ranked, group.results.values())),
-            "cells": [_cell(group, name) for name in _TABLE],
+            "cells": [_cell(group, name) for name in TABLE],
         }
 
 
