@@ -16,6 +16,9 @@ from rich.table import Column
 
 from loadtest import terminal
 
+BAR_COLUMNS = 20
+"""A terminal of less than three times that has no bar: the text says more."""
+
 
 class CellProgress:
     """Cells, one after the other, each in stages."""
@@ -46,12 +49,16 @@ def new_progress() -> Progress:
 
 
 def _progress(how_far: ProgressColumn) -> Progress:
+    console = terminal.console(stderr=True)
+    bar = [BarColumn(bar_width=BAR_COLUMNS)] if console.width >= 3 * BAR_COLUMNS else []
     return Progress(
         how_far,
-        BarColumn(bar_width=20),
+        *bar,
         TimeRemainingColumn(),
-        TextColumn("{task.description}", markup=False, table_column=Column(ratio=1)),
-        console=terminal.console(stderr=True),
+        TextColumn(
+            "{task.description}", markup=False, table_column=Column(ratio=1, overflow="fold")
+        ),
+        console=console,
         refresh_per_second=2,  # it draws on the cores that are measured
         expand=True,  # so that the text has what is left, and wraps: Rich would cut all columns
     )

@@ -1,11 +1,16 @@
 """What commands print: on narrow terminals, in any encoding, into pipes that nothing reads."""
 
+import contextlib
+import fcntl
 import io
 import os
+import pty
 import random
 import re
+import struct
 import subprocess
 import sys
+import termios
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -161,3 +166,33 @@ def test_a_run_on_80_columns_in_ascii_into_a_folder_with_brackets(tmp_path: Path
     assert len(re.findall(r"\d+\.\d{3}\b", row)) == 6, row
     assert folder_of(ended.stdout).parent == out
     assert "[/red]y" in ended.stdout and not [*out.rglob("*.new")]
+
+
+PROGRESS = """
+from loadtest.progress import matrix_progress
+with matrix_progress(100.0) as progress:
+    progress.begin("wait-4-rate-asyncio-twin-12345678")
+    progress.say("[/red]y")
+    progress.end(55)
+"""
+
+
+@pytest.mark.parametrize("columns", [80, 60, 40])
+def test_progress_cuts_no_name_and_no_number_on_a_narrow_terminal(columns: int) -> None:
+    master, terminal_fd = pty.openpty()
+    fcntl.ioctl(terminal_fd, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    argv = [sys.executable, "-c", PROGRESS]
+    with subprocess.Popen(
+        argv, cwd=ROOT, stderr=terminal_fd, env=environment | {"TERM": "xterm"}
+    ) as process:
+        os.close(terminal_fd)
+        said = b""
+        with contextlib.suppress(OSError):  # EIO: the other end is closed
+            while data := os.read(master, 65536):
+                said += data
+        os.close(master)
+        assert process.wait(DEADLINE_S) == 0
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", said.decode("utf-8"))
+    assert "…" not in text and "55%" in text and "[/red]y" in text
+    assert "wait-4-rate-asyncio-twin-12345678" in re.sub(r"\s+", "", text)
