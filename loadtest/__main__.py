@@ -1,5 +1,12 @@
 """The command line: python -m loadtest compare, report, dashboard, run, selftest, doctor."""
 
+import _signal  # type: ignore[import-not-found]  # what lies beneath signal, and needs no import
+import os
+
+if __name__ == "__main__" and _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+    # First of all: Ctrl-C while the rest is imported is no traceback. main() takes over.
+    _signal.signal(_signal.SIGINT, lambda *_: os._exit(130))
+
 import sys
 from collections.abc import Sequence
 
@@ -9,19 +16,16 @@ from loadtest.commands.proving import add_doctor, add_selftest
 from loadtest.commands.reading import add_dashboard, add_report
 from loadtest.commands.run import add_run
 from loadtest.files import is_of_the_disk, said_of
-from loadtest.usage import Parser
+from loadtest.usage import Parser, interruptible
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run what the command line asks for and return the exit status."""
     output.prepare()
-    parser = Parser(
-        prog="python -m loadtest",
-        description="Put the same load on every model and compare.",
-    )
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add in (add_compare, add_report, add_dashboard, add_run, add_selftest, add_doctor):
-        add(commands)
+    return interruptible(lambda: _run(new_parser(), argv))
+
+
+def _run(parser: Parser, argv: Sequence[str] | None) -> int:
     arguments = parser.parse_args(argv)
     try:
         status: int = arguments.run(arguments.parser, arguments)
@@ -34,6 +38,18 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         parser.exit(1, f"{parser.prog}: {output.one_line(said_of(error))}\n")
     return status
+
+
+def new_parser() -> Parser:
+    """Return what reads the command line."""
+    parser = Parser(
+        prog="python -m loadtest",
+        description="Put the same load on every model and compare.",
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for add in (add_compare, add_report, add_dashboard, add_run, add_selftest, add_doctor):
+        add(commands)
+    return parser
 
 
 if __name__ == "__main__":

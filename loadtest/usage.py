@@ -2,8 +2,9 @@
 
 import argparse
 import math
+import signal
 from collections.abc import Callable, Collection, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from loadtest.output import one_line
 
@@ -15,6 +16,15 @@ class Parser(argparse.ArgumentParser):
         """Say in one line what was wrong and where the way out is; exit with 2."""
         self.exit(2, f"{self.prog}: {one_line(message)}; run: {self.prog} --help\n")
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Refuse what is no text at all, unless it names a file: those may have any name."""
+        known, unknown = super().parse_known_args(args, namespace)
+        for name, value in vars(known).items():
+            for text in value if isinstance(value, list) else [value]:
+                if isinstance(text, str) and not _is_text(text):
+                    self.error(f"expected UTF-8 for {name.replace('_', '-')}, got {text!r}")
+        return known, unknown
+
     def option(
         self, flag: str, metavar: str, default: str, type_: Callable[[str], object], help_: str
     ) -> None:
@@ -22,6 +32,24 @@ class Parser(argparse.ArgumentParser):
         self.add_argument(
             flag, metavar=metavar, default=default, type=type_, help=f"{help_} (default: {default})"
         )
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # a byte of the command line that is no UTF-8 (PEP 383)
+        return False
+    return True
+
+
+def interruptible(command: Callable[[], int]) -> int:
+    """Run a command and return its status: 130 after a Ctrl-C that it does not answer itself."""
+    if callable(signal.getsignal(signal.SIGINT)):  # else a shell has it ignored
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return command()
+    except KeyboardInterrupt:  # there was nothing to keep yet
+        return 130
 
 
 def names(kind: str, known: Sequence[str]) -> Callable[[str], list[str]]:

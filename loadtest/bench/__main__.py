@@ -1,5 +1,12 @@
 """The command line: python -m loadtest.bench."""
 
+import _signal  # type: ignore[import-not-found]  # what lies beneath signal, and needs no import
+import os
+
+if __name__ == "__main__" and _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+    # First of all: Ctrl-C while the rest is imported is no traceback. main() takes over.
+    _signal.signal(_signal.SIGINT, lambda *_: os._exit(130))
+
 import argparse
 import shutil
 import sys
@@ -9,7 +16,7 @@ from pathlib import Path
 from loadtest import output
 from loadtest.descriptors import raised
 from loadtest.machine import new_folder
-from loadtest.usage import Parser, names, seconds, whole_number
+from loadtest.usage import Parser, interruptible, names, seconds, whole_number
 from servers.registry import MODELS
 
 _DESCRIPTORS_RESERVED = 200
@@ -29,6 +36,10 @@ been measured. Whether a target is reached does not matter.
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run what the command line asks for and return the exit status."""
+    return interruptible(lambda: _run(argv))
+
+
+def _run(argv: Sequence[str] | None) -> int:
     output.prepare()
     parser = Parser(
         prog="python -m loadtest.bench",
