@@ -13,11 +13,15 @@ def usage_of_self() -> dict[str, float]:
     """Return what this process has used so far.
 
     ``waiting_s`` is the time its main thread was ready to run while the core was another's: what
-    a generator on a crowded core lacks, and no CPU time shows (proc(5), schedstat).
+    a generator on a crowded core lacks, and no CPU time shows (proc(5), schedstat). It is 0 where
+    the kernel does not count it (gVisor, CONFIG_SCHED_INFO=n).
     """
     used = resource.getrusage(resource.RUSAGE_SELF)
     resident = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
-    waiting_ns = Path("/proc/self/schedstat").read_text(encoding="ascii").split()[1]
+    try:
+        waiting_ns = Path("/proc/self/schedstat").read_text(encoding="ascii").split()[1]
+    except OSError:  # not counted here
+        waiting_ns = "0"
     return {
         "cpu_user_s": used.ru_utime,
         "cpu_system_s": used.ru_stime,
@@ -39,7 +43,7 @@ def usage_of_tree(pid: int) -> dict[str, float] | None:
     try:
         root = psutil.Process(pid)
         tree = [root, *root.children(recursive=True)]
-    except psutil.NoSuchProcess:  # it has ended
+    except (psutil.Error, OSError):  # it has ended, or what psutil reads is hidden (subset=pid)
         return None
     for process in tree:
         try:

@@ -4,8 +4,10 @@ import json
 import os
 import re
 import socket
+import socketserver
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -166,3 +168,28 @@ def test_a_generator_that_ends_before_it_is_looked_at_is_one_that_has_ended() ->
         assert forked.poll() == 0 and forked.wait(DEADLINE_S) == 0
         forked.terminate()
         forked.kill()
+
+
+@pytest.mark.parametrize(
+    "metrics",
+    [b'server_cpu_seconds_total{mode="user"} 1\n', b"# \xff\nserver_processes NaN\nserver_info{"],
+)
+def test_a_target_with_odd_metrics_is_measured_without_its_cost(
+    metrics: bytes, tmp_path: Path
+) -> None:
+    reply = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(metrics), metrics)
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            while self.request.recv(65536):
+                self.request.sendall(reply)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever).start()
+        argv = [*LOCUST, "-f", "loadtest/locustfile.py", f"--cell={tmp_path}", "Get"]
+        ended = run([*argv, f"--host=http://127.0.0.1:{server.server_address[1]}"])
+        server.shutdown()
+    assert ended.returncode == 0, ended.stderr
+    found = json.loads((tmp_path / "cell.json").read_text("utf-8"))
+    assert found["classes"]["Get"]["requests"] > 0 and found["server_cpu"] is None
