@@ -1,6 +1,7 @@
 """What our users can send, beside Locust's FastHttpUser: same server, same core, in turn."""
 
 import json
+import subprocess
 import sys
 import time
 from collections.abc import Iterable
@@ -75,6 +76,8 @@ def send(name: str, round_number: int, duration_s: float, cores: Cores, folder: 
                 if locust.returncode:
                     raise BenchError(f"{name}: {last_line(log)}")
         rate_hz = rate_in(output, start_s, end_s)
+    except subprocess.TimeoutExpired:  # the same
+        return Sent(name, round_number, error=f"{name} had not ended in time: {last_line(log)}")
     except BenchError as error:  # the next round may go well
         return Sent(name, round_number, error=str(error))
     return Sent(
