@@ -42,7 +42,8 @@ class Load:
         distant: Whether these run elsewhere and call us, on ``port``.
         port: Where the master listens for them.
         echo_bytes: Length of an echoed message.
-        path: What the scenario ``get`` asks for.
+        path: What the scenario ``get`` asks for; "": a slash.
+        headers: Of every request over HTTP, ``Name: value``.
     """
 
     scenario: str
@@ -57,7 +58,8 @@ class Load:
     distant: bool = False
     port: int = 0
     echo_bytes: int = 128
-    path: str = "/"
+    path: str = ""
+    headers: tuple[str, ...] = ()
 
     @property
     def limit_s(self) -> float:
@@ -76,6 +78,7 @@ class Load:
             f"--window={self.window_s:g}",
             f"--echo-bytes={self.echo_bytes}",
             f"--path={self.path}",
+            *(f"--header={text}" for text in self.headers),
             f"--host={target.host}",
             f"--echo-host={target.echo}",
             f"--server-pid={target.pid}",

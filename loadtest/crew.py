@@ -37,7 +37,8 @@ class Options:
         deadline_s: What is later than this is dropped and counted, not sent.
         echo_host: Where echo is spoken; "": port 7000 of the host.
         echo_bytes: Length of an echoed message.
-        path: What the scenario ``get`` asks for.
+        path: What the scenario ``get`` asks for; "": the path of the host, or a slash.
+        headers: Of every request over HTTP, ``Name: value``.
     """
 
     rate_hz: float = 0.0
@@ -45,7 +46,8 @@ class Options:
     deadline_s: float = 10.0
     echo_host: str = ""
     echo_bytes: int = 128
-    path: str = "/"
+    path: str = ""
+    headers: tuple[str, ...] = ()
 
 
 class Asker(Asks, Protocol):

@@ -15,6 +15,7 @@ from typing import Any
 from loadtest import cgroup
 from loadtest.descriptors import raised
 from loadtest.files import write_whole
+from loadtest.request import hidden_in
 
 _SYSCTLS = (
     "kernel/pid_max",
@@ -61,7 +62,7 @@ def described(module: str, options: Mapping[str, Any], packages: Iterable[str]) 
     groups = {"processes of the group": cgroup.processes_max(), "cores' time": cgroup.cores_max()}
     return {
         # An argument that is no UTF-8 (PEP 383) would be none of JSON either.
-        "command": ["python", "-m", module, *map(_as_utf8, sys.argv[1:])],
+        "command": ["python", "-m", module, *map(_as_utf8, hidden_in(sys.argv[1:]))],
         "options": dict(options),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _commit(),

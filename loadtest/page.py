@@ -10,6 +10,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 from flask import Flask, before_render_template, jsonify, request
@@ -20,11 +21,10 @@ from locust.env import Environment
 from locust.web import WebUI
 from werkzeug.datastructures import ImmutableMultiDict
 
-from loadtest.address import address_of
+from loadtest.asked import options_of, unaskable
 from loadtest.catalogue import SCENARIOS
-from loadtest.errors import NotConnectedError
 from loadtest.mixture import objection
-from loadtest.scenarios import Scenario
+from loadtest.request import target_of
 
 Reads = Mapping[str, Callable[[str], Any]]
 """Flag without its dashes -> what reads a text, and raises ``ArgumentTypeError`` with a reason."""
@@ -94,7 +94,11 @@ def watch(environment: Environment, web_ui: WebUI, reads: Reads) -> None:
             ticked = [("user_classes", name) for name in _names(environment)]
             request.form = ImmutableMultiDict([*request.form.items(multi=True), *ticked])
         classes = _chosen(environment, picked=web_ui.userclass_picker_is_active)
-        why = _wrong_flag(reads) or _wrong_host(classes) or objection(classes, _users(environment))
+        why = (
+            _wrong_flag(reads)
+            or _wrong_host(environment, classes)
+            or objection(classes, _users(environment))
+        )
         if not why:
             return None
         _log.error(why)
@@ -126,15 +130,13 @@ def _wrong_flag(reads: Reads) -> str:
     return ""
 
 
-def _wrong_host(classes: Collection[type[User]]) -> str:
-    """Return what is wrong with the host, which for other users than ours may be anything."""
-    host = request.form.get("host")
-    try:
-        if host and any(issubclass(c, Scenario) for c in classes):
-            address_of(host, 80)
-    except NotConnectedError as error:  # it says what was expected and what was got
-        return f"host: {error}"
-    return ""
+def _wrong_host(environment: Environment, classes: Collection[type[User]]) -> str:
+    """Return why users of ours cannot ask the host for what they are to ask for; "" if they can."""
+    given = environment.parsed_options
+    assert given is not None
+    path = request.form.get("path", given.path)
+    options = replace(options_of(given), path=path and target_of(path))
+    return unaskable(classes, request.form.get("host") or environment.host or "", options)
 
 
 def _chosen(environment: Environment, picked: bool) -> list[type[User]]:

@@ -11,7 +11,6 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import fields
 from typing import Any, NamedTuple
 
 import gevent
@@ -22,11 +21,12 @@ from locust.env import Environment
 from locust.rpc import Message
 from locust.runners import MasterRunner, WorkerRunner
 
-from loadtest.address import address_of, resolve
+from loadtest.address import resolve, url_of
 from loadtest.arrivals import ARRIVALS
+from loadtest.asked import options_of, unaskable
 from loadtest.clock import now_s
 from loadtest.conductor import BEGIN, CLOSE, ESTABLISHED, FINISHED, OPEN
-from loadtest.crew import Crew, Options
+from loadtest.crew import Crew
 from loadtest.descriptors import raised
 from loadtest.errors import NotConnectedError
 from loadtest.failing import FAILED, guarded, register
@@ -35,9 +35,11 @@ from loadtest.locust_stats import rounded_ms
 from loadtest.mixture import begin_with_one, objection
 from loadtest.output import prepare
 from loadtest.page import be_read, watch
+from loadtest.request import field_line, target_of
 from loadtest.scenarios import ECHO_BYTES, ECHO_BYTES_MAX, ECHO_PORT
+from loadtest.target import process_is_there
 from loadtest.teller import TICK_S, Teller
-from loadtest.usage import number, one_of, whole_number
+from loadtest.usage import checked, number, one_of, whole_number
 
 _REPORT = "loadtest"  # our part of a worker's report
 _leads: dict[int, Lead] = {}
@@ -60,10 +62,16 @@ def _echo_host(text: str) -> str:
     if not text:  # the default: port 7000 of --host
         return text
     try:
-        address_of(text, ECHO_PORT)
+        url = url_of(text, ECHO_PORT)
     except NotConnectedError as error:  # it says what was expected and what was got
         raise argparse.ArgumentTypeError(str(error)) from error
+    if url.target:
+        raise argparse.ArgumentTypeError(f"expected HOST:PORT without a path, got {text!r}")
     return text
+
+
+def _path(text: str) -> str:
+    return checked(target_of)(text) if text else text  # the default: that of --host
 
 
 _FLAGS = {
@@ -74,7 +82,7 @@ _FLAGS = {
     "window": _Flag("S", number(0, 86400), 0.0, "then an end; 0: until the test is stopped"),
     "echo-host": _Flag("HOST[:PORT]", _echo_host, "", f"else port {ECHO_PORT} of --host"),
     "echo-bytes": _Flag("N", whole_number(1, ECHO_BYTES_MAX), ECHO_BYTES, "of an echoed message"),
-    "path": _Flag("PATH", str, "/", "what the scenario Get asks for"),
+    "path": _Flag("PATH", _path, "", "what the scenario Get asks for; else that of --host, or /"),
     "server-pid": _Flag("PID", whole_number(0, 1 << 22), 0, "asked instead of /metrics", False),
     "server-cores": _Flag("N", whole_number(0, 1 << 12), 0, "for the server; 0: not known", False),
     "cell": _Flag("FOLDER", str, "", "of the results (default: a new one in results/)", False),
@@ -94,6 +102,10 @@ def add_arguments(parser: LocustArgumentParser) -> None:
             help=flag.text,
             include_in_web_ui=flag.on_page,
         )
+    parser.add_argument(
+        "--header", metavar="'NAME: VALUE'", type=checked(field_line), action="append", default=[],
+        dest="headers", help="of every request over HTTP; again for more", include_in_web_ui=False,
+    )  # fmt: skip
 
 
 @events.init.add_listener  # type: ignore[untyped-decorator]
@@ -134,9 +146,17 @@ def _refuse_or_watch(environment: Environment) -> None:
         watch(environment, web_ui, {name: flag.type for name, flag in _FLAGS.items()})
     if web_ui is None or given.autostart:
         users = None if environment.shape_class else given.num_users or 1
-        if why := objection(environment.user_classes, users):
+        why = objection(environment.user_classes, users) or unaskable(
+            environment.user_classes, environment.host or "", options_of(given)
+        )
+        if why:
             _log.error(why)
             sys.exit(2)
+    if given.server_pid and not process_is_there(given.server_pid):
+        _log.error(
+            "expected the --server-pid of a process that runs here, got %d", given.server_pid
+        )
+        sys.exit(2)
 
 
 def _interrupt() -> None:
@@ -154,11 +174,7 @@ def on_test_start(environment: Environment, **_: Any) -> None:
         _leads[id(environment)].start()
     if not isinstance(environment.runner, MasterRunner):
         crew = Crew.of(environment)
-        names = {
-            field.name.removesuffix("_hz").removesuffix("_s"): field.name
-            for field in fields(Options)
-        }
-        crew.reset(Options(**{name: getattr(given, flag) for flag, name in names.items()}))
+        crew.reset(options_of(given))
         _tellers[id(environment)].start()
         if not given.rate and not given.window:
             crew.begin({})  # flat out, and nobody waits for a window: each from when it is there

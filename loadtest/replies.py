@@ -4,11 +4,13 @@ A reply that equals, byte for byte, one to the same request that was checked bef
 that comparison takes 0.05 µs, a parser 5 µs. Only the Date makes a server's next reply differ.
 """
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from loadtest.address import Address
 from loadtest.errors import LeftOverError, TruncatedError, WrongContentError
 from loadtest.http_reply import HTTPReply
+from loadtest.request import asks_to_close, head_of
 
 LEARNT_BYTES_MAX = 16 * 1024
 """Longer replies are checked piece by piece: to put them together first would cost more."""
@@ -170,6 +172,10 @@ class HTTPExchange:
         closes: Ask the server to close afterwards.
         status: That must come.
         keeps: Whether the reply's content is wanted afterwards.
+        headers: Further lines, ``Name: value``, in place of ours of that name.
+
+    Raises:
+        ValueError: What is asked for cannot be sent; says what was expected.
     """
 
     learns = True
@@ -184,14 +190,16 @@ class HTTPExchange:
         closes: bool = False,
         status: int = 200,
         keeps: bool = False,
+        headers: Sequence[str] = (),
     ) -> None:
-        host = f"[{address.host}]" if ":" in address.host else address.host
-        lines = [f"{method} {target} HTTP/1.1", f"Host: {host}:{address.port}"]
+        more = []
         if content or method in ("POST", "PUT"):
-            lines.append(f"Content-Length: {len(content)}")
-        if closes:
-            lines.append("Connection: close")
-        self.request = "\r\n".join([*lines, "", ""]).encode("ascii") + content
+            more.append(f"Content-Length: {len(content)}")
+        if asks_to_close(headers):
+            closes = True
+        elif closes:
+            more.append("Connection: close")
+        self.request = head_of(method, target, address.field, headers, more) + content
         self.known: bytes | None = None  # not b"", which is what recv() returns at the end
         self.closes = closes
         self.expected = expected

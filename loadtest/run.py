@@ -16,6 +16,7 @@ from loadtest.cores import Cores
 from loadtest.files import said_of
 from loadtest.progress import CellProgress, cell_progress
 from loadtest.promise import Promise
+from loadtest.request import hidden
 from loadtest.selftest.calibration import Calibration, calibrate
 from loadtest.table import cell_table, search_table
 from loadtest.target import CellError, Target
@@ -56,7 +57,8 @@ def run(options: Options, folder: Path) -> int:
             progress.begin("the generator's own floor and ceiling")
             calibration = calibrate(cores, folder / "calibration")
             progress.end()
-            write_run(folder, asdict(options), cores, asdict(calibration))
+            load = replace(options.load, headers=tuple(hidden(options.load.headers)))
+            write_run(folder, asdict(replace(options, load=load)), cores, asdict(calibration))
             cells = _Cells(options, cores, folder, progress)
             if options.promise is None:
                 steps.append(cells.run(options.load.rate_hz))

@@ -12,8 +12,8 @@ from typing import ClassVar
 from locust import User, task
 from locust.env import Environment
 
-from loadtest.address import Address, address_of
-from loadtest.crew import Crew
+from loadtest.address import Address, Url, address_of, url_of
+from loadtest.crew import Crew, Options
 from loadtest.replies import EchoExchange, Exchange, HTTPExchange
 
 ECHO_PORT = 7000
@@ -68,6 +68,20 @@ class Scenario(User):
         """Return what to ask now; called just before it is sent."""
         raise NotImplementedError
 
+    @classmethod
+    def check(cls, host: str, options: Options) -> None:
+        """See that a host and options are such that users of this class can ask.
+
+        Raises:
+            NotConnectedError: The host is none.
+            ValueError: What is to be asked for cannot be, or would not be; says what was expected.
+        """
+        if target := url_of(host, 80).target:
+            raise ValueError(
+                f"expected a host without a path, which {cls.__name__} does not ask for, got"
+                f" {target!r}"
+            )
+
     def on_start(self) -> None:
         """Begin to connect."""
         self._channel = self.crew.add(self)
@@ -90,10 +104,12 @@ class HTTPScenario(Scenario):
 
     Attributes:
         method: Of the request.
-        path: And the query, if there is one.
+        path: And the query, if there is one; "": what ``--path`` or the host says.
         content: What is sent with it.
         expected: The content that must come; None: any, with status 200.
         closes: Whether each request has a connection of its own.
+        status: That must come.
+        headers: Further lines of the request, ``Name: value``.
     """
 
     abstract = True
@@ -102,6 +118,14 @@ class HTTPScenario(Scenario):
     content: ClassVar[bytes] = b""
     expected: ClassVar[bytes | None] = None
     closes: ClassVar[bool] = False
+    status: ClassVar[int] = 200
+    headers: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def check(cls, host: str, options: Options) -> None:
+        """See that the request can be made."""
+        if isinstance(cls.path, str):  # else it is each user's own, as a property
+            _exchange(cls, url_of(host, 80), options)
 
     def on_start(self) -> None:
         """Begin to connect."""
@@ -113,9 +137,17 @@ class HTTPScenario(Scenario):
         return self._exchange
 
     def _new_exchange(self) -> HTTPExchange:
-        return HTTPExchange(
-            self.address(), self.path, self.method, self.content, self.expected, self.closes
-        )
+        return _exchange(self, url_of(self.host, 80), self.crew.options)
+
+
+def _exchange(asks: HTTPScenario | type[HTTPScenario], url: Url, options: Options) -> HTTPExchange:
+    path = asks.path or options.path or url.target or "/"
+    if url.target not in ("", path):
+        raise ValueError(f"expected a host without a path to ask for {path}, got {url.target!r}")
+    return HTTPExchange(
+        url.address, path, asks.method, asks.content, asks.expected, asks.closes, asks.status,
+        headers=(*asks.headers, *options.headers),
+    )  # fmt: skip
 
 
 class Hello(HTTPScenario):
@@ -128,10 +160,7 @@ class Hello(HTTPScenario):
 class Get(HTTPScenario):
     """Any path of any server: only status 200 and a whole reply are asked for."""
 
-    request_name = "--path"
-
-    def _new_exchange(self) -> HTTPExchange:
-        return HTTPExchange(self.address(), self.crew.options.path)
+    path, request_name = "", "--path"
 
 
 class Echo(Scenario):

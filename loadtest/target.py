@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from loadtest.address import Address, address_of
+from loadtest.address import Address, url_of
 from loadtest.errors import NotConnectedError
 from loadtest.processes import last_line, running
 
@@ -38,6 +38,7 @@ class Target:
         echo: Where echo is spoken; "" where it is not known.
         pid: Of the server, if it is to be watched from outside; 0 if not.
         cores: How many it may use; 0: not known.
+        path: That its URL named, with a query; "" if it named none.
     """
 
     name: str
@@ -45,20 +46,28 @@ class Target:
     echo: str = ""
     pid: int = 0
     cores: int = 0
+    path: str = ""
 
     @classmethod
     def parse(cls, text: str, pid: int = 0, name: str = "") -> "Target":
-        """Return the server at ``http://HOST:PORT`` or ``tcp://HOST:PORT``.
+        """Return the server at ``http://HOST:PORT[/PATH]`` or ``tcp://HOST:PORT``.
+
+        Args:
+            text: What a user wrote.
+            pid: Of the server; 0: not known.
+            name: What results call it; "": what the user wrote.
 
         Raises:
-            ValueError: It is neither, or nobody listens there; says what to do.
+            ValueError: It is neither, or it is not there; says what to do.
         """
-        if not text.startswith(("http://", "tcp://")):
+        tcp = text[:6].lower() == "tcp://"
+        if not tcp and text[:7].lower() != "http://":
             raise ValueError(f"expected http://HOST:PORT or tcp://HOST:PORT, got {text!r}")
-        tcp = text.startswith("tcp://")
+        if pid and not process_is_there(pid):
+            raise ValueError(f"expected the pid of a process that runs here, got {pid}")
         try:
-            address = address_of(text, 7000 if tcp else 80)
-            socket.create_connection(address, PROBE_S).close()
+            url = url_of(text, 7000 if tcp else 80)
+            socket.create_connection(url.address, PROBE_S).close()
         except NotConnectedError as error:  # it says what was expected and what was got
             raise ValueError(str(error)) from error
         except OSError as error:  # nobody there, or no such host
@@ -66,7 +75,33 @@ class Target:
                 f"expected a server at {text}, got: {error.strerror or error}; start it first, or"
                 " name one of ours"
             ) from error
-        return cls(name or text, text, f"{address.host}:{address.port}" if tcp else "", pid)
+        authority = url.address.authority
+        host, echo = f"{url.scheme}://{authority}", authority if tcp else ""
+        return cls(name or text, host, echo, pid, path=url.target)
+
+    @property
+    def url(self) -> str:
+        """What ``parse`` can take again."""
+        return self.host + self.path
+
+    def path_with(self, path: str | None, scenarios: Sequence[str]) -> str:
+        """Return what the scenario ``get`` is to ask this server for.
+
+        Args:
+            path: Of the command line; None: it says none.
+            scenarios: That are to be run.
+
+        Raises:
+            ValueError: The URL has a path that would not be asked for; says what to do.
+        """
+        if self.path and list(scenarios) != ["get"]:
+            raise ValueError(
+                f"expected the scenario get for a target with a path, got {','.join(scenarios)}"
+                f" and {self.url}"
+            )
+        if self.path and path not in (None, self.path):
+            raise ValueError(f"expected one path, got {self.url} and --path {path}")
+        return self.path or path or "/"
 
     @property
     def speaks_http(self) -> bool:
@@ -110,3 +145,13 @@ def free_port() -> int:
     """Return a port that was free a moment ago: not everybody can say which they have picked."""
     with socket.create_server(("127.0.0.1", 0)) as sock:
         return Address(*sock.getsockname()[:2]).port
+
+
+def process_is_there(pid: int) -> bool:
+    """Return whether a pid is that of a process that has not ended, and of no thread."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace")
+    except OSError:  # there is none, or it is hidden from us, and could not be watched
+        return False
+    said = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    return said.get("Tgid") == str(pid) and not said.get("State", "Z").startswith(("Z", "X"))

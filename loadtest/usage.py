@@ -66,6 +66,18 @@ def names(kind: str, known: Sequence[str]) -> Callable[[str], list[str]]:
     return parse
 
 
+def checked(read: Callable[[str], str]) -> Callable[[str], str]:
+    """Return what reads with a function that says in a ValueError what it expected."""
+
+    def parse(text: str) -> str:
+        try:
+            return read(text)
+        except ValueError as error:  # it says what was expected and what was got
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return parse
+
+
 def one_of(known: Collection[str]) -> Callable[[str], str]:
     """Return what reads one of some names."""
 

@@ -8,9 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from loadtest import address as addresses
 from loadtest.address import Address
-from loadtest.clients import HTTPClient
 from loadtest.errors import LeftOverError, ReplyError, WrongHeadError, WrongStatusError
 from loadtest.http_reply import HEAD_BYTES_MAX, HTTPReply
 from loadtest.replies import HTTPExchange
@@ -276,27 +274,3 @@ def test_a_long_reply_is_checked_and_not_kept() -> None:
         tracemalloc.stop()
     assert said == [False] * (pieces - 1) + [True]
     assert peak_bytes < 1_000_000
-
-
-def test_the_next_address_of_a_name_is_tried_for_each_connection(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as nobody:
-        refuses = nobody.getsockname()
-
-    def found(*_: object, **__: object) -> list[tuple[object, ...]]:
-        return [
-            (socket.AF_INET, socket.SOCK_STREAM, 6, "", sockaddr) for sockaddr in (refuses, answers)
-        ]
-
-    monkeypatch.setattr(socket, "getaddrinfo", found)
-    with answering(once(LAST["close"])) as answers:
-        name = Address("two-addresses.test", 80)
-        with HTTPClient(name) as client:
-            assert client.get("/", b"hello") == b"hello"
-        with driving(User(name, HTTPExchange(name, expected=b"hello"))) as driven:
-            driven.established()
-            driven.channel.begin(None)
-            driven.until(lambda: driven.requests >= 5)
-            assert not driven.errors
-    addresses.resolve.cache_clear()

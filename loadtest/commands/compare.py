@@ -2,14 +2,17 @@
 
 import argparse
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from loadtest.catalogue import SCENARIOS
 from loadtest.commands.adding import EPILOG, add, add_out, folder_for
+from loadtest.commands.asking import add_request, check_request
 from loadtest.commands.reading import add_gate, parsed_rules, worst
 from loadtest.descriptors import connections_max
 from loadtest.files import said_of
+from loadtest.request import hidden
 from loadtest.usage import Parser, names, number, whole_number
 from servers.registry import MODELS
 
@@ -59,7 +62,8 @@ def add_compare(commands: Any) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--target", metavar="NAME=URL", action="append", default=[],
-        help="a server that runs somewhere, http://HOST:PORT or tcp://HOST:PORT; again for more",
+        help="a server that runs somewhere, http://HOST:PORT[/PATH] or tcp://HOST:PORT; again for"
+        " more",
     )  # fmt: skip
     option(
         "--scenarios", "A,B", ",".join(_DEFAULT), names("scenario", list(SCENARIOS)),
@@ -82,7 +86,7 @@ def add_compare(commands: Any) -> None:
         "--flat-out-all", action="store_true",
         help="hello, echo and the like flat out too: where the generator has cores enough",
     )  # fmt: skip
-    option("--path", "PATH", "/", str, "what the scenario get asks for")
+    add_request(parser)
     parser.add_argument(
         "--server-cores", metavar="0,2-3", default="", help="(default: the first half)"
     )
@@ -112,6 +116,7 @@ def _compare(parser: Parser, arguments: argparse.Namespace) -> int:
         if arguments.resume:
             matrix, cores = read_plan(arguments.resume)
             targets = _targets([f"{name}={url}" for name, url in matrix.targets.items()])
+            matrix = replace(matrix, headers=_given_again(matrix.headers, arguments.headers))
         else:
             targets = _targets(arguments.target)
             cores = _cores(arguments.server_cores, arguments.load_cores)
@@ -147,10 +152,14 @@ def _matrix(
     from loadtest.compare.matrix import Matrix
 
     models = arguments.models or ([] if targets else list(MODELS))
+    path = check_request(arguments.scenarios, arguments.path, arguments.headers, None)
+    own = bool(targets) and all(target.path for target in targets.values())
+    for target in targets.values():  # --path is for those whose URL has none, if there are any
+        target.path_with(arguments.path if own else None, arguments.scenarios)
     matrix = Matrix(
         models=models,
         workers=sorted({count * len(cores.server) ** each for count, each in arguments.workers}),
-        targets={name: target.host for name, target in targets.items()},
+        targets={name: target.url for name, target in targets.items()},
         scenarios=arguments.scenarios,
         connections=arguments.connections,
         repeats=arguments.repeats,
@@ -160,7 +169,8 @@ def _matrix(
         shares=arguments.shares,
         rate_hz=arguments.rate,
         flat_out_all=arguments.flat_out_all,
-        path=arguments.path,
+        path=path,
+        headers=arguments.headers,
         processes=arguments.locust_workers or len(cores.generator),
         distant=bool(arguments.locust_workers),
         locust_port=arguments.locust_port if arguments.locust_workers else 0,
@@ -194,7 +204,7 @@ def _refuse(
         if unfit := [s for s in scenarios if (s == "echo") == target.speaks_http]:
             parser.error(
                 f"expected {'tcp' if target.speaks_http else 'http'}://HOST:PORT for the scenario"
-                f" {unfit[0]}, got {name}={target.host}; name others with --scenarios"
+                f" {unfit[0]}, got {name}={target.url}; name others with --scenarios"
             )
     if distant and models:
         parser.error(
@@ -219,6 +229,14 @@ def _targets(given: list[str]) -> "dict[str, Target]":
             raise ValueError(f"expected each name once, got {name!r} again")
         targets[name] = Target.parse(url, name=name)
     return targets
+
+
+def _given_again(kept: list[str], given: list[str]) -> list[str]:
+    """Return the headers of a run that is gone on with: what it keeps has no values."""
+    if hidden(given) != kept:
+        names = ", ".join(text.partition(":")[0] for text in kept) or "none"
+        raise ValueError(f"expected each --header that the run was begun with: {names}")
+    return given
 
 
 def _cores(server: str, generator: str) -> "Cores":

@@ -5,6 +5,7 @@ from typing import Any
 
 from loadtest.catalogue import SCENARIOS
 from loadtest.commands.adding import EPILOG, add, add_out, folder_for
+from loadtest.commands.asking import add_request, check_request
 from loadtest.descriptors import connections_max
 from loadtest.usage import Parser, number, one_of, whole_number
 from servers.registry import MODELS
@@ -14,7 +15,8 @@ _EPILOG = (
 examples:
   python -m loadtest run gevent --scenario wait --rate 1000 --connections 100
   python -m loadtest run uvloop --scenario hello --connections 64            (flat out)
-  python -m loadtest run --target http://host:8000 --scenario get --path /x --rate 500 --pid 4711
+  python -m loadtest run --target http://host:8000/x --scenario get --rate 500 --pid 4711
+  python -m loadtest run --target http://host:8000 --scenario get --path /x --header 'A: b'
   python -m loadtest run threaded --find-capacity p99=50ms --connections 100
 
 scenarios:
@@ -39,7 +41,9 @@ def add_run(commands: Any) -> None:
     )
     option = parser.option
     parser.add_argument(
-        "--target", metavar="URL", help="http://HOST:PORT or tcp://HOST:PORT, instead of a model"
+        "--target",
+        metavar="URL",
+        help="http://HOST:PORT[/PATH] or tcp://HOST:PORT, instead of a model",
     )
     parser.add_argument(
         "--pid", metavar="N", type=whole_number(1, 1 << 22), default=0,
@@ -61,7 +65,7 @@ def add_run(commands: Any) -> None:
     option("--arrivals", "NAME", "constant", one_of(("constant", "poisson")), "constant or poisson")
     option("--deadline", "S", "10", number(0.1, 600), "what is later is dropped and counted")
     option("--echo-bytes", "N", "128", whole_number(1, 1 << 20), "length of an echoed message")
-    option("--path", "PATH", "/", str, "what the scenario get asks for")
+    add_request(parser)
     add_out(parser)
 
 
@@ -87,11 +91,13 @@ def _run(parser: Parser, arguments: argparse.Namespace) -> int:
             f" there are --processes {arguments.processes}, and 1 of a MODEL), got"
             f" {arguments.connections}"
         )
-    if arguments.find_capacity and arguments.rate:
+    if arguments.find_capacity is not None and arguments.rate:
         parser.error("expected --rate or --find-capacity, and not both")
     try:
-        promise = Promise.parse(arguments.find_capacity) if arguments.find_capacity else None
-        target = Target.parse(arguments.target, arguments.pid) if arguments.target else None
+        find, url = arguments.find_capacity, arguments.target
+        promise = None if find is None else Promise.parse(find)
+        target = None if url is None else Target.parse(url, arguments.pid)
+        path = check_request([arguments.scenario], arguments.path, arguments.headers, target)
     except ValueError as error:  # it says what was expected and what was got
         parser.error(str(error))
     if target is not None and target.speaks_http == (arguments.scenario == "echo"):
@@ -110,7 +116,8 @@ def _run(parser: Parser, arguments: argparse.Namespace) -> int:
         window_s=arguments.duration,
         processes=arguments.processes,
         echo_bytes=arguments.echo_bytes,
-        path=arguments.path,
+        path=path,
+        headers=tuple(arguments.headers),
     )
     options = Options(arguments.model or "", target, load, promise)
     return run(options, folder_for(parser, arguments, "-run"))

@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from loadtest.cores import Cores
 from loadtest.files import is_of_the_disk, said_of
 from loadtest.machine import described, shown, write_json
 from loadtest.progress import CellProgress, matrix_progress
+from loadtest.request import hidden
 from loadtest.result import Result
 from loadtest.selftest.calibration import Calibration, calibrate
 from loadtest.target import CellError, Target
@@ -84,7 +85,8 @@ class Comparison:
         shutil.rmtree(self._folder / "calibration", ignore_errors=True)
         calibration = calibrate(self._cores, self._folder / "calibration", progress.say)
         if not self._results:
-            write_run(self._folder, asdict(self._matrix), self._cores, asdict(calibration))
+            matrix = replace(self._matrix, headers=hidden(self._matrix.headers))
+            write_run(self._folder, asdict(matrix), self._cores, asdict(calibration))
             self.state.write(self._folder)
             write_json(self._folder / CELLS_FILE, [asdict(cell) for cell in self._plan])
         else:
@@ -149,8 +151,13 @@ class Comparison:
             processes=self._processes(cell),
             distant=self._matrix.distant,
             port=self._matrix.locust_port,
-            path=self._matrix.path,
+            path=self._path_of(cell.contender),
+            headers=tuple(self._matrix.headers),
         )
+
+    def _path_of(self, contender: str) -> str:
+        target = self._targets.get(contender)
+        return self._matrix.path if target is None else target.path or self._matrix.path
 
     def _processes(self, cell: CellPlan) -> int:
         """Return how many make a cell's load; those elsewhere come all, or are waited for."""

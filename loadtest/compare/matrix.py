@@ -85,7 +85,8 @@ class Matrix:
         rate_hz: In place of each scenario's own; None: that.
         flat_out_all: Whether even scenarios in which the generator has more to do than the server
             are run flat out.
-        path: What the scenario ``get`` asks for.
+        path: What the scenario ``get`` asks a target for whose URL has no path.
+        headers: Of every request over HTTP, ``Name: value``.
         processes: That make the load.
         distant: Whether these are Locust workers elsewhere, which call us on ``locust_port``.
         seed: Of the order.
@@ -104,6 +105,7 @@ class Matrix:
     rate_hz: float | None = None
     flat_out_all: bool = False
     path: str = "/"
+    headers: list[str] = field(default_factory=list)
     processes: int = 1
     distant: bool = False
     locust_port: int = 0
