@@ -105,11 +105,14 @@ def _descriptors() -> Finding:
 
 
 def _ports() -> Finding:
-    low, high = map(int, _read("/proc/sys/net/ipv4/ip_local_port_range", "0 0").split())
-    ports = high - low + 1
+    what = "ports of one source address"
+    limits = _read("/proc/sys/net/ipv4/ip_local_port_range", "").split()
+    if len(limits) != 2:
+        return _hidden(what)
+    ports = int(limits[1]) - int(limits[0]) + 1
     fine = ports >= PORTS_MIN
     return Finding(
-        "ports of one source address",
+        what,
         f"{ports:,}; on loopback further addresses are used by themselves",
         fine,
         _mend(
@@ -121,9 +124,17 @@ def _ports() -> Finding:
 
 
 def _at_least(what: str, sysctl: str, least: int, mend: str) -> Finding:
-    value = int(_read(f"/proc/sys/{sysctl}", "0"))
+    limit = _read(f"/proc/sys/{sysctl}", "")
+    if not limit:
+        return _hidden(what)
+    value = int(limit)
     fine = value >= least
     return Finding(what, f"{value:,}", fine, _mend(fine, mend, "BACKLOG_MAX=4096"))
+
+
+def _hidden(what: str) -> Finding:
+    """Find that it cannot be found: /proc may show processes only (proc(5), subset=pid)."""
+    return Finding(what, "not ours to see: /proc/sys is hidden", True)
 
 
 def _mend(fine: bool, command: str, knob: str) -> str:
@@ -137,14 +148,16 @@ def _processes() -> Finding:
     """Find the tightest of four limits. A container may be shown a pid_max of its own."""
     allowed = resource.getrlimit(resource.RLIMIT_NPROC)[1]
     group = cgroup.processes_max()
-    limits = {
-        "sysctl kernel.pid_max=131072": int(_read("/proc/sys/kernel/pid_max", "0")),
-        "sysctl kernel.threads-max=131072": int(_read("/proc/sys/kernel/threads-max", "0")),
-    }
+    limits = {}
+    for name in ("pid_max", "threads-max"):
+        if limit := _read(f"/proc/sys/kernel/{name}", ""):
+            limits[f"sysctl kernel.{name}=131072"] = int(limit)
     if allowed != resource.RLIM_INFINITY:
         limits[f"ulimit -Hu {PROCESSES_MIN}"] = allowed
     if group is not None:
         limits["TasksMax= of the systemd unit, or pids_limit: of the container"] = group
+    if not limits:
+        return _hidden("processes and threads")
     mend = min(limits, key=lambda way: limits[way])
     fine = limits[mend] >= PROCESSES_MIN
     return Finding("processes and threads", f"{limits[mend]:,}", fine, "" if fine else mend)
@@ -175,6 +188,8 @@ def _memory() -> Finding:
 
 def _tracking() -> Finding:
     limit = _read("/proc/sys/net/netfilter/nf_conntrack_max", "")
+    if not limit and not Path("/proc/sys").exists():
+        return _hidden("connection tracking")
     if not limit:
         return Finding("connection tracking", "off", True)
     fine = int(limit) >= 2 * DESCRIPTORS_MIN
@@ -255,7 +270,10 @@ def _proxies() -> Finding:
 
 
 def _idle() -> Finding:
-    busy = psutil.cpu_percent(interval=1.0)
+    try:
+        busy = psutil.cpu_percent(interval=1.0)
+    except OSError:  # /proc/stat is hidden, too
+        return Finding("other work on the machine", "not ours to see: /proc is hidden", True)
     fine = busy < 10
     return Finding(
         "other work on the machine",

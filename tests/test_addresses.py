@@ -176,6 +176,14 @@ def test_a_free_port_is_one_that_is_free_on_each_address(
     assert re.fullmatch(r"[^\n]*no port is free on all addresses[^\n]*\n", err)
 
 
+def test_a_name_may_stand_for_all_addresses_of_either_family(tmp_path: Path) -> None:
+    prefix = hosts(tmp_path / "hosts", "0.0.0.0 all.test", ":: all.test")
+    with running("asyncio", "--bind=all.test", "--echo-port=off", prefix=prefix) as server:
+        assert server.http is not None
+        assert hello("127.0.0.1", server.http[1]) and hello("::1", server.http[1])
+        assert server.stop() == 0
+
+
 def test_ipv6_is_for_ipv6_only() -> None:
     with running("asyncio", "--bind=::", "--echo-port=off") as server:
         assert server.http is not None

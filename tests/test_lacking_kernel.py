@@ -1,8 +1,11 @@
 """A kernel that lacks what it is asked for: the server goes on without it, or says so in a line."""
 
 import errno
+import os
 import re
 import socket
+import subprocess
+import sys
 import termios
 from pathlib import Path
 
@@ -10,7 +13,7 @@ import pytest
 
 from servers.registry import MODELS
 from tests.lacking import kernel_without, mounted
-from tests.limits_of_machine import HELLO, launch, wait_until_received
+from tests.limits_of_machine import HELLO, ROOT, launch, wait_until_received
 from tests.running import DEADLINE_S, Server, read_to_end, running, stopped
 
 ERRORS = [errno.ENOPROTOOPT, errno.EPERM, errno.ENOMEM, errno.EINVAL, errno.ENOSYS]
@@ -139,3 +142,28 @@ def test_a_model_that_cannot_begin_says_so_before_it_says_that_it_is_ready(
     assert (status, out) == (3, "")
     assert "libuv.so.1: cannot open" in err
     assert "Traceback" not in err and err.count("\n") <= 2 * workers
+
+
+def test_where_proc_is_hidden_the_doctor_says_what_it_cannot_see() -> None:
+    prefix = mounted("-t proc -o subset=pid proc /proc")
+    done = subprocess.run(
+        [*prefix, sys.executable, "-m", "loadtest", "doctor"],
+        capture_output=True, text=True, timeout=DEADLINE_S, cwd=ROOT,
+        env={**os.environ, "COLUMNS": "200"},
+    )  # fmt: skip
+    assert done.stderr == "" and done.returncode in (0, 1)
+    hidden = [line for line in done.stdout.splitlines() if "not ours to see: /proc" in line]
+    assert len(hidden) >= 5, done.stdout
+    assert not [line for line in hidden if "NOT" in line]
+
+
+def test_where_proc_is_hidden_another_servers_use_is_not_known() -> None:
+    prefix = mounted("-t proc -o subset=pid proc /proc")
+    ask = (
+        "import os; from loadtest.process_usage import usage_of_tree as of; print(of(os.getpid()))"
+    )
+    done = subprocess.run(
+        [*prefix, sys.executable, "-c", ask],
+        capture_output=True, text=True, timeout=DEADLINE_S, cwd=ROOT,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, "None\n"), done.stderr
