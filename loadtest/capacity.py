@@ -40,6 +40,20 @@ GENERATOR_STEP = 0.8
 """How much less is asked for where the generator was the limit, again and again."""
 
 
+SEARCH_FILE = "search.json"
+"""In a bundle: a ``SearchPlan``, from which and from its windows the answer can be found again."""
+
+
+@dataclass(frozen=True)
+class SearchPlan:
+    """What a search began with, and the names of its windows in their order."""
+
+    promise: str
+    flat_out_hz: float
+    ceiling_hz: float
+    windows: list[str]
+
+
 @dataclass(frozen=True)
 class Step:
     """One window, at a rate in requests a second."""
@@ -58,7 +72,8 @@ class Search:
     """
 
     def __init__(self, promise: Promise, flat_out_hz: float, ceiling_hz: float) -> None:
-        self.promise, self._ceiling_hz = promise, ceiling_hz
+        self.promise, self.flat_out_hz, self.ceiling_hz = promise, flat_out_hz, ceiling_hz
+        self._ceiling_hz = ceiling_hz
         near_hz = min(flat_out_hz or 2 * FIRST_HZ, ceiling_hz)
         self._first_hz = near_hz / 2
         self._floor_hz = max(near_hz / RANGE, RATE_MIN_HZ)

@@ -10,10 +10,11 @@ from rich.console import Console
 
 from loadtest import fitting, terminal
 from loadtest.bundle import write_run
-from loadtest.capacity import FLAT_OUT_S, Search, Step
+from loadtest.capacity import FLAT_OUT_S, SEARCH_FILE, Search, SearchPlan, Step
 from loadtest.cell import Interrupted, Load, run_model, run_target
 from loadtest.cores import Cores
 from loadtest.files import said_of
+from loadtest.machine import write_json
 from loadtest.progress import CellProgress, cell_progress
 from loadtest.promise import Promise
 from loadtest.request import hidden
@@ -66,6 +67,7 @@ def run(options: Options, folder: Path) -> int:
                 search = cells.search(options.promise, calibration.ceiling_hz)
                 while (rate_hz := search.next_rate_hz()) is not None:
                     search.keep(cells.run(rate_hz))
+                    cells.note(search)
                 status = 0 if search.known else 1
     except Interrupted as interrupt:  # what has been measured is on disk already
         status = 130
@@ -92,7 +94,7 @@ class _Cells:
     ) -> None:
         self._options, self._cores, self._folder = options, cores, folder
         self._progress = progress
-        self._names: set[str] = set()
+        self._names: list[str] = []
 
     def search(self, promise: Promise, ceiling_hz: float) -> Search:
         """Begin a search with a second flat out, which says where the capacity may lie."""
@@ -100,11 +102,17 @@ class _Cells:
         ceiling_hz *= self._options.load.processes
         return Search(promise, flat_out.rate_hz if flat_out else 0.0, ceiling_hz)
 
+    def note(self, search: Search) -> None:
+        """Write down how a search has gone on, so that its answer can be found again."""
+        _, *windows = self._names
+        plan = SearchPlan(str(search.promise), search.flat_out_hz, search.ceiling_hz, windows)
+        write_json(self._folder / SEARCH_FILE, asdict(plan))
+
     def run(self, rate_hz: float, window_s: float = 0.0) -> Step:
         """Run one at a rate, for as long as was asked for if nothing else is said."""
         options = self._options
         name = step_name(options.load, rate_hz, self._names)
-        self._names.add(name)
+        self._names.append(name)
         folder = self._folder / name
         folder.mkdir()
         self._progress.begin(name)

@@ -106,6 +106,8 @@ def test_a_capacity_is_searched_window_by_window(tmp_path: Path) -> None:
     assert f"wait-2-{half_hz:g}" in cells
     said = re.search(r"^.*p99=5000ms h.* (\d+) windows.*$", ended.stdout, re.MULTILINE)
     assert said is not None and int(said[1]) == len(cells)
+    again = run([sys.executable, "-m", "loadtest", "report", str(folder_of(ended.stdout))])
+    assert said[0] in again.stdout  # found again from the windows
     # On a machine that is busy with other tests it may be that no window says anything.
     known = "is not known" not in said[0]
     assert ended.returncode == (0 if known else 1)

@@ -85,12 +85,12 @@ def read_bundle(folder: Path, known: Bundle | None = None) -> Bundle:
         BundleError: It is no bundle.
     """
     if known is None or known.folder != folder:
-        about = _decoded(folder / "run.json", About)
+        about = decoded(folder / "run.json", About)
         if unknown := [name for name in about.options.scenarios if name not in SCENARIOS]:
             raise BundleError(
                 f"expected scenarios of this version in {folder}, got {shortened(unknown[0])!r}"
             )
-        plan = _decoded(folder / "cells.json", list[CellPlan])
+        plan = decoded(folder / "cells.json", list[CellPlan])
     else:
         about, plan = known.about, known.plan
     bundle = Bundle(folder, about, plan, read_state(folder))
@@ -114,7 +114,7 @@ def read_bundle(folder: Path, known: Bundle | None = None) -> Bundle:
 
 def _read_cell(bundle: Bundle, cell: CellPlan) -> None:
     try:
-        bundle.cells[cell] = _decoded(bundle.folder / cell.name / "cell.json", Result)
+        bundle.cells[cell] = decoded(bundle.folder / cell.name / "cell.json", Result)
     except BundleError as error:  # the others are as good as before
         if not isinstance(error.__cause__, FileNotFoundError):  # else it is not done yet
             bundle.broken[cell.name] = str(error)
@@ -126,7 +126,7 @@ def read_about(folder: Path) -> tuple[State, About]:
     Raises:
         BundleError: It is no bundle.
     """
-    return read_state(folder), _decoded(folder / "run.json", About)
+    return read_state(folder), decoded(folder / "run.json", About)
 
 
 def read_state(folder: Path) -> State:
@@ -135,7 +135,7 @@ def read_state(folder: Path) -> State:
     Raises:
         BundleError: It is no bundle.
     """
-    return _decoded(folder / "state.json", State).as_seen(folder)
+    return decoded(folder / "state.json", State).as_seen(folder)
 
 
 def is_comparison(folder: Path) -> bool:
@@ -143,7 +143,12 @@ def is_comparison(folder: Path) -> bool:
     return (folder / "cells.json").exists()
 
 
-def _decoded(path: Path, type_: type[_T]) -> _T:
+def decoded(path: Path, type_: type[_T]) -> _T:
+    """Return what a file of a bundle says.
+
+    Raises:
+        BundleError: It is not there, or is not what this version writes.
+    """
     try:
         return msgspec.json.decode(path.read_bytes(), type=type_)
     except OSError as error:  # not there, or not ours to read

@@ -17,9 +17,11 @@ from aiohttp import web
 from plotly.offline import get_plotlyjs
 
 from loadtest.analysis.bundle import BundleError
+from loadtest.analysis.records import COMPARE
 from loadtest.dashboard.store import Store
 from loadtest.report.command import asset
 from loadtest.report.page import render
+from loadtest.report.record_page import record_html
 
 LOOK_S = 1.0
 """How often it is looked whether a run has come further, or has ended: two small files a run."""
@@ -53,6 +55,9 @@ async def _runs(request: web.Request) -> web.Response:
     names, anyway = _asked(request)
     store = request.app[_STORE]
     try:
+        if any(store.kind(name) not in (COMPARE, "") for name in names):
+            found = await asyncio.to_thread(store.records, names)
+            return _html(await asyncio.to_thread(record_html, *found, None))
         async with request.app[_LOCK]:  # two readers of one bundle would only wait for each other
             page = await asyncio.to_thread(store.page, names, anyway)
             text = await asyncio.to_thread(lambda: page.served)

@@ -8,12 +8,12 @@ from loadtest.analysis.bundle import (
     About,
     Bundle,
     BundleError,
-    is_comparison,
     read_about,
     read_bundle,
     read_state,
 )
 from loadtest.analysis.likeness import refuse_unlike
+from loadtest.analysis.records import COMPARE, Record, command_of, kind_of, read_record
 from loadtest.compare.state import FILE, RUNNING, State
 from loadtest.report.page import Page
 
@@ -28,14 +28,18 @@ class Entry:
     """A line in the list of runs.
 
     Attributes:
-        about: What was run on what; None if that cannot be read.
+        about: What was run on what; None if that cannot be read, or it is no comparison.
         problem: Why it cannot be read; "" if it can.
+        kind: Of ``records``: what made it.
+        command: That made it; "" of a comparison.
     """
 
     name: str
     state: State | None
     about: About | None
     problem: str = ""
+    kind: str = COMPARE
+    command: str = ""
 
 
 class Store:
@@ -52,23 +56,57 @@ class Store:
         self._pages: dict[tuple[tuple[str, ...], bool, tuple[int, ...]], Page] = {}
 
     def names(self) -> list[str]:
-        """Return the comparisons that there are, the newest first."""
+        """Return the runs that there are, the newest first."""
         try:
-            entries = [entry for entry in self._folder.iterdir() if is_comparison(entry)]
+            entries = [entry for entry in self._folder.iterdir() if kind_of(entry)]
         except OSError:  # the folder has been removed meanwhile
             return []
         # A name that is no UTF-8 (PEP 383) can stand in no URL.
         return sorted((e.name for e in entries if not _SURROGATES & {*e.name}), reverse=True)
 
     def entries(self) -> list[Entry]:
-        """Return the list of runs, of which no cell is read."""
+        """Return the list of runs; of comparisons no cell is read."""
         found = []
         for name in self.names():
+            if (kind := self.kind(name)) != COMPARE:
+                command = " ".join(command_of(self._folder / name)[3:])
+                found.append(Entry(name, None, None, kind=kind, command=command))
+                continue
             try:
                 found.append(Entry(name, *read_about(self._folder / name)))
             except BundleError as error:  # none yet, cut off, or somebody else's
                 found.append(Entry(name, None, None, str(error)))
         return found
+
+    def kind(self, name: str) -> str:
+        """Return what made a run of the list."""
+        return kind_of(self._folder / name)
+
+    def records(self, names: Sequence[str]) -> tuple[list[Record], list[str]]:
+        """Return runs that are no comparisons, and what cannot be read.
+
+        Raises:
+            BundleError: One is not there, or a comparison is among them, or none can be read.
+        """
+        self._refuse_unknown(names)
+        if comparisons := [name for name in names if self.kind(name) == COMPARE]:
+            raise BundleError(
+                f"expected comparisons or none, got {comparisons[0][:100]!r} beside others"
+            )
+        found, problems = [], []
+        for name in names:
+            try:
+                found.append(read_record(self._folder / name))
+            except BundleError as error:  # it does not hide the others
+                problems.append(str(error))
+        if not found:
+            raise BundleError(problems[0])
+        return found, problems
+
+    def _refuse_unknown(self, names: Sequence[str]) -> None:
+        known = set(self.names())
+        if unknown := [name for name in names if name not in known]:
+            raise BundleError(f"expected a run out of the list, got {unknown[0][:100]!r}")
 
     def running(self, names: Sequence[str]) -> bool:
         """Return whether any of some runs goes on."""
@@ -92,9 +130,7 @@ class Store:
         Raises:
             BundleError: One is not there, or cannot be read, or they are unlike.
         """
-        known = set(self.names())
-        if unknown := [name for name in names if name not in known]:
-            raise BundleError(f"expected a run out of the list, got {unknown[0][:100]!r}")
+        self._refuse_unknown(names)
         stamps = tuple(map(self.stamp, names))
         key = (tuple(names), anyway, stamps)
         if key not in self._pages:

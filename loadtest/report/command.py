@@ -1,6 +1,6 @@
 """python -m loadtest report: draw bundles again, anywhere."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from loadtest import fitting, terminal
 from loadtest.analysis.bundle import Bundle, BundleError, read_bundle
 from loadtest.analysis.findings import Finding
 from loadtest.analysis.likeness import refuse_unlike
+from loadtest.analysis.records import COMPARE, kind_of, read_record
 from loadtest.files import write_whole
 from loadtest.machine import new_folder, shown
 from loadtest.progress import new_progress
@@ -20,6 +21,7 @@ from loadtest.report import words
 from loadtest.report.figures import figures_table, without_figures
 from loadtest.report.markdown import markdown
 from loadtest.report.page import Page, as_json
+from loadtest.report.record_page import show_records, write_records
 
 HTML, MARKDOWN = "report.html", "report.md"
 
@@ -78,6 +80,8 @@ def report(folders: Sequence[Path], out: Path | None, anyway: bool) -> int:
     Raises:
         BundleError: None can be read, or they are unlike.
     """
+    if kinds := {kind_of(folder) for folder in folders} - {COMPARE, ""}:
+        return _report_records(folders, out, kinds)
     bundles, problems = read_all(folders)
     if not bundles:
         raise BundleError(problems[0])
@@ -90,6 +94,21 @@ def report(folders: Sequence[Path], out: Path | None, anyway: bool) -> int:
     status = show(page)
     _say_where(path)
     return 1 if problems else status
+
+
+def _report_records(folders: Sequence[Path], out: Path | None, kinds: Collection[str]) -> int:
+    """Draw what is no comparison, one below the other."""
+    others = [folder for folder in folders if kind_of(folder) not in kinds]
+    if others:
+        raise BundleError(
+            f"expected comparisons or none, got {others[0]} beside a bundle of"
+            f" {', '.join(sorted(kinds))}; draw each by itself"
+        )
+    records = [*map(read_record, folders)]
+    path = write_records(records, out or place_for(folders), asset("page.css"), (HTML, MARKDOWN))
+    show_records(records)
+    _say_where(path)
+    return 0
 
 
 def place_for(folders: Sequence[Path]) -> Path:

@@ -1,0 +1,159 @@
+"""Bundles that are no comparison: of run, Locust, selftest and bench; their figures as tables.
+
+As with comparisons, whatever lies in the folder: it never raises anything but BundleError.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from loadtest.analysis.bundle import BundleError, decoded, is_comparison
+from loadtest.bench import report as bench
+from loadtest.bench.contestants import order
+from loadtest.bench.cost import Run
+from loadtest.bench.generators import Sent
+from loadtest.bench.holding import Holding
+from loadtest.capacity import SEARCH_FILE, Search, SearchPlan, Step
+from loadtest.promise import Promise
+from loadtest.result import Result
+from loadtest.selftest.command import table_of
+from loadtest.selftest.proofs import Proof
+from loadtest.table import cell_table, search_table
+
+COMPARE, RUN, LOCUST, SELFTEST, BENCH = "compare", "run", "locust", "selftest", "bench"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """When it was begun, and by which command; as far as ``run.json`` says so."""
+
+    command: list[str] = field(default_factory=list)
+    started: str = ""
+    commit: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Record:
+    """A bundle that is no comparison.
+
+    Attributes:
+        kind: RUN, LOCUST, SELFTEST or BENCH.
+        said: Sentences below the tables, such as verdicts.
+    """
+
+    folder: Path
+    kind: str
+    origin: Origin
+    tables: list[Table]
+    said: list[str]
+
+    @property
+    def name(self) -> str:
+        """What its folder is called."""
+        return self.folder.resolve().name
+
+
+def kind_of(folder: Path) -> str:
+    """Return what a folder looks like, whole or broken; "" if like no bundle."""
+    if is_comparison(folder):
+        return COMPARE
+    for name, kind in (("bench.json", BENCH), ("selftest.json", SELFTEST), ("cell.json", LOCUST)):
+        if _there(folder / name):
+            return kind
+    return RUN if _there(folder / "run.json") and any(folder.glob("*/cell.json")) else ""
+
+
+def _there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # not ours to look into
+        return False
+
+
+def command_of(folder: Path) -> list[str]:
+    """Return the command that made a bundle; [] where that is not known."""
+    try:
+        return decoded(folder / "run.json", Origin).command
+    except BundleError:  # Locust's has none, or it is broken
+        return []
+
+
+def read_record(folder: Path) -> Record:
+    """Return what there is in a folder.
+
+    Raises:
+        BundleError: It is no such bundle, or cannot be read.
+    """
+    kind = kind_of(folder)
+    if kind not in _READERS:
+        raise BundleError(f"expected the folder of a run, got {folder}")
+    origin = Origin() if kind == LOCUST else decoded(folder / "run.json", Origin)
+    try:
+        tables, said = _READERS[kind](folder, origin)
+    except (KeyError, ValueError) as error:  # of another version, such as a model that is gone
+        raise BundleError(
+            f"expected {folder} as this version writes it, got: {type(error).__name__}: {error}"
+        ) from error
+    return Record(folder, kind, origin, tables, said)
+
+
+_Read = tuple[list[Table], list[str]]
+
+
+def _run(folder: Path, origin: Origin) -> _Read:
+    paths = sorted(folder.glob("*/cell.json"))
+    results = {path.parent.name: decoded(path, Result) for path in paths}
+    if not (folder / SEARCH_FILE).exists():
+        return [*map(cell_table, results.values())], [*map(_verdict, results.values())]
+    plan = decoded(folder / SEARCH_FILE, SearchPlan)
+    search = Search(Promise.parse(plan.promise), plan.flat_out_hz, plan.ceiling_hz)
+    for name in plan.windows:
+        search.keep(Step(results[name].rate_wanted_hz, results[name]))
+    return [search_table(search)], [search.said]
+
+
+def _locust(folder: Path, origin: Origin) -> _Read:
+    result = decoded(folder / "cell.json", Result)
+    return [cell_table(result)], [_verdict(result)]
+
+
+def _selftest(folder: Path, origin: Origin) -> _Read:
+    proofs = decoded(folder / "selftest.json", dict[str, list[Proof]])["proofs"]
+    held = sum(proof.held for proof in proofs)
+    return [table_of(proofs)], [f"{held} of {len(proofs)} proofs held"]
+
+
+@dataclass(frozen=True)
+class _Bench:
+    runs: list[Run] = field(default_factory=list)
+    sent: list[Sent] = field(default_factory=list)
+    holdings: list[Holding] = field(default_factory=list)
+
+
+def _bench(folder: Path, origin: Origin) -> _Read:
+    found = decoded(folder / "bench.json", _Bench)
+    tables = []
+    if found.runs:
+        names = order(origin.options["models"])
+        duration_s = origin.options["duration_s"]
+        tables += [bench.cost_table(names, found.runs, duration_s)]
+        tables += [bench.ratio_table(names, found.runs)]
+    if found.sent:
+        tables.append(bench.generator_table(found.sent))
+    if found.holdings:
+        tables.append(bench.holding_table(found.holdings))
+    disturbed = bench.disturbance(found.runs)
+    return tables, [disturbed] if disturbed else []
+
+
+_READERS: dict[str, Callable[[Path, Origin], _Read]] = {
+    RUN: _run, LOCUST: _locust, SELFTEST: _selftest, BENCH: _bench,
+}  # fmt: skip
+
+
+def _verdict(result: Result) -> str:
+    return f"verdict: {result.verdict.name}: {result.verdict.why}"

@@ -1,0 +1,97 @@
+"""What run, Locust, selftest and bench have left: tables and sentences, one below the other."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+from rich.table import Table
+
+from loadtest import fitting, terminal
+from loadtest.analysis.records import Record
+from loadtest.files import write_whole
+from loadtest.report.markdown import plain
+from loadtest.report.page import render
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table as text; title and caption may be empty."""
+
+    title: str
+    heads: list[str]
+    rows: list[list[str]]
+    caption: str
+
+
+def sheet_of(table: Table) -> Sheet:
+    """Return a table of the terminal as text."""
+    return Sheet(
+        str(table.title or ""),
+        [str(column.header).replace("\n", " ") for column in table.columns],
+        [[*map(str, row)] for row in zip(*(column.cells for column in table.columns), strict=True)],
+        str(table.caption or ""),
+    )
+
+
+def record_html(records: Sequence[Record], problems: Sequence[str], css: Markup | None) -> str:
+    """Return records as a page.
+
+    Args:
+        css: Ours, where the page is to be one file; None: it is asked for.
+    """
+    shown = [
+        {
+            "name": record.name,
+            "kind": record.kind,
+            "origin": record.origin,
+            "sheets": [*map(sheet_of, record.tables)],
+            "said": record.said,
+        }
+        for record in records
+    ]
+    return render("record.html", records=shown, problems=problems, css=css)
+
+
+def record_markdown(records: Sequence[Record]) -> str:
+    """Return records as Markdown."""
+    return "\n".join(line for record in records for line in _markdown(record)) + "\n"
+
+
+def _markdown(record: Record) -> Iterator[str]:
+    yield from (f"# {plain(f'{record.kind}: {record.name}')}", "")
+    if record.origin.command:
+        yield from (plain(f"{' '.join(record.origin.command)} ({record.origin.started})"), "")
+    for sheet in map(sheet_of, record.tables):
+        if sheet.title:
+            yield from (f"**{plain(sheet.title)}**", "")
+        yield f"| {' | '.join(map(plain, sheet.heads))} |"
+        yield "|---" * len(sheet.heads) + "|"
+        yield from (f"| {' | '.join(map(plain, row))} |" for row in sheet.rows)
+        yield from ("", *(f"{plain(line)}  " for line in sheet.caption.splitlines()), "")
+    yield from (f"- {plain(line)}" for line in record.said)
+    yield ""
+
+
+def write_records(records: Sequence[Record], folder: Path, css: str, names: Sequence[str]) -> Path:
+    """Write records into a folder, as one file and as Markdown; return the first.
+
+    Args:
+        names: Of the two files.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / names[0]
+    write_whole(path, record_html(records, [], Markup(css)))  # noqa: S704  # our own
+    write_whole(folder / names[1], record_markdown(records))
+    return path
+
+
+def show_records(records: Sequence[Record]) -> None:
+    """Print records."""
+    console: Any = terminal.console()
+    for record in records:
+        terminal.say(console, f"{record.kind}: {record.name}")
+        fitting.show(console, *record.tables)
+        for line in record.said:
+            terminal.say(console, line)
