@@ -40,10 +40,10 @@ DESCRIPTORS_RESERVED = 64
 DESCRIPTORS_WARN = 4096
 """Fewer than this is little for a server of thousands of connections: the launcher says so."""
 
-DESCRIPTORS_MAX = 2**20
+DESCRIPTORS_IF_UNLIMITED = 2**20
 """What "unlimited" descriptors are taken for. Precedent: Linux's own fs.nr_open."""
 
-PID_MAX = 2**22
+PROCESSES_IF_HIDDEN = 2**22
 """Most processes where kernel.pid_max is hidden: Linux's PID_MAX_LIMIT, so that there is no hidden
 cap. What the machine really allows shows when a fork fails."""
 

@@ -73,7 +73,7 @@ def raise_descriptors() -> int:
         with suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
             soft = hard
-    return limits.DESCRIPTORS_MAX if soft == resource.RLIM_INFINITY else soft
+    return limits.DESCRIPTORS_IF_UNLIMITED if soft == resource.RLIM_INFINITY else soft
 
 
 def _processes_possible() -> int:
@@ -81,7 +81,7 @@ def _processes_possible() -> int:
     try:
         return int(Path("/proc/sys/kernel/pid_max").read_text("ascii"))
     except (OSError, ValueError):  # no /proc, or one that shows processes only
-        return limits.PID_MAX
+        return limits.PROCESSES_IF_HIDDEN
 
 
 @contextmanager

@@ -99,13 +99,13 @@ def test_sighup_replaces_workers_at_each_address(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("switched_off", ["by sysctl", "in the kernel"])
 def test_an_address_of_a_family_that_is_switched_off_is_left_out(
-    model: str, switched_off: str, tmp_path: Path
+    switched_off: str, tmp_path: Path
 ) -> None:
     env = {}
     if switched_off == "in the kernel":
         env = kernel_without(f"socket {int(socket.AF_INET6)} 0", error=errno.EAFNOSUPPORT)
     prefix = hosts(tmp_path / "hosts", *BOTH, without_ipv6=not env)
-    with running(model, "--bind=both.test", prefix=prefix, env=env) as server:
+    with running("asyncio", "--bind=both.test", prefix=prefix, env=env) as server:
         assert server.http is not None and server.http[0] == "127.0.0.1"
         assert server.stop() == 0
         assert server.log() == ""
