@@ -196,9 +196,9 @@ def _address(text: str) -> tuple[str, int] | None:
     return host.strip("[]"), int(port)
 
 
-def wait_until(true: Callable[[], bool], what: str) -> None:
+def wait_until(true: Callable[[], bool], what: str, limit_s: float = DEADLINE_S) -> None:
     """Look again and again until something is so; fail after the deadline."""
-    give_up_s = time.monotonic() + DEADLINE_S
+    give_up_s = time.monotonic() + limit_s
     while not true():
         assert time.monotonic() < give_up_s, f"never came: {what}"
         time.sleep(0.005)

@@ -15,7 +15,7 @@ from loadtest.compare.state import INTERRUPTED, RUNNING
 from loadtest.report.style import looks
 from servers.process_tree import children_of
 from tests.bundles import Cell, make_bundle, matrix
-from tests.commands import folder_of, run, started
+from tests.commands import LIMIT_S, folder_of, run, started
 from tests.running import DEADLINE_S, Server, process_is_gone, wait_until
 
 COMPARE = [sys.executable, "-m", "loadtest", "compare"]
@@ -117,7 +117,7 @@ def interrupt(tmp_path: Path, signum: signal.Signals) -> Path:
     """Return the folder of a run that was interrupted in its second cell."""
     argv = [*COMPARE, "--models", "forking,asyncio", "--scenarios", "hello", *QUICK]
     with started([*argv, "--connections", "50", "--out", str(tmp_path)]) as process:
-        wait_until(lambda: len([*tmp_path.glob("*/hello-*")]) == 2, "the second cell")
+        wait_until(lambda: len([*tmp_path.glob("*/hello-*")]) == 2, "the second cell", LIMIT_S)
         pids = children_of(process.pid)
         process.send_signal(signum)
         output, errors = process.communicate(timeout=DEADLINE_S)
@@ -134,7 +134,7 @@ def interrupt(tmp_path: Path, signum: signal.Signals) -> Path:
 def test_sigkill_leaves_a_run_that_is_interrupted_and_no_process(tmp_path: Path) -> None:
     argv = [*COMPARE, "--models", "asyncio", "--scenarios", "hello", *QUICK]
     with started([*argv, "--connections", "5", "--out", str(tmp_path)]) as process:
-        wait_until(lambda: len([*tmp_path.glob("*/hello-*")]) == 2, "the second cell")
+        wait_until(lambda: len([*tmp_path.glob("*/hello-*")]) == 2, "the second cell", LIMIT_S)
         (folder,) = tmp_path.iterdir()
         assert read_bundle(folder).state.state == RUNNING
         pids = children_of(process.pid)

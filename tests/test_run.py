@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from servers.process_tree import children_of
-from tests.commands import folder_of, run, started
+from tests.commands import LIMIT_S, folder_of, run, started
 from tests.running import DEADLINE_S, Server, process_is_gone, wait_until
 
 RUN = [sys.executable, "-m", "loadtest", "run"]
@@ -80,7 +80,7 @@ def test_ctrl_c_keeps_what_the_window_has_measured(tmp_path: Path) -> None:
             logs = tmp_path.glob("*/hello-*/generator.log")
             return any("stage: window" in log.read_text() for log in logs)
 
-        wait_until(in_the_window, "the window")
+        wait_until(in_the_window, "the window", LIMIT_S)
         pids = children_of(process.pid)
         process.send_signal(signal.SIGINT)
         output, errors = process.communicate(timeout=DEADLINE_S)
