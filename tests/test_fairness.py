@@ -12,50 +12,46 @@ from pathlib import Path
 
 import pytest
 
-from tests.limits_of_machine import HELLO, ROOT, wait_until_received
+from tests.limits_of_machine import HELLO, ROOT
 from tests.running import DEADLINE_S, Server, command, read_to_end, running, stopped, wait_until
 
-CLIENTS = 100
+CLIENTS = 20
 
 
-def idle_clients(server: Server, clients: contextlib.ExitStack) -> list[socket.socket]:
-    socks = [clients.enter_context(server.connect()) for _ in range(CLIENTS)]
+def clients_that_send(
+    server: Server, clients: contextlib.ExitStack, sent: bytes, count: int = CLIENTS
+) -> list[socket.socket]:
+    """Return clients that have each sent a request, perhaps more, and have had one reply."""
+    socks = [clients.enter_context(server.connect()) for _ in range(count)]
     for sock in socks:
-        sock.sendall(HELLO)
+        sock.sendall(sent)
+    for sock in socks:
         assert sock.recv(1000).endswith(b"Hello, World!")
     return socks
 
 
-def test_what_arrives_while_the_server_is_busy_is_not_silence(model: str) -> None:
-    with running(model, "--timeout-keep-alive=1") as server, contextlib.ExitStack() as clients:
-        socks = idle_clients(server, clients)
+def test_what_arrives_while_the_server_is_busy_is_neither_silence_nor_too_late(model: str) -> None:
+    # The deadlines run from the replies on, which are before the server is stopped: a machine that
+    # has other things to do may need seconds in between (1.5 s were seen), and that is not tested.
+    deadline_s, sweep_s = 5, 0.5
+    flags = [f"--timeout-{what}={deadline_s}" for what in ("keep-alive", "header")]
+    with running(model, *flags) as server, contextlib.ExitStack() as clients:
+        silent = clients_that_send(server, clients, HELLO)
+        begun = clients_that_send(server, clients, HELLO + HELLO[:10])
+        time.sleep(2 * sweep_s)  # for a look that sees the heads which have begun
         with stopped(server):
-            for sock in socks:
+            for sock in silent:
                 sock.sendall(HELLO)
-            time.sleep(1.5)  # this is what is tested: longer than a client may be silent
-        for sock in socks:
-            assert sock.recv(1000).endswith(b"Hello, World!")
-
-
-def test_the_rest_of_a_request_that_arrives_while_the_server_is_busy_is_not_too_late(
-    model: str,
-) -> None:
-    with running(model, "--timeout-header=1") as server, contextlib.ExitStack() as clients:
-        socks = idle_clients(server, clients)[:10]
-        for sock in socks:
-            sock.sendall(HELLO[:10])
-        wait_until_received(server, *socks)
-        with stopped(server):
-            for sock in socks:
+            for sock in begun:
                 sock.sendall(HELLO[10:])
-            time.sleep(2.5)  # this is what is tested: much longer than a head may take
-        for sock in socks:
+            time.sleep(deadline_s + 1.5)  # this is what is tested: longer than both may take
+        for sock in silent + begun:
             assert sock.recv(1000).endswith(b"Hello, World!")
 
 
 def test_what_arrives_before_a_busy_server_hears_of_its_end_is_answered(model: str) -> None:
-    with running(model) as server, contextlib.ExitStack() as clients:
-        socks = idle_clients(server, clients)
+    with running(model, "--timeout-keep-alive=60") as server, contextlib.ExitStack() as clients:
+        socks = clients_that_send(server, clients, HELLO, count=100)
         with stopped(server):
             for sock in socks:
                 sock.sendall(HELLO)
