@@ -12,118 +12,15 @@ from collections.abc import Callable, Collection, Sequence
 
 from servers import limits
 from servers.accepting import BackOff, NobodyToServe, accept, last_turns, refuse
-from servers.connection import Awaiting, Connection, Tally, Wait
+from servers.connection import Awaiting, Tally, Wait
 from servers.counters import RECEIVED_BYTES, RESETS, SENT_BYTES, Counters
-from servers.deadlines import stalls, too_late
-from servers.kernel import (
-    peer_sends,
-    reset_on_close,
-    set_receive_timeout,
-    shut_reading,
-    unsent_bytes,
-)
+from servers.kernel import reset_on_close, shut_reading
+from servers.lingering import linger
 from servers.listeners import Listener
+from servers.peer import Peer as Peer  # the models know it from here
 from servers.shutdown import Shutdown
 
 _log = logging.getLogger("servers")
-
-
-class Peer:
-    """A client: its socket, what is spoken with it, and its counts."""
-
-    __slots__ = (
-        "begun", "connection", "deadline_s", "finish_s", "seen", "seen_s", "sock",
-        "tally", "timeouts", "untaken",
-    )  # fmt: skip
-
-    def __init__(self, sock: socket.socket, listener: Listener, tally: Tally) -> None:
-        self.sock = sock
-        self.connection: Connection = listener.connect(tally)
-        self.tally = tally
-        self.timeouts = listener.timeouts
-        self.begun: tuple[Awaiting, int] | None = None
-        self.deadline_s = 0.0
-        self.finish_s: float | None = None  # since when it is to end as soon as it is idle
-        self.seen: int | None = None
-        self.seen_s = 0.0
-        self.untaken: int | None = None
-
-    def fileno(self) -> int:
-        """Return the socket's descriptor."""
-        return self.sock.fileno()
-
-    def limit_read(self) -> bool:
-        """Let the next recv() wait no longer than what is awaited may take.
-
-        Returns:
-            Whether that is a limit of its own, and not the one that was there from the start.
-
-        Raises:
-            TimeoutError: It has taken that long already.
-        """
-        if self.connection.awaiting is Awaiting.IDLE:
-            set_receive_timeout(self.sock, self.timeouts.idle_s)
-            return False
-        now_s = time.monotonic()
-        if too_late(self, now_s):
-            raise TimeoutError
-        set_receive_timeout(self.sock, max(self.deadline_s - now_s, 0.001))
-        return True
-
-    def receive_late(self) -> bytes:
-        """Return what a client sends although it was ended as idle, or b"".
-
-        recv() does not wait for it any more; but a request that had begun is finished.
-
-        Raises:
-            TimeoutError: It has taken as long as it may.
-        """
-        if self.connection.awaiting is Awaiting.IDLE:
-            return self._receive_held_back()
-        data, may_come = b"", True
-        while may_come and not data:
-            may_come = peer_sends(self.sock)  # asked first: what came before its FIN is read, too
-            data = self.sock.recv(limits.RECV_BYTES)
-            if may_come and not data:
-                if too_late(self, time.monotonic()):
-                    raise TimeoutError
-                time.sleep(limits.LOOK_S)
-        return data
-
-    def _receive_held_back(self) -> bytes:
-        """Return what a full window has held back in the client's kernel, or b"".
-
-        That comes when the client has taken what we sent: nothing else tells it of room, since
-        Linux announces none after SHUT_RD. Who never pauses would stay, so there is a limit.
-        """
-        data, last, give_up_s = b"", False, (self.finish_s or 0.0) + limits.LINGER_S
-        while not data and not last:
-            may_come = peer_sends(self.sock) and time.monotonic() < give_up_s
-            last = not may_come or not unsent_bytes(self.fileno())
-            if may_come:
-                time.sleep(limits.LOOK_S)
-            data = self.sock.recv(limits.RECV_BYTES)
-        return data
-
-    def send_all(self, rest: memoryview) -> None:
-        """Send something large, or what was not taken at once of something small.
-
-        Raises:
-            OSError: The client is gone, or does not take it in time.
-        """
-        untaken = unsent_bytes(self.fileno())
-        give_up_s = time.monotonic() + self.timeouts.write_s
-        while rest:
-            try:
-                sent = self.sock.send(rest)
-            except BlockingIOError:  # SO_SNDTIMEO has passed, and nothing fits in yet
-                sent = 0
-            rest, untaken = rest[sent:], untaken + sent
-            if rest and time.monotonic() >= give_up_s:
-                left = unsent_bytes(self.fileno())
-                if stalls(untaken, left):
-                    raise TimeoutError
-                untaken, give_up_s = left, time.monotonic() + self.timeouts.write_s
 
 
 def serve_peer(peer: Peer) -> None:
@@ -140,8 +37,11 @@ def serve_peer(peer: Peer) -> None:
                 data = sock.recv(limits.RECV_BYTES)
                 if not data and peer.finish_s is not None:
                     data = peer.receive_late()
-            except (BlockingIOError, TimeoutError):  # its time is up
-                steps = connection.timed_out()
+            except (BlockingIOError, TimeoutError) as late:  # its time is up
+                if type(late) is BlockingIOError and peer.still_takes():
+                    limited = True
+                    continue
+                steps = peer.time_out()
             else:
                 tally[RECEIVED_BYTES] += len(data)
                 steps = connection.receive_data(data)
@@ -165,8 +65,8 @@ def serve_peer(peer: Peer) -> None:
                     break
                 if peer.finish_s is not None:
                     close_if_idle(peer)  # the next recv() is the last look
-        if data:
-            linger(sock)
+        if data or peer.reading_is_shut:
+            linger(peer)
     except (BlockingIOError, TimeoutError):  # from send(): it does not take what it asked for
         reset_on_close(sock)
     except OSError:  # reset by the peer: there is nobody left to answer
@@ -176,25 +76,6 @@ def serve_peer(peer: Peer) -> None:
         _log.exception("connection failed")
     finally:
         sock.close()
-
-
-def linger(sock: socket.socket) -> None:
-    """Close in a way that lets the peer read our last words (RFC 9112 section 9.6).
-
-    To close with bytes unread would make the kernel send a reset, which destroys them.
-    """
-    sock.shutdown(socket.SHUT_WR)
-    sock.settimeout(limits.LINGER_S)
-    give_up_s = time.monotonic() + limits.LINGER_S
-    left_bytes = limits.LINGER_BYTES_MAX
-    try:
-        while left_bytes > 0 and time.monotonic() < give_up_s:
-            data = sock.recv(limits.RECV_BYTES)
-            if not data:
-                break
-            left_bytes -= len(data)
-    except TimeoutError:  # the peer neither sends nor closes: it has had its time
-        return
 
 
 def accept_until_shutdown(
@@ -286,4 +167,5 @@ def close_if_idle(peer: Peer) -> None:
     peer.connection.drain()
     peer.finish_s = peer.finish_s or time.monotonic()
     if peer.connection.awaiting is Awaiting.IDLE and (fd := peer.sock.fileno()) >= 0:
+        peer.reading_is_shut = True
         shut_reading(fd)  # recv() first returns what has arrived already, then b""

@@ -9,6 +9,7 @@ from typing import cast
 
 from servers import limits
 from servers.accepting import BackOff, accept, last_turns
+from servers.callback_lingering import Lingerer
 from servers.connection import Awaiting, Step, Wait
 from servers.counters import RECEIVED_BYTES, RESETS, SENT_BYTES, Counters
 from servers.deadlines import overdue, slices, sweep_interval_s
@@ -24,7 +25,7 @@ class Peer(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_counters", "_early", "_eof", "_held", "_linger_bytes", "_loop", "_peers", "_steps",
+        "_counters", "_early", "_eof", "_held", "_loop", "_peers", "_steps",
         "_timer", "_writable", "begun", "connection", "deadline_s", "looked_at", "seen", "seen_s",
         "tally", "timeouts", "transport", "untaken",
     )  # fmt: skip
@@ -51,12 +52,11 @@ class Peer(asyncio.Protocol):
         self._counters = counters
         self._peers = peers
         self._steps: Iterator[Step] | None = None  # those still to be carried out
-        self._timer: asyncio.TimerHandle | None = None  # a Wait, or the end of the lingering
+        self._timer: asyncio.TimerHandle | None = None  # a Wait
         self._writable = True
         self._held = False  # reading is paused, or there is more to hand on than has been
         self._early = b""  # what a loop hands over although reading is paused
         self._eof = False
-        self._linger_bytes: int | None = None  # how much more is read once all has been said
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The client is there (called by the loop)."""
@@ -74,19 +74,13 @@ class Peer(asyncio.Protocol):
                 # libuv would read here again and again before it looked at anybody else.
                 self._hold()
                 self._loop.call_soon(self._take_turn)
-        elif self._linger_bytes is None:
+        else:
             self._early += data
             self._held = True
-        else:
-            self._linger_bytes -= size
-            if self._linger_bytes < 0:
-                self.transport.abort()
 
     def eof_received(self) -> bool:
         """The client has stopped sending (called by the loop); it may well go on reading."""
         self._eof = self._held = True
-        if self._linger_bytes is not None:
-            return False  # both sides have said all: the loop closes
         if self._steps is None:
             self._go_on()
         return True
@@ -108,7 +102,6 @@ class Peer(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         self._steps = None
-        self._linger_bytes = 0
         self._peers.discard(self)
         self._counters.close(self.tally)
 
@@ -116,11 +109,15 @@ class Peer(asyncio.Protocol):
         """Return the socket's descriptor, or -1 once it is closed."""
         return int(self.transport.get_extra_info("socket").fileno())
 
+    def untaken_bytes(self) -> int:
+        """Return how much of ours the client has not taken, held by the loop or by the kernel."""
+        return unsent_bytes(self.fileno()) + self.transport.get_write_buffer_size()
+
     def time_out(self) -> None:
         """End a client that has been silent, or has taken nothing, for too long."""
-        if self._steps is None:
-            self._steps = self.connection.timed_out()
-            self._advance(self._steps)
+        stalls = self.connection.awaiting is Awaiting.IDLE and self.untaken
+        if self._steps is None and not stalls:
+            self._say_last_words()
         else:  # it does not take what it asked for, nor would what the kernel holds be taken
             if self.fileno() >= 0:
                 reset_on_close(self.transport.get_extra_info("socket"))
@@ -129,10 +126,18 @@ class Peer(asyncio.Protocol):
     def finish(self, lingers: bool) -> None:
         """End a client that is idle, has been told, and has sent nothing since the last look."""
         silent = not lingers or self.looked_at == self.tally[RECEIVED_BYTES]
-        self.looked_at = -1 if unsent_bytes(self.fileno()) else self.tally[RECEIVED_BYTES]
+        untaken_bytes = self.untaken_bytes()
+        self.looked_at = -1 if untaken_bytes else self.tally[RECEIVED_BYTES]
         idle = silent and self._steps is None and self.connection.closed
         if idle and not self.transport.is_closing() and not unread_bytes(self.fileno()):
-            self.transport.close()
+            if untaken_bytes:
+                self._say_last_words()  # and linger, or what it sends would lose them
+            else:
+                self.transport.close()
+
+    def _say_last_words(self) -> None:
+        self._steps = self.connection.timed_out()
+        self._advance(self._steps)
 
     def _advance(self, steps: Iterator[Step]) -> None:
         """Carry out steps until one has to be waited for, or others have their turn."""
@@ -187,28 +192,17 @@ class Peer(asyncio.Protocol):
             self._advance(self._steps)
 
     def _finish(self) -> None:
-        """Close in a way that lets the client read our last words (RFC 9112 section 9.6).
-
-        To close with bytes unread would make the kernel send a reset, which destroys them.
-        """
+        """Close in a way that lets the client read our last words."""
         if self._eof:
             self.transport.close()
             return
-        self._linger_bytes = limits.LINGER_BYTES_MAX
         try:
             self.transport.write_eof()
         except OSError:  # asyncio lets it through: our last words have met a reset
             self.tally[RESETS] += 1
             self.transport.abort()
             return
-        self._timer = self._loop.call_later(limits.LINGER_S, self._lingered)
-        self.transport.resume_reading()
-
-    def _lingered(self) -> None:
-        if self.transport.get_write_buffer_size():  # it has not been told everything yet
-            self._timer = self._loop.call_later(limits.LINGER_S, self._lingered)
-        else:
-            self.transport.abort()
+        Lingerer(self._loop, self)
 
 
 async def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shutdown) -> None:

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol, TypeVar
 from servers import limits
 from servers.connection import Awaiting, Connection, Tally
 from servers.counters import RECEIVED_BYTES, REQUESTS, SENT_BYTES
-from servers.kernel import unread_bytes, unsent_bytes
+from servers.kernel import quiet_s, unread_bytes
 
 _IDLE, _HEAD, _, _NOTHING = Awaiting
 
@@ -21,7 +21,7 @@ class Timeouts(NamedTuple):
     """How long a client may take, in seconds.
 
     Attributes:
-        idle_s: In silence, before a request has begun.
+        idle_s: In silence, before a request has begun, and while nothing of ours is to be taken.
         header_s: For a head, from its first byte.
         body_s: For a body, from the end of its head.
         write_s: To take STREAM_BYTES of ours, or what is left; then it has as long for the next.
@@ -41,7 +41,8 @@ class Timed(Protocol):
         deadline_s: Of that request, on the monotonic clock.
         seen: What was received or sent when the sweep last saw a change; None: not yet looked at.
         seen_s: When that was.
-        untaken: How much of ours the peer had not taken then; None: not yet looked at.
+        untaken: How much of ours the peer had not taken then; None: not yet looked at. Where a
+            request is awaited that has not begun: what it has to take yet, by ``deadline_s``.
     """
 
     connection: Connection
@@ -55,6 +56,10 @@ class Timed(Protocol):
 
     def fileno(self) -> int:
         """Return the descriptor of its socket."""
+        ...
+
+    def untaken_bytes(self) -> int:
+        """Return how much of ours the peer has not taken."""
         ...
 
 
@@ -96,6 +101,29 @@ def stalls(before: int, now: int) -> bool:
     return now > 0 and before - now < limits.STREAM_BYTES
 
 
+def silent_too_long(one: Timed, now_s: float) -> bool:
+    """Say whether one that has sent nothing for ``idle_s`` has been idle for as long.
+
+    It is not idle while it takes what we have sent, but has to keep to the write deadline: if that
+    is what it has missed, ``untaken`` is not 0. Its silence begins when it has taken all.
+    """
+    left = one.untaken_bytes()
+    if left:
+        if one.untaken and now_s < one.deadline_s:
+            return False
+        if one.untaken and stalls(one.untaken, left):
+            return True
+        one.begun, one.untaken, one.deadline_s = None, left, now_s + one.timeouts.write_s
+        return False
+    if one.untaken is None:
+        # Only at the first look: a silent peer also acknowledges what keeps a connection alive.
+        one.seen_s = max(one.seen_s, now_s - quiet_s(one.fileno()))
+    elif one.untaken:
+        one.seen_s = now_s
+    one.untaken = 0
+    return now_s - one.seen_s >= one.timeouts.idle_s
+
+
 def overdue(timed: Collection[T], now_s: float) -> list[T]:
     """Return those that owe us bytes, or have not taken ours, for longer than they may.
 
@@ -109,7 +137,10 @@ def overdue(timed: Collection[T], now_s: float) -> list[T]:
             if received != one.seen:
                 one.seen = received
                 one.seen_s = now_s
-            elif now_s - one.seen_s >= one.timeouts.idle_s and not unread_bytes(one.fileno()):
+                one.untaken = None
+            elif now_s - one.seen_s < one.timeouts.idle_s:
+                continue
+            elif not unread_bytes(one.fileno()) and silent_too_long(one, now_s):
                 late.append(one)
         elif awaiting is _NOTHING:
             sent = -1 - one.tally[SENT_BYTES]  # below zero, so no number of received bytes
@@ -118,9 +149,9 @@ def overdue(timed: Collection[T], now_s: float) -> list[T]:
                 one.seen_s = now_s
                 one.untaken = None
             elif one.untaken is None:  # nothing was given to the kernel since the last look
-                one.untaken = unsent_bytes(one.fileno())
+                one.untaken = one.untaken_bytes()
             elif now_s - one.seen_s >= one.timeouts.write_s:
-                untaken = unsent_bytes(one.fileno())
+                untaken = one.untaken_bytes()
                 if stalls(one.untaken, untaken):
                     late.append(one)  # what it waits for is itself, not a /wait
                 else:

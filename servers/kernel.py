@@ -8,6 +8,7 @@ or a thread for ever, so a server that cannot have them does not start.
 
 import _socket
 import fcntl
+import math
 import signal
 import socket
 import struct
@@ -19,7 +20,8 @@ from contextlib import suppress
 _PR_SET_PDEATHSIG, _PR_GET_PDEATHSIG = 1, 2
 _SO_ATTACH_FILTER = 26
 _SIGKILL = int(signal.SIGKILL)
-_TCP_ESTABLISHED = b"\x01"
+_PEER_MAY_SEND = (b"\x01", b"\x04", b"\x05")
+"""TCP_ESTABLISHED; and TCP_FIN_WAIT1 and 2, where we have sent our FIN."""
 
 
 def _find_prctl() -> Callable[[int, int], int] | None:
@@ -114,11 +116,29 @@ def peer_sends(sock: socket.socket) -> bool:
 
     False where the kernel does not say: then what has arrived is all that is waited for.
     """
-    # struct tcp_info: tcpi_state, and in a FIN's absence that is TCP_ESTABLISHED.
-    return tcp_info(sock, 1) == _TCP_ESTABLISHED
+    return tcp_info(sock, 1) in _PEER_MAY_SEND  # struct tcp_info: tcpi_state
 
 
-def tcp_info(sock: socket.socket, size_bytes: int) -> bytes:
+def quiet_s(fd: int) -> float:
+    """Return how many seconds ago a socket's peer last acknowledged bytes or made room.
+
+    Infinity where the kernel does not say: then a silent client counts as one that has taken all
+    since its last request.
+    """
+    if fd < 0:  # closed meanwhile
+        return math.inf
+    sock = _socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fd)
+    try:
+        info = tcp_info(sock, 60)
+    finally:
+        sock.detach()
+    if len(info) < 60:
+        return math.inf
+    (last_ack_recv_ms,) = struct.unpack_from("=I", info, 56)
+    return float(last_ack_recv_ms) / 1000
+
+
+def tcp_info(sock: _socket.socket, size_bytes: int) -> bytes:
     """Return the beginning of a socket's struct tcp_info; b"" where the kernel has none of it."""
     try:
         return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, size_bytes)

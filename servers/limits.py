@@ -123,10 +123,11 @@ STREAM_BYTES_MAX = 10**10
 # -- time ----------------------------------------------------------------------------------------
 
 KEEP_ALIVE_TIMEOUT_S = 5.0
-"""Silence allowed before and between requests. Precedent: uvicorn 5 s, Apache 5 s."""
+"""Silence allowed before and between requests, from when the client has taken all of the last
+reply. Precedent: uvicorn 5 s, Apache 5 s."""
 
 ECHO_IDLE_TIMEOUT_S = 300.0
-"""Silence allowed on an echo connection."""
+"""Silence allowed on an echo connection, from when the client has taken all."""
 
 HEADER_TIMEOUT_S = 10.0
 """For a request's head, from its first byte. Precedent: Apache 20 s, granian 30 s."""
@@ -157,6 +158,12 @@ SWEPT_PER_TURN = 256
 """Connections looked at before others have their turn: 0.3 ms, where 10,000 at once took 50."""
 
 LINGER_S = 2.0
+"""A lingering close (RFC 9112 section 9.6) reads for so long after the client has taken all. And a
+shutdown looks for so long for what a full window holds back. Precedent: Apache 2 s, nginx 5 s."""
+
+LINGER_LOOK_S = 0.1
+"""How often a lingering close looks whether the client has taken all: the kernel calls nobody."""
+
 LINGER_BYTES_MAX = 4 * 1024 * 1024
-"""A lingering close (RFC 9112 section 9.6) reads this long and this much, so that a peer still
-sending a body of the largest size allowed sees its reply and not a reset."""
+"""A lingering close reads no more than this, so that a client still sending a body of the largest
+size allowed sees its reply and not a reset."""

@@ -96,3 +96,14 @@ def send_until_nobody_takes_more(socks: list[socket.socket], content: bytes) -> 
                 still = 0 if size else still
         time.sleep(0.01)  # for the server, which has a core less than it would like
     return sent
+
+
+def small_window(server: Server, protocol: str = "http", window_bytes: int = 4096) -> socket.socket:
+    """Return a connection whose kernel takes little: the rest stays with the server."""
+    address = server.http if protocol == "http" else server.echo
+    assert address is not None
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window_bytes)
+    sock.settimeout(DEADLINE_S)
+    sock.connect(address)
+    return sock

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.room import small_window
 from tests.running import DEADLINE_S, Server, read_to_end, running, wait_until
 
 T = 1.0
@@ -91,17 +92,6 @@ def test_a_wait_longer_than_a_write_may_take_is_no_stall(hurried: Server) -> Non
     with hurried.connect() as sock:
         sock.sendall(b"GET /wait?ms=%d HTTP/1.1\r\nHost: a\r\n\r\n" % (3000 * T))
         assert sock.recv(65536).startswith(b"HTTP/1.1 200 ")
-
-
-def small_window(server: Server, protocol: str = "http") -> socket.socket:
-    """Return a connection whose kernel takes only little of what it is sent."""
-    address = server.http if protocol == "http" else server.echo
-    assert address is not None
-    sock = socket.socket()
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    sock.settimeout(DEADLINE_S)
-    sock.connect(address)
-    return sock
 
 
 def open_connections(server: Server) -> float:

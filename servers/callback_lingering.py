@@ -1,0 +1,77 @@
+"""The lingering close for models that are called back; ``servers.lingering`` says why."""
+
+import asyncio
+import time
+from typing import Protocol
+
+from servers import limits
+from servers.connection import Tally
+from servers.counters import RECEIVED_BYTES
+from servers.deadlines import Timeouts
+from servers.lingering import Lingering
+
+
+class Ended(Protocol):
+    """What has to be known of a client to which all has been said."""
+
+    tally: Tally
+    timeouts: Timeouts
+    transport: asyncio.Transport
+
+    def untaken_bytes(self) -> int:
+        """Return how much of ours it has not taken."""
+        ...
+
+    def time_out(self) -> None:
+        """Reset its connection."""
+        ...
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Take note that its connection is closed."""
+        ...
+
+
+class Lingerer(asyncio.Protocol):
+    """Takes a transport over from the client's own protocol, once our FIN is on its way.
+
+    Args:
+        ended: Is told when the connection is closed.
+    """
+
+    __slots__ = ("_ended", "_lingering", "_loop", "_timer")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, ended: Ended) -> None:
+        self._loop = loop
+        self._ended = ended
+        self._lingering = Lingering(ended.timeouts.write_s)
+        self._timer = loop.call_later(limits.LINGER_LOOK_S, self._look)
+        ended.transport.set_protocol(self)
+        ended.transport.resume_reading()
+
+    def data_received(self, data: bytes) -> None:
+        """Drop what comes (called by the loop)."""
+        size = len(data)
+        self._ended.tally[RECEIVED_BYTES] += size
+        self._lingering.left_bytes -= size
+        if self._lingering.left_bytes <= 0:
+            self._ended.transport.pause_reading()
+        elif size >= limits.TURN_BYTES:
+            # libuv would read here again and again before it looked at anybody else.
+            self._ended.transport.pause_reading()
+            self._loop.call_soon(self._ended.transport.resume_reading)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is closed (called by the loop, also after the client's FIN)."""
+        self._timer.cancel()
+        self._ended.connection_lost(exc)
+
+    def _look(self) -> None:
+        try:
+            over = self._lingering.is_over(time.monotonic(), self._ended.untaken_bytes())
+        except TimeoutError:  # it does not take what is left
+            self._ended.time_out()
+            return
+        if over:
+            self._ended.transport.abort()
+        else:
+            self._timer = self._loop.call_later(limits.LINGER_LOOK_S, self._look)
