@@ -164,6 +164,12 @@ shutdown looks for so long for what a full window holds back. Precedent: Apache 
 LINGER_LOOK_S = 0.1
 """How often a lingering close looks whether the client has taken all: the kernel calls nobody."""
 
-LINGER_BYTES_MAX = 4 * 1024 * 1024
-"""A lingering close reads no more than this, so that a client still sending a body of the largest
-size allowed sees its reply and not a reset."""
+LINGER_UPLOAD_S = 30.0
+LINGER_BYTES_MAX = 128 * 1024 * 1024
+"""A lingering close goes on for so long, and reads so much, while STREAM_BYTES come in each
+LINGER_S. Many clients (Python's http.client) send all of an upload before they read that it was
+refused, and see a broken pipe where the server stops before them. 128 times the largest content
+allowed is enough for nearly all. A hostile client gains nothing: to read and to drop 128 MiB takes
+0.1 s of CPU time, less than as many bytes in requests that are answered; and it has to send 32 kB/s
+for a place that it could have by asking. Precedent: nginx and Apache 30 s each, and no limit in
+bytes; aiohttp 10 s."""

@@ -8,7 +8,8 @@ or the rest of a refused upload is enough. So the server reads on (RFC 9112 sect
 what it reads.
 
 It is over at the first of these: the client closes; the client does not take what is left by its
-write deadline; the client has taken all for LINGER_S. Beyond LINGER_BYTES_MAX nothing more is read, so the client's window holds it back.
+write deadline; the client has taken all for LINGER_S, unless it uploads; it has uploaded for
+LINGER_UPLOAD_S. Beyond LINGER_BYTES_MAX nothing more is read, so the client's window holds it back.
 """
 
 import socket
@@ -36,9 +37,9 @@ class Lingering:
     def __init__(self, write_s: float) -> None:
         self.left_bytes = limits.LINGER_BYTES_MAX
         self._write_s = write_s
-        self._look_s = 0.0  # when the client has to have taken as much as it must
-        self._before: int | None = None  # what it had not taken a while ago
-        self._end_s: float | None = None  # from when on it has taken all
+        self._look_s = 0.0  # when the client has to have moved as much as it must
+        self._before: int | None = None  # what it had not taken, or we not read, a while ago
+        self._end_s: float | None = None  # the latest end, from when on it has taken all
 
     def is_over(self, now_s: float, untaken_bytes: int) -> bool:
         """Say whether to close now.
@@ -57,8 +58,16 @@ class Lingering:
                 self._before, self._look_s = untaken_bytes, now_s + self._write_s
             return False
         if self._end_s is None:
-            self._end_s = now_s + limits.LINGER_S
-        return now_s >= self._end_s
+            self._end_s = now_s + limits.LINGER_UPLOAD_S
+        elif now_s < self._look_s:
+            return False
+        elif now_s >= self._end_s or not self._uploads():
+            return True
+        self._before, self._look_s = self.left_bytes, now_s + limits.LINGER_S
+        return False
+
+    def _uploads(self) -> bool:
+        return self._before is not None and self._before - self.left_bytes >= limits.STREAM_BYTES
 
 
 def linger(peer: Peer) -> None:
