@@ -62,7 +62,10 @@ class Channel(Asking):
     def abandon(self) -> None:
         """Give up what has not been answered, and count it: the client has gone."""
         in_flight = self._sent_s != NEVER
-        if in_flight:
+        if in_flight and self._replied_s and not self._exchange.closes:
+            self._count()  # only its connection's end was still to come, which it needs not
+            self._disconnect()
+        elif in_flight:
             error = TimedOutError("no reply when the time was up")
             self._meter.fail(self._turns.due_s, error)
             self._disconnect()

@@ -3,6 +3,7 @@
 import select
 import socket
 import struct
+import time
 import tracemalloc
 from collections.abc import Callable
 
@@ -67,6 +68,22 @@ def test_a_server_that_does_not_end_what_it_says_it_ends_does_not_stop_the_load(
         driven.channel.begin(None)
         driven.until(lambda: driven.requests >= 4)
         assert not driven.errors and driven.reconnects >= 3
+
+
+def test_a_right_reply_whose_connection_has_not_ended_when_the_time_is_up_is_right() -> None:
+    def stays(sock: socket.socket, number: int) -> bool:
+        sock.sendall(LAST["close"])
+        return True
+
+    with answering(stays) as address, driving(User(address)) as driven:
+        driven.established()
+        driven.channel.begin(None)
+        driven.until(lambda: driven.channel._replied_s > 0)
+        driven.channel.finish(time.perf_counter())
+        before = driven.requests
+        driven.channel.abandon()
+        driven.look()
+        assert driven.requests == before + 1 and not driven.errors
 
 
 def test_what_comes_after_a_last_reply_makes_it_wrong() -> None:
