@@ -1,7 +1,7 @@
 # Two images of one file, both without compiler, cache, root or capabilities:
 #   docker build --target server .   the servers: docker run --rm --init -p 127.0.0.1:8000:8000 IMAGE gevent
 #   docker build --target load .     servers, Locust, comparison and dashboard
-# docker compose builds both by itself; see docker-compose.yml.
+# docker compose builds both by itself, and the few lines that end them together; see docker-compose.yml.
 ARG BASE=python:3.13-slim
 
 # What pyproject.toml depends on, and nothing else of it: any other change there keeps the caches.
@@ -36,6 +36,11 @@ COPY pyproject.toml .gi[t] /git/
 RUN cd /git; ref=$(sed -n 's/^ref: //p' HEAD 2>/dev/null); \
     { [ -z "$ref" ] && cat HEAD || cat "$ref" || sed -n "s|^\([0-9a-f]*\) $ref\$|\1|p" packed-refs; } \
       2>/dev/null | sed 's/$/-or-changed/' > /app/COMMIT
+
+# What docker compose ends the others with: without our code, so that a change there leaves it running.
+FROM ${BASE} AS anchor
+COPY anchor.sh /
+ENTRYPOINT ["sh", "/anchor.sh"]
 
 FROM ${BASE} AS runtime
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin showcase

@@ -81,8 +81,8 @@ class Project:
         return f"{self.name}-{service}"
 
     def services(self) -> set[str]:
-        """Return what is running."""
-        return set(self.run("--profile=all", "ps", "--services").stdout.split())
+        """Return what is running, apart from what ends the others."""
+        return set(self.run("--profile=all", "ps", "--services").stdout.split()) - {"anchor"}
 
     def port(self, service: str, port: int) -> tuple[str, int]:
         """Return where a port of a service is published."""

@@ -6,6 +6,7 @@ import socket
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from servers import __version__
 from servers.kernel import reset_on_close
 from servers.registry import MODELS
 from tests import compose
+from tests.commands import free_port
 from tests.compose import BASE, Project, docker, status_fields
 from tests.running import DEADLINE_S, read_to_end, wait_until
 
@@ -88,7 +90,8 @@ def test_a_slow_machine_has_a_minute_before_a_service_counts_as_unhealthy(projec
 def test_every_model_is_a_variant_and_a_bare_up_takes_the_one_that_is_named(
     project: Project, model: str
 ) -> None:
-    assert project.run("config", "--services", VARIANT=model).stdout.split() == [model]
+    named = project.run("config", "--services", VARIANT=model).stdout.split()
+    assert sorted(named) == sorted(["anchor", model])
 
 
 def test_a_variant_is_healthy_and_speaks_both_protocols(variant: Project, model: str) -> None:
@@ -146,12 +149,39 @@ def metric(host: str, name: str, protocol: str) -> float:
     raise AssertionError(f"{name} of {protocol} is not counted")
 
 
+@pytest.mark.parametrize("how", ["down", "stop"])
+def test_a_plain_down_or_stop_ends_whatever_is_up_and_then_another_variant_starts(
+    project: Project, how: str
+) -> None:
+    # Compose itself ends the services of active profiles only: of the variant that .env names.
+    ports = {"HTTP_PORT": str(free_port()), "ECHO_PORT": str(free_port())}
+    project = replace(project, env={**project.env, **ports})
+    project.run("up", "--wait", "--no-build", "uvloop", "dashboard")
+    host = project.address("uvloop")
+    with socket.create_connection((host, 8000), DEADLINE_S) as sock:
+        sock.sendall(REQUEST)
+        wait_until(
+            lambda: metric(host, "server_received_bytes_total", "http") >= len(REQUEST),
+            "the request at the server",
+        )
+        with project.start(how) as ending:
+            assert read_to_end(sock).endswith(b"waited 3000 ms\n")
+            ending.communicate(timeout=DEADLINE_S)
+            assert ending.returncode == 0
+    assert project.services() == set()
+    assert project.inspect("uvloop")["State"]["ExitCode"] == 0
+    for variant in ("gevent", "uvloop"):  # the one that .env names, and the very one once more
+        project.run("up", "--wait", "--no-build", variant)
+        assert project.services() == {variant}
+        project.run(how)
+    project.down()
+
+
 def test_what_is_killed_comes_back(project: Project) -> None:
     project.run("up", "--wait", "--no-build", "uvloop")
     before = project.inspect("uvloop")["State"]["Pid"]
-    served_by = "kill -9 $(sed 's/ .*//' /proc/1/task/1/children)"  # 1 is docker-init
-    with project.start("exec", "-T", "uvloop", "sh", "-c", served_by) as killing:
-        killing.communicate(timeout=DEADLINE_S)  # however it ends: it may be taken along
+    # All of its user: the anchor is another's. Detached, since the shell is taken along.
+    docker("exec", "--detach", project.id("uvloop"), "sh", "-c", "kill -9 -1")
     wait_until(lambda: project.inspect("uvloop")["State"]["Pid"] not in (0, before), "a new one")
     wait_until(lambda: is_healthy(project, "uvloop"), "its health")
     assert project.inspect("uvloop")["RestartCount"] == 1
@@ -163,9 +193,7 @@ def is_healthy(project: Project, service: str) -> bool:
 
 
 def test_an_operators_mistake_is_answered_on_the_terminal(project: Project) -> None:
-    ended = project.run(
-        "run", "--rm", "-T", "--no-deps", "gevent", "gevent", "--backlog=x", status=2
-    )
+    ended = project.run("run", "--rm", "-T", "gevent", "gevent", "--backlog=x", status=2)
     assert "expected a whole number" in ended.stderr + ended.stdout
 
 

@@ -21,6 +21,21 @@ def test_every_model_is_a_service_and_a_profile_of_its_own() -> None:
     assert variants == [(name, name, name) for name in MODELS]
 
 
+def test_all_that_stays_up_ends_with_the_one_service_that_no_profile_has_to_name() -> None:
+    services = dict(
+        re.findall(
+            r"^  ([\w-]+):\n((?:    .*\n)+)", COMPOSE.partition("\nservices:\n")[2], re.MULTILINE
+        )
+    )
+    assert {*MODELS, "anchor", "locust"} < services.keys()
+    assert [name for name, text in services.items() if "profiles:" not in text] == ["anchor"]
+    apart = {
+        name for name, text in services.items() if not re.search(r"\*(anchored|variant)", text)
+    }
+    passing = {name for name, text in services.items() if 'restart: "no"' in text}
+    assert apart == {"anchor", *passing}
+
+
 def test_every_knob_is_in_env_and_turns_something() -> None:
     knobs = set(re.findall(r"^(\w+)=", ENV, re.MULTILINE))
     turned = set(re.findall(r"\$\{(\w+)\}", COMPOSE))
@@ -34,7 +49,8 @@ def test_every_knob_has_a_comment() -> None:
 
 
 def test_a_container_is_given_longer_to_end_than_the_launcher_allows_itself() -> None:
-    (grace_s,) = map(int, re.findall(r"stop_grace_period: (\d+)s", COMPOSE))
+    grace_s, anchor_s = map(int, re.findall(r"stop_grace_period: (\d+)s", COMPOSE))
+    assert grace_s < anchor_s <= grace_s + 10  # which waits for the containers
     assert limits.GRACEFUL_SHUTDOWN_TIMEOUT_S < grace_s <= limits.GRACEFUL_SHUTDOWN_TIMEOUT_S + 10
 
 
