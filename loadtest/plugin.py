@@ -119,6 +119,8 @@ def on_init(environment: Environment, **_: Any) -> None:
     # Python would raise it wherever the code is just then, and in a finalizer or in compiled code
     # it is swallowed: one Ctrl-C of 100 was, in the moment in which a test ends.
     gevent.signal_handler(signal.SIGINT, _interrupt)
+    # Imports take seconds on a busy machine: --run-time would count from before them.
+    gevent.get_hub().loop.update_now()
     crew = Crew.of(environment)
     if not isinstance(runner, WorkerRunner):
         begin_with_one(environment)
