@@ -73,7 +73,8 @@ def watch(environment: Environment, web_ui: WebUI, reads: Reads) -> None:
             ticked = _names(environment)
             arguments["available_user_classes"] = ticked  # all that are ticked at first
             order = [*ticked, *(name for name in _ORDER if name in users), *users]
-            arguments["users"] = {name: users[name] for name in dict.fromkeys(order)}
+            shown = {"users": {name: users[name] for name in dict.fromkeys(order)}}
+            context["template_args"] = dict(sorted((arguments | shown).items()))
 
     @web_ui.app.after_request
     def _hide(response: Response) -> Response:

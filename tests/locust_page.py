@@ -33,9 +33,7 @@ class LocustPage:
 
     def host(self) -> str:
         """Return what it is filled in with; each user class has a host of its own too."""
-        found = re.search(r'"history": .*?"host": "([^"]*)"', html.unescape(self.ask("/")))
-        assert found is not None
-        return found[1]
+        return str(self._arguments()["host"])
 
     def statistics(self) -> dict[str, Any]:
         """Return what it shows while a test runs."""
