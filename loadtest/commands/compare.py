@@ -134,7 +134,7 @@ def _compare(parser: Parser, arguments: argparse.Namespace) -> int:
         return 130
     except OSError as error:  # the same where the disk is full
         terminal.say(terminal.console(stderr=True), f"no report: {said_of(error)}")
-        status = status or 1
+        drawn = 1
     status = worst(status, drawn)
     if not rules or status == 130:
         return status
