@@ -25,7 +25,11 @@ _AT_THE_LIMIT = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 _unread = bytearray(limits.RECV_BYTES)
-"""What is not looked at. There from the start: whom no memory is left for is sent away, too."""
+"""What a refused client has sent. There from the start: where no memory is left it is refused, too.
+"""
+
+_METHOD_BYTES = 16
+"""So much of it is looked at: four empty lines, a method that matters, and the space behind it."""
 
 
 class NobodyToServe(Exception):
@@ -128,17 +132,30 @@ def last_turns(listener: Listener, counters: Counters, shutdown: Shutdown) -> It
 
 
 def refuse(sock: socket.socket, listener: Listener, counters: Counters) -> None:
-    """Send a client away at once, in words where the protocol has some."""
+    """Refuse a client at once, in words where the protocol has some.
+
+    What it has sent by now is read first, for the words depend on it.
+    """
     counters.totals[listener.index][REFUSED] += 1
     with sock:
         sock.setblocking(False)
         try:
-            if listener.refusal:
-                sock.send(listener.refusal)
+            words = listener.refusal(_begun(sock))
+            if words:
+                sock.send(words)
             sock.shutdown(socket.SHUT_WR)
             sock.recv_into(_unread)  # unread bytes would turn our close into a reset
-        except OSError:  # nothing to read yet, or gone already; either way it is sent away
+        except OSError:  # nothing to read any more, or gone already; either way it is refused
             return
+
+
+def _begun(sock: socket.socket) -> bytes:
+    """Return the first bytes that a client has sent; b"" if nothing is there yet."""
+    try:
+        size = sock.recv_into(_unread)
+    except BlockingIOError:  # it is refused before it has asked
+        return b""
+    return bytes(_unread[: min(size, _METHOD_BYTES)])
 
 
 def _no_descriptor(counters: Counters) -> str:

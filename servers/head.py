@@ -11,16 +11,8 @@ import httptools
 
 from servers import limits
 from servers.request import Refused, Request, malformed
+from servers.request_line import METHODS, REQUEST_LINE, refuse_method, refuse_unfinished_line
 from servers.target import check_host, set_target
-
-# RFC 9112 section 3: exactly one space between the parts. A target is visible ASCII without
-# a fragment; which of its four forms it has is looked at when all else is right.
-_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
-REQUEST_LINE = re.compile(rb"(%b) ([!-\"$-~]++) HTTP/([0-9])\.([0-9])\r\n" % _TOKEN)
-_VERSION_BEGUN = rb"(?:H(?:T(?:T(?:P(?:/(?:[0-9](?:\.(?:[0-9]\r?)?)?)?)?)?)?)?)?"
-_REQUEST_LINE_BEGUN = re.compile(
-    rb"(?:%b(?: (?:[!-\"$-~]++(?: %b)?)?)?)?" % (_TOKEN, _VERSION_BEGUN)
-)
 
 # The usual head: a request line known to be right in all that is asked of one, path and query
 # already apart; then lines, and the empty line at the very end. The rest takes the long way.
@@ -30,7 +22,6 @@ _USUAL_HEAD = re.compile(
 
 _NOT_CONTROLS = bytes(byte for byte in range(256) if byte == 9 or (byte >= 32 and byte != 127))
 
-_METHODS = frozenset((b"GET", b"HEAD", b"POST", b"OPTIONS", b"PUT", b"DELETE", b"PATCH", b"TRACE"))
 _LOOKED_AT = frozenset(
     (
         b"host", b"connection", b"proxy-connection", b"content-length", b"transfer-encoding",
@@ -167,8 +158,8 @@ class HeadParser:
             raise Refused(505, "expected HTTP/1.1 or HTTP/1.0")
         if codings is not None and len(codings) > 1:
             raise Refused(501, "the only transfer coding is chunked")
-        if method not in _METHODS:
-            _refuse_method(method, target)
+        if method not in METHODS:
+            raise refuse_method(method, target)
         if target[0] != 47 or b"%" in path:  # 47: a slash, the usual origin-form
             set_target(request, target)
         if connection:
@@ -199,9 +190,7 @@ class HeadParser:
             return malformed()
         line = REQUEST_LINE.match(start)
         if line is None:
-            if b"\r\n" in start or not _REQUEST_LINE_BEGUN.fullmatch(start):
-                return malformed()
-            return Refused(414, f"expected no more than {limits.TARGET_BYTES_MAX} bytes of target")
+            return refuse_unfinished_line(start)
         try:
             section = start[line.end() : start.rfind(b"\r\n") + 2] + b"\r\n"
             self._check_sizes(line[2], b"", _parse_fields(section))
@@ -262,18 +251,3 @@ def valid_so_far(start: bytes) -> bool:
     """
     controls = len(start.translate(None, _NOT_CONTROLS))
     return controls == 2 * start.count(b"\r\n") + start.endswith(b"\r")
-
-
-def request_line_may_follow(start: bytes) -> bool:
-    """Say whether ``start``, without a CRLF yet, can still become a request line."""
-    return _REQUEST_LINE_BEGUN.fullmatch(start) is not None
-
-
-def _refuse_method(method: bytes, target: bytes) -> None:
-    if method.upper() != method:
-        raise Refused(400, "methods are case-sensitive")
-    if method == b"CONNECT":
-        check_host(target)  # RFC 9110 section 9.3.6: and there has to be a port to it
-        if not target.rpartition(b":")[2].lstrip(b"0").isdigit():
-            raise Refused(400, "CONNECT takes a host and a port")
-    raise Refused(501, "method not implemented")

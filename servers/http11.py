@@ -13,8 +13,9 @@ from servers.app import App, BadParameter, Handler, Response, error
 from servers.body import ChunkedBody, SizedBody
 from servers.connection import Awaiting, Step, Tally, Wait
 from servers.counters import REQUEST_ERRORS, REQUESTS
-from servers.head import REQUEST_LINE, HeadParser, request_line_may_follow, valid_so_far
+from servers.head import HeadParser, valid_so_far
 from servers.request import Refused, Request, malformed
+from servers.request_line import asks_for_head, request_line_may_follow
 
 _IDLE, _HEAD, _BODY, _NOTHING = Awaiting
 _OTHERS_FIRST = Wait(limits.TURN_S)
@@ -206,7 +207,6 @@ class HTTPConnection:
             request = self._next_head()
             if request is None:
                 return None
-            self._handler = self._app.find(request.method, request.path)
             wanted = type(self._handler) is not Response
             if wanted and request.expectation not in (b"", b"100-continue"):
                 self._handler = error(417, "the only expectation met is 100-continue")
@@ -247,21 +247,19 @@ class HTTPConnection:
         if end < 0:
             self._check_unfinished(data, start)
             return None
-        end = self._position = end + 4
+        end += 4
         self._scanned = self._empty_lines = 0
-        return self._parser.parse(data[start:end])
+        request = self._parser.parse(data[start:end])
+        self._handler = self._app.find(request.method, request.path)
+        self._position = end  # only now: a refusal looks there for the method
+        return request
 
     def _check_unfinished(self, data: bytes, start: int) -> None:
         """Refuse what can no longer become a head; else wait for the rest of it."""
         begun = data[start : start + limits.HEAD_BYTES_MAX]
         if len(begun) == limits.HEAD_BYTES_MAX:
             raise self._parser.refuse_incomplete(begun)
-        line_end = begun.find(b"\r\n")
-        if (
-            not valid_so_far(begun[self._scanned :])
-            or (line_end >= 0 and not REQUEST_LINE.match(begun))
-            or (line_end < 0 and not request_line_may_follow(begun.removesuffix(b"\r")))
-        ):
+        if not (valid_so_far(begun[self._scanned :]) and request_line_may_follow(begun)):
             raise malformed()
         self._scanned = len(begun) - begun.endswith(b"\r")
 
@@ -272,7 +270,12 @@ class HTTPConnection:
             failure = Refused(500, "internal server error")
         if request is None or not isinstance(failure, BadParameter):
             self.closed = True
-        return error(failure.status, failure.detail)
+        response = error(failure.status, failure.detail)
+        if request is None:
+            begun = self._request  # its body is under way; or there is not even a head
+            if begun.method == b"HEAD" if begun else asks_for_head(self._data, self._position):
+                response.body = b""  # RFC 9110 section 9.3.2: never any content
+        return response
 
     def _render(self, request: Request | None, response: Response) -> bytes:
         """Return the bytes of a reply; None for the request: it could not be read."""

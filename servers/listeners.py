@@ -40,7 +40,8 @@ class Listener:
         kind: Its family, type and protocol number, as the kernel numbers them.
         connect: Returns the connection that a newly accepted client gets.
         timeouts: How long a client may take.
-        refusal: What a client is told when nobody can serve it; b"" where there are no words.
+        refusal: Returns what a client is told that cannot be served, from the first bytes it has
+            sent; b"" where the protocol has no words.
         full_because: Why no more clients are taken, if that was asked for; "" if not.
     """
 
@@ -51,7 +52,7 @@ class Listener:
     kind: tuple[int, int, int]
     connect: Callable[[Tally], Connection]
     timeouts: Timeouts
-    refusal: bytes
+    refusal: Callable[[bytes], bytes]
     full_because: str
 
 

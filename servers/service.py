@@ -16,6 +16,7 @@ from servers.http11 import HTTPConnection
 from servers.listeners import Listener, Socks, kind_of
 from servers.metrics import Metrics
 from servers.registry import MODELS, Serve
+from servers.request_line import asks_for_head
 from servers.shutdown import Shutdown
 from servers.startup import (
     announce,
@@ -123,8 +124,16 @@ def listeners_of(arguments: Arguments, socks: Socks, metrics: Metrics) -> list[L
         return EchoConnection()
 
     too_busy = error(503, "no room for this connection")
-    refusal = too_busy.head + b"Connection: close\r\nRetry-After: 1\r\n\r\n" + too_busy.body
-    of = {"http": (connect_http, refusal), "echo": (connect_echo, b"")}
+    head = too_busy.head + b"Connection: close\r\nRetry-After: 1\r\n\r\n"
+    whole = head + too_busy.body
+
+    def refuse_http(begun: bytes) -> bytes:
+        return head if asks_for_head(begun.lstrip(b"\r\n")) else whole
+
+    def refuse_echo(begun: bytes) -> bytes:
+        return b""
+
+    of = {"http": (connect_http, refuse_http), "echo": (connect_echo, refuse_echo)}
     wish = arguments.max_connections
     full_because = f"{wish} connections, as --max-connections asks: clients wait" if wish else ""
     timeouts = timeouts_of(arguments)

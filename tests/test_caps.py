@@ -15,7 +15,7 @@ import pytest
 from tests.behaviours import ENDS
 from tests.crowd import Crowd
 from tests.room import BEYOND, full, metrics_over, serves
-from tests.running import DEADLINE_S, Server, read_to_end, running, wait_until
+from tests.running import DEADLINE_S, Server, read_to_end, running, stopped, wait_until
 
 N = 4
 
@@ -49,6 +49,14 @@ def test_beyond_the_limit_of_concurrency_clients_are_sent_away_in_words(model: s
                 answer = read_to_end(beyond)
             assert answer.startswith(b"HTTP/1.1 503 ")
             assert b"\r\nRetry-After: 1\r\n" in answer and b"\r\nConnection: close\r\n" in answer
+            assert answer.endswith(b"\r\n\r\nno room for this connection\n")
+            for before in (b"", b"\r\n"):
+                # As it is stopped it cannot refuse the client before the request is there.
+                with stopped(server):
+                    beyond = stack.enter_context(server.connect())
+                    beyond.sendall(before + b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n")
+                answer = read_to_end(beyond)
+                assert answer.startswith(b"HTTP/1.1 503 ") and answer.endswith(b"\r\n\r\n")
             with server.connect("echo") as beyond:
                 assert read_to_end(beyond) == b""
             assert all(map(serves, socks))

@@ -41,8 +41,14 @@ def trickle(sock: socket.socket, byte: bytes) -> bytes:
 
 @pytest.mark.parametrize(
     ("begun", "byte"),
-    [(HEAD + b"X: ", b"y"), (b"G", b"E"), (POST, b"y"), (POST + 5000 * b"y", b"y")],
-    ids=["head", "line", "body", "body after a turn"],
+    [
+        (HEAD + b"X: ", b"y"),
+        (b"G", b"E"),
+        (POST, b"y"),
+        (POST + 5000 * b"y", b"y"),
+        (b"HEAD / HTTP/1.1\r\nX: ", b"y"),
+    ],
+    ids=["head", "line", "body", "body after a turn", "HEAD"],
 )
 def test_what_trickles_in_gets_408_when_its_time_is_up(
     hurried: Server, begun: bytes, byte: bytes
@@ -55,6 +61,7 @@ def test_what_trickles_in_gets_408_when_its_time_is_up(
         assert time.monotonic() - begin_s >= T * 0.95
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert b"\r\nConnection: close\r\n" in answer
+    assert answer.endswith(b"\r\n\r\n") == begun.startswith(b"HEAD ")  # it has no content
 
 
 def test_a_head_behind_an_answered_request_has_a_deadline_of_its_own(hurried: Server) -> None:

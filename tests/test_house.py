@@ -34,7 +34,9 @@ def test_a_file_holds_one_idea(path: Path) -> None:
     assert len(path.read_text("utf-8").splitlines()) <= 300
 
 
-@pytest.mark.parametrize("module", ["connection", "echo", "http11", "app", "head", "body"])
+@pytest.mark.parametrize(
+    "module", ["connection", "echo", "http11", "app", "head", "body", "request_line", "target"]
+)
 def test_what_is_said_does_not_know_how_it_is_sent(module: str) -> None:
     tree = ast.parse((ROOT / "servers" / f"{module}.py").read_text("utf-8"))
     imported = {
