@@ -8,6 +8,7 @@ import pytest
 
 from loadtest.analysis.bundle import read_bundle
 from loadtest.analysis.findings import Finding
+from loadtest.analysis.metrics import failed
 from loadtest.bundle import write_cell
 from loadtest.compare.matrix import CellPlan
 from loadtest.compare.state import FINISHED, State
@@ -16,6 +17,7 @@ from loadtest.report.markdown import headline
 from loadtest.report.overview import overview_chart
 from loadtest.report.page import Page
 from loadtest.report.svg import drawn
+from loadtest.verdict import Verdict
 from tests.bundles import Cell, make_bundle, matrix, observation
 from tests.costs import COSTS, SMALL_CPU
 
@@ -193,3 +195,19 @@ def test_the_drawing_has_every_mark_and_every_question(tmp_path: Path) -> None:
     assert svg.count("<title>") == 1 + marks + legend
     for finding in page.findings:
         assert f">{finding.question.title}</text>" in svg
+
+
+@pytest.mark.parametrize(
+    ("name", "fails"),
+    [
+        ("rate-not-held", True), ("errors", True), ("some-new-name", True), ("ok", False),
+        ("generator-bound", False), ("invalid", False),
+    ],
+)  # fmt: skip
+def test_what_is_neither_ranked_nor_of_the_meter_is_the_contenders_own_failure(
+    tmp_path: Path, name: str, fails: bool
+) -> None:
+    wanted = matrix(models=["uvloop"], connections=[10], repeats=1)
+    bundle = read_bundle(make_bundle(tmp_path / "run", wanted, lambda cell: Cell()))
+    for result in bundle.cells.values():
+        assert failed(replace(result, verdict=Verdict(name, ""))) == fails

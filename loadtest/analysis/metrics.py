@@ -7,8 +7,8 @@ from loadtest.compare.matrix import FLAT_OUT
 from loadtest.result import Result, Times
 from loadtest.verdict import (
     ACCEPT_QUEUE_BOUND,
-    ERRORS,
     GENERATOR_BOUND,
+    INVALID,
     OK,
     RATE_NOT_HELD,
     SERVER_BOUND,
@@ -84,8 +84,8 @@ METRICS = {
     )
 }  # fmt: skip
 
-FAILED = {RATE_NOT_HELD, SERVER_BOUND, ACCEPT_QUEUE_BOUND, ERRORS}
-"""Verdicts at a rate by which a contender has failed itself; the others say that the meter did."""
+BY_THE_METER = {GENERATOR_BOUND, INVALID}
+"""Verdicts that say nothing of a contender; by any other that is not ranked it has failed."""
 
 RANKED_AT_RATE = {OK}
 RANKED_FLAT_OUT = {OK, SERVER_BOUND, ACCEPT_QUEUE_BOUND}
@@ -96,8 +96,7 @@ for its reply."""
 
 def failed(result: Result) -> bool:
     """Return whether a contender could not do what was asked for."""
-    name = result.verdict.name
-    return name in FAILED if result.rate_wanted_hz else name == ERRORS
+    return not ranked(result) and result.verdict.name not in BY_THE_METER
 
 
 def ranked(result: Result) -> bool:
