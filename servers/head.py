@@ -234,7 +234,10 @@ def _parse_fields(section: bytes) -> _Fields:
     """
     fields = _Fields()
     try:
-        # llhttp gets a request line without surprises: ours has been, or will be, read by us.
+        # llhttp gets a request line without surprises: ours has been, or will be, read by us. It
+        # also gets no tab, which it takes for a part of a coding: a tab is as good as a space
+        # wherever one may stand, and no part of a value (RFC 9110 sections 5.5 and 5.6.3).
+        section = section.replace(b"\t", b" ")
         httptools.HttpRequestParser(fields).feed_data(b"GET / HTTP/1.1\r\n" + section)
     except httptools.HttpParserUpgrade:  # to us an upgrade is a field like any other
         return fields

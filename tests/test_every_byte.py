@@ -30,6 +30,8 @@ HEX_DIGIT = DIGIT | frozenset(b"ABCDEFabcdef")
 LINE = b"GET / HTTP/1.1\r\nHost: a\r\n"
 ASK = b"GET / HTTP/1.1\r\nHost: x"
 SIZE = b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: "
+CODING = b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked"
+EXPECT = b"GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue"
 CHUNKS = b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 Verdict = Callable[[int], int]
@@ -70,6 +72,18 @@ def _major_version(byte: int) -> int:
     if byte == ord("1"):
         return 200
     return 505 if byte in DIGIT else 400
+
+
+def _behind_a_coding(byte: int) -> int:
+    if byte in WHITE_SPACE:
+        return 200  # RFC 9110 section 5.5: no part of the value
+    return 400  # another coding, and so not chunked at last
+
+
+def _behind_an_expectation(byte: int) -> int:
+    if byte in WHITE_SPACE:
+        return 200
+    return 417 if byte in IN_A_VALUE else 400
 
 
 @dataclass(frozen=True)
@@ -122,6 +136,8 @@ PLACES = [
     Place("last of a host", ASK, b"\r\n\r\n", only(IN_A_HOST | frozenset(b": \t"))),
     Place("in a port", ASK + b":", b"0\r\n\r\n", only(DIGIT)),
     Place("first of a length", SIZE, b"\r\n\r\n" + b"x" * 9, only(DIGIT)),
+    Place("last of a coding", CODING, b"\r\n\r\n0\r\n\r\n", _behind_a_coding),
+    Place("last of an expectation", EXPECT, b"\r\n\r\n", _behind_an_expectation),
     Place("last of a length", SIZE + b"1", b"\r\n\r\n" + b"x" * 19, only(DIGIT | WHITE_SPACE)),
     # Chunks (RFC 9112 section 7.1): a chunk begun well is answered with nothing yet.
     Place("first of a size", CHUNKS, b"\r\n", so_far(HEX_DIGIT)),
