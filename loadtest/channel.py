@@ -26,9 +26,10 @@ class Channel(Asking):
 
     Attributes:
         has_replied: Whether there has been a right reply.
+        instead: What the last try has ended with, as long as there has been none.
     """
 
-    __slots__ = ("_establishing", "has_replied")
+    __slots__ = ("_establishing", "has_replied", "instead")
 
     def __init__(self, engine: Engine, meter: Meter, asks: Asks) -> None:
         self._engine, self._meter, self._asks = engine, meter, asks
@@ -37,6 +38,7 @@ class Channel(Asking):
         self._pipe = Pipe(engine, self, asks.address())
         self._begin_new()
         self.has_replied = False
+        self.instead: ReplyError | None = None
         self._establishing = True  # from when it has asked for its turn
         engine.establish(self)
 
@@ -59,15 +61,22 @@ class Channel(Asking):
         """Ask only what is due before then."""
         self._turns.finish(until_s)
 
-    def abandon(self) -> None:
-        """Give up what has not been answered, and count it: the client has gone."""
+    def abandon(self, heard_s: float) -> None:
+        """Give up what has not been answered, and count it: the test is over.
+
+        Args:
+            heard_s: A server that has been silent since then, or longer, has had its time; what was
+                sent later is given up for want of our own.
+        """
         in_flight = self._sent_s != NEVER
         if in_flight and self._replied_s and not self._exchange.closes:
             self._count()  # only its connection's end was still to come, which it needs not
-            self._disconnect()
-        elif in_flight:
-            error = TimedOutError("no reply when the time was up")
+        elif in_flight and self._heard_s <= heard_s:
+            error = TimedOutError("the server was silent for the whole deadline, and the test over")
             self._meter.fail(self._turns.due_s, error)
+        elif in_flight:
+            self._meter.of(self._turns.due_s).given_up += 1
+        if in_flight:  # what is held stays until its memory has been measured
             self._disconnect()
         if not self._quiet:
             self._turns.abandon(self._meter, in_flight)
@@ -132,13 +141,14 @@ class Channel(Asking):
         self._free_s = now_s
         self._reading = None
         if self._establishing:
-            self.has_replied = True
+            self.has_replied, self.instead = True, None
             self._end_establishing()
         self._next()
 
     def _fail(self, error: ReplyError) -> None:
         now_s, in_flight = _clock_s(), self._sent_s != NEVER
         self._meter.fail(self._turns.due_s if in_flight else now_s, error)
+        self.instead = None if self.has_replied else error
         self._disconnect()
         self._sent_s = NEVER
         self._free_s = now_s + PAUSE_AFTER_ERROR_S

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import gevent
@@ -15,7 +16,8 @@ from gevent.event import Event
 from locust.env import Environment
 from locust.runners import MasterRunner, Runner
 
-from loadtest.limits import REPORT_LIMIT_S, connect_limit_s
+from loadtest.instead import Instead, merged, said, with_silence
+from loadtest.limits import REPORT_LIMIT_S, connect_limit_s, silence_max_s
 from loadtest.observation import Observation, Plan
 from loadtest.sampling import Sampler
 
@@ -56,7 +58,8 @@ class Conductor:
         self._sampler = sampler
         self._changed = Event()
         self._established: dict[str, dict[str, int]] = {}
-        self._wrong: Counter[str] = Counter()
+        self._instead: dict[str, list[Instead]] = {}
+        self._without_reply: Counter[str] = Counter()
         self._usage: dict[str, dict[str, dict[str, float]]] = {}
         self._records: list[dict[str, Any]] = []
         self._seconds: dict[str, list[dict[str, float]]] = {}
@@ -77,10 +80,12 @@ class Conductor:
             else:
                 self._records.append(record | {"worker": worker})
 
-    def on_established(self, worker: str, established: dict[str, int], wrong: list[str]) -> None:
-        """Take note of how many connections a process has, and of what went wrong."""
+    def on_established(
+        self, worker: str, established: dict[str, int], instead: list[list[Any]]
+    ) -> None:
+        """Take note of how many connections a process has, and of what came on the others."""
         self._established[worker] = established
-        self._wrong.update(wrong)
+        self._instead[worker] = [Instead(*kind) for kind in instead]
         self._changed.set()
 
     def on_finished(self, worker: str, usage: dict[str, dict[str, float]]) -> None:
@@ -102,22 +107,37 @@ class Conductor:
     def forget_connections(self) -> None:
         """Forget what the processes have told; they tell it again."""
         self._established.clear()
+        self._instead.clear()
 
     def connect(self) -> bool:
-        """Wait until every connection has had a reply; return whether they all have."""
-        wanted = self._runner.target_user_count
-        limit_s = connect_limit_s(wanted)
-        give_up_s = time.monotonic() + limit_s
+        """Wait until every connection has had a reply; return whether they all have.
+
+        Not for ever: until time is up, none has had one for as long as a server may be silent, or
+        every connection has had a reply that is wrong, and would be wrong again.
+        """
+        wanted, deadline_s = self._runner.target_user_count, self._plan.deadline_s
+        begin_s = heard_s = time.monotonic()
+        replied = 0
         self._workers = self._present()
         while (now := sum(sum(c.values()) for c in self._established.values())) < wanted:
-            left_s = give_up_s - time.monotonic()
-            if left_s <= 0:
-                why = f": {self._wrong.most_common(1)[0][0]}" if self._wrong else ""
+            now_s = time.monotonic()
+            if now > replied:
+                replied, heard_s = now, now_s
+            give_up_s = min(
+                heard_s + silence_max_s(deadline_s), begin_s + connect_limit_s(wanted, deadline_s)
+            )
+            instead = merged(chain.from_iterable(self._instead.values()))
+            final = sum(kind.connections for kind in instead if kind.final)
+            if final >= wanted or now_s >= give_up_s:
+                kinds = with_silence(instead, wanted - now)
+                for kind in kinds:
+                    self._without_reply[kind.name] += kind.connections
                 self.trouble = (
-                    f"{now:,} of {wanted:,} connections had a reply after {limit_s:.0f} s{why}"
+                    f"{now:,} of {wanted:,} connections had a right reply after"
+                    f" {now_s - begin_s:.0f} s; {said(kinds)}"
                 )
                 return False
-            self._changed.wait(left_s)
+            self._changed.wait(give_up_s - now_s)
             self._changed.clear()
         if without := sorted(self._shares_hz.keys() - self.established().keys()):
             self.trouble = f"{wanted:,} users, and none of them was of: {', '.join(without)}"
@@ -199,6 +219,7 @@ class Conductor:
             sampling_cpu_s=self._sampler.cpu_s,
             conditions=self._sampler.conditions,
             trouble=trouble,
+            without_reply=dict(self._without_reply),
         )
 
     def _mark(self, name: str, proportional: bool = False) -> None:

@@ -14,14 +14,12 @@ from loadtest.channel import Channel
 from loadtest.clock import now_s
 from loadtest.engine import Engine
 from loadtest.failing import fail
+from loadtest.instead import Instead, counted
+from loadtest.limits import silence_max_s
 from loadtest.locust_stats import feed
 from loadtest.meter import Meter
 from loadtest.process_usage import usage_of_self
 from loadtest.replies import Asks, Exchange
-
-TIMEOUT_S = 30.0
-"""Longest silence of a server in the middle of a request. A server that forks 1,000 times first
-needs a few seconds."""
 
 FAILURES_TOLD_MAX = 100
 """Failures a second that Locust is told one by one, with their texts; all are counted by name."""
@@ -65,7 +63,6 @@ class Crew:
 
     Attributes:
         options: Of the present test.
-        wrong: The text of the last failure, if there was one.
         records: What has been measured and nobody has asked for yet, one a second and class.
     """
 
@@ -101,7 +98,6 @@ class Crew:
         self._schedules: dict[str, Schedule | None] | None = None
         self._taken_s = now_s()
         self._usage: dict[str, dict[str, float]] = {}
-        self.wrong: list[str] = []
 
     # -- for the users -----------------------------------------------------------------------
 
@@ -143,6 +139,11 @@ class Crew:
     def established(self) -> dict[str, int]:
         """How many connections have had a reply, by class."""
         return Counter(name for channel, name in self.channels.items() if channel.has_replied)
+
+    @property
+    def instead(self) -> list[Instead]:
+        """What came instead on the connections that have had no reply."""
+        return counted(c.instead for c in self.channels if c.instead is not None)
 
     @property
     def busy(self) -> bool:
@@ -190,14 +191,15 @@ class Crew:
 
     def finish(self) -> dict[str, Any]:
         """Give up what has no answer yet; return the usage of the process over the window."""
+        heard_s = time.perf_counter() - self.options.deadline_s
         for channel in self.channels:
-            channel.abandon()
+            channel.abandon(heard_s)
         self.take()
         return self._usage
 
     def every_second(self) -> None:
         """Give up what has been waited for too long, and take what was measured."""
-        heard_s = time.perf_counter() - TIMEOUT_S
+        heard_s = time.perf_counter() - silence_max_s(self.options.deadline_s)
         for channel in list(self.channels):
             channel.give_up_before(heard_s)
         self.take()
@@ -214,7 +216,6 @@ class Crew:
                 continue
             for taken in (inside, outside):
                 feed(self._environment.stats, *self._names[name], taken, self._taken_s)
-            self.wrong = [str(error) for error in failures[-1:]] or self.wrong
             for error in failures[:FAILURES_TOLD_MAX]:
                 method, title = self._names[name]
                 self._environment.events.request.fire(  # type: ignore[no-untyped-call]
@@ -223,5 +224,6 @@ class Crew:
                 )  # fmt: skip
             record = {"class": name, "phase": self._phase, "from_s": from_s}
             record |= {"to_s": self._taken_s}
-            record |= {"outside": {"requests": outside.requests, "errors": outside.errors}}
+            counts = ("requests", "errors", "given_up")
+            record |= {"outside": {count: getattr(outside, count) for count in counts}}
             self.records.append(record | {"inside": inside.encoded()})

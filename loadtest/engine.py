@@ -18,6 +18,8 @@ from typing import Protocol
 import gevent
 from gevent.monkey import get_original
 
+from loadtest.limits import CONNECTING_MAX
+
 EVENTS_PER_TURN = 32
 """Connections looked at before whoever is due by then is sent for."""
 
@@ -25,10 +27,6 @@ COALESCE_S = 0.0002
 """Shortest time between two wake-ups by the clock: to set a timer and be woken by it takes 17 µs of
 CPU on a virtual machine. It concerns rates above 5,000/s, makes up 0.1 ms of lateness at the most
 in the mean, and every request shows its own. Precedent: wrk2's timer ticks once a millisecond."""
-
-CONNECTING_MAX = 256
-"""Connections on their way to a first reply at the same time. Far fewer than any backlog: a SYN
-that finds the queue full comes again after a second."""
 
 _NEVER = float("inf")
 _SLOT_S = 0.01  # only those who are due in the same one are sorted: a heap that stays in a cache

@@ -1,10 +1,22 @@
 """What can go wrong with a request, each kind with a name that results carry."""
 
+import errno
 import os
+
+_OWN_LIMITS = {errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS, errno.ENOMEM}
+_STATUSES_FOR_NOW = {429, 503}
+"""Too Many Requests (RFC 6585 section 4) and Service Unavailable (RFC 9110 section 15.6.4): the
+server may well answer the next try."""
 
 
 class ReplyError(Exception):
-    """A request went wrong; the subclass says how, and its connection is of no more use."""
+    """A request went wrong; the subclass says how, and its connection is of no more use.
+
+    Attributes:
+        final: Whether the same request would go wrong the same way again.
+    """
+
+    final: bool = False
 
 
 class RefusedError(ReplyError):
@@ -12,7 +24,11 @@ class RefusedError(ReplyError):
 
 
 class NotConnectedError(ReplyError):
-    """No connection came about: an unknown host, or no port or descriptor left on our side."""
+    """No connection came about: an unknown host, or no way to it."""
+
+
+class OwnLimitError(ReplyError):
+    """This side had no descriptor, port or memory left."""
 
 
 class TimedOutError(ReplyError):
@@ -30,21 +46,33 @@ class TruncatedError(ReplyError):
 class LeftOverError(ReplyError):
     """More came than the reply that was asked for."""
 
+    final = True
+
 
 class WrongHeadError(ReplyError):
     """The reply does not begin as HTTP/1.1 says, or says in a wrong way where it ends."""
+
+    final = True
 
 
 class WrongStatusError(ReplyError):
     """The reply has another status than the scenario expects: 200, if it does not say."""
 
+    def __init__(self, text: str, status: int) -> None:
+        super().__init__(text)
+        self.final = status not in _STATUSES_FOR_NOW
+
 
 class WrongContentError(ReplyError):
     """The reply has the right form and the wrong bytes."""
 
+    final = True
+
 
 class ScenarioError(ReplyError):
     """The scenario itself is wrong: it could not say what to ask."""
+
+    final = True
 
 
 def named(number: int) -> OSError:
@@ -58,5 +86,7 @@ def of_the_kernel(error: OSError, connecting: bool) -> ReplyError:
         return RefusedError(f"nobody listens there: {error.strerror}")
     if isinstance(error, TimeoutError):  # the socket's own, or the kernel's while connecting
         return TimedOutError("the server was silent for too long")
+    if error.errno in _OWN_LIMITS:
+        return OwnLimitError(f"this side is at its own limit: {error}")
     # A reset, or, before there is a connection, whatever prevented it.
     return (NotConnectedError if connecting else ResetError)(str(error))

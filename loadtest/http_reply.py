@@ -97,12 +97,20 @@ class HTTPReply:
         status = self._parser.get_status_code()
         if status != self._status:
             begin = bytes(self.content[:EXCERPT_BYTES])
-            raise WrongStatusError(f"status {status}, expected {self._status}: {begin!r}")
+            text = f"{self._came(begin)}, expected status {self._status}"
+            raise WrongStatusError(text, status)
         if self._expected is not None and self._content_bytes != len(self._expected):
-            raise WrongContentError(
-                f"content of {self._content_bytes} bytes, expected {len(self._expected)}"
-            )
+            raise WrongContentError(f"{self._came()}, expected {len(self._expected)}")
         return True
+
+    def _came(self, excerpt: bytes = b"", at: int = 0) -> str:
+        """Return the status line, how much content there is, and some of it."""
+        version, status = self._parser.get_http_version(), self._parser.get_status_code()
+        line = f"HTTP/{version} {status} {self._reason.decode('latin-1')}".rstrip()
+        length = max(self._length, self._content_bytes)
+        where = f" at byte {at}" if at else ""
+        some = f" {excerpt!r}" if excerpt else ""
+        return f"{line!r} with {length} bytes of content{where}{some}"
 
     def _fail(self, error: ReplyError) -> None:
         self._wrong = self._wrong or error
@@ -116,6 +124,12 @@ class HTTPReply:
             self._fail(LeftOverError("a second reply came to one request"))
         self._framed = False
         self._connection: set[bytes] = set()
+        self._reason = b""
+        self._length = 0  # that the head says; for the eye only
+
+    def on_status(self, reason: bytes) -> None:
+        """Take note of the end of the status line."""
+        self._reason += reason
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take note of a field that says where the reply ends, or what comes of the connection."""
@@ -124,6 +138,7 @@ class HTTPReply:
         match name.lower():
             case b"content-length":
                 self._framed = True
+                self._length = int(value) if value.isdigit() and len(value) < 20 else 0
             case b"transfer-encoding":  # the last coding of the last such field counts
                 self._framed = value.rpartition(b",")[2].strip().lower() == b"chunked"
             case b"connection":
@@ -135,11 +150,13 @@ class HTTPReply:
         if version not in ("1.1", "1.0") or status < 100:
             self._fail(WrongHeadError(f"status line {self._begin!r}, expected one of HTTP/1.1"))
         if status == 101:
-            self._fail(WrongStatusError(f"status 101, expected {self._status}: not asked for"))
+            text = f"status 101, expected {self._status}: not asked for"
+            self._fail(WrongStatusError(text, status))
         if status < 200:
             return
         self._in_head = False
         empty = self._is_to_head or status in _WITHOUT_CONTENT
+        self._length = 0 if empty else self._length
         self._until_the_end = not (empty or self._framed)
         asked_to_stay = version == "1.1" or b"keep-alive" in self._connection
         self.stays = asked_to_stay and b"close" not in self._connection and not self._until_the_end
@@ -162,7 +179,9 @@ class HTTPReply:
                 self.content += data[:room]
         elif not self._expected.startswith(data, start):
             expected = self._expected[start : start + EXCERPT_BYTES]
-            self._fail(WrongContentError(f"content {data[:80]!r}, expected {expected!r}"))
+            came = self._came(data[:EXCERPT_BYTES], start)
+            text = f"{came}, expected {len(self._expected)}: {expected!r}"
+            self._fail(WrongContentError(text))
 
     def on_message_complete(self) -> None:
         """Take note of the end; that of an interim reply is none."""

@@ -30,6 +30,7 @@ class Taken:
         reconnects: Connections made anew because the server had ended the one before.
         retries: Requests sent again because a kept connection ended just then (RFC 9112
             section 9.3.1), with no byte of a reply.
+        given_up: Requests that were sent so late that the test was over before the server's time.
     """
 
     histograms: dict[str, HdrHistogram]
@@ -39,12 +40,12 @@ class Taken:
     dropped: int
     reconnects: int
     retries: int
+    given_up: int = 0
 
     @property
     def any(self) -> bool:
         """Whether there is anything."""
-        counts = (self.requests, self.errors, self.dropped, self.reconnects, self.retries)
-        return any(counts) or bool(self.histograms)
+        return any(vars(self).values())
 
     def encoded(self) -> dict[str, Any]:
         """Return it as JSON can have it, histograms as ``HdrHistogram.encode`` gives them."""
@@ -56,7 +57,7 @@ class Tallies:
     """Counts of one kind of time each, and of what has no time."""
 
     __slots__ = (
-        "dropped", "errors", "reconnects", "reply_bytes", "requests", "retries", *KINDS,
+        "dropped", "errors", "given_up", "reconnects", "reply_bytes", "requests", "retries", *KINDS,
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -69,7 +70,8 @@ class Tallies:
         self._reset()
 
     def _reset(self) -> None:
-        self.requests = self.reply_bytes = self.dropped = self.reconnects = self.retries = 0
+        self.requests = self.reply_bytes = self.dropped = self.given_up = 0
+        self.reconnects = self.retries = 0
         self.errors: Counter[str] = Counter()
 
     def take(self) -> Taken:
@@ -87,6 +89,7 @@ class Tallies:
             self.dropped,
             self.reconnects,
             self.retries,
+            self.given_up,
         )
         self._reset()
         return taken

@@ -71,6 +71,8 @@ class Observation:
         sampling_cpu_s: What taking the samples has cost the generator.
         conditions: Limits and socket options that the server says it serves under.
         trouble: Why it did not come to a window; "" if it did.
+        without_reply: Connections that had no right first reply, by the error that came instead;
+            ``instead.SILENCE`` where nothing did.
     """
 
     plan: Plan
@@ -85,6 +87,7 @@ class Observation:
     sampling_cpu_s: float = 0.0
     conditions: dict[str, float] = field(default_factory=dict)
     trouble: str = ""
+    without_reply: dict[str, int] = field(default_factory=dict)
 
     def histogram(self, kind: str, class_: str) -> HdrHistogram:
         """Return the merged times of one kind and class, of the window."""
@@ -135,7 +138,8 @@ def _write_log(path: Path, kind: str, records: list[dict[str, Any]]) -> None:
 def read(folder: Path) -> Observation:
     """Return what was written into a folder."""
     content = json.loads((folder / "observation.json").read_text(encoding="utf-8"))
-    observation = Observation(**content | {"plan": Plan(**content["plan"])})
+    plan = Plan(**content["plan"])
+    observation = Observation(**content | {"plan": replace(plan, rated=tuple(plan.rated))})
     logs = {
         path.stem: HistogramLogReader(str(path), new_histogram()) for path in folder.glob("*.hlog")
     }

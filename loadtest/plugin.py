@@ -199,6 +199,8 @@ def on_test_stopping(environment: Environment, **_: Any) -> None:
     if (lead := _leads.get(id(environment))) is not None:
         lead.stop()
         be_read(environment)
+    if not isinstance(environment.runner, MasterRunner):
+        Crew.of(environment).take()  # Locust's exit status tells of the last second, too
 
 
 @events.report_to_master.add_listener  # type: ignore[untyped-decorator]
@@ -280,7 +282,7 @@ def _finish(environment: Environment, crew: Crew) -> None:
 def _on_established(environment: Environment, msg: Message, **_: Any) -> None:
     conductor = _leads[id(environment)].conductor
     if conductor is not None:
-        conductor.on_established(msg.node_id, msg.data["established"], msg.data["wrong"])
+        conductor.on_established(msg.node_id, msg.data["established"], msg.data["instead"])
 
 
 @guarded

@@ -7,11 +7,13 @@ from typing import Any
 
 from hdrh.histogram import HdrHistogram
 
+from loadtest.artefacts import artefacts
+from loadtest.errors import TimedOutError
 from loadtest.histogram import mean_s, quantile_s
 from loadtest.meter import KINDS
 from loadtest.observation import Observation
 from loadtest.server_use import ServerUse, memory_bytes_per_connection, server_use
-from loadtest.verdict import Evidence, Verdict, judge
+from loadtest.verdict import OWN, Evidence, Verdict, judge
 
 _QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999, "max": 1.0}
 
@@ -41,6 +43,7 @@ class Class:
         artefacts: What looks like a timer of TCP's, not like the server: name -> requests.
         reconnects: Connections made anew because the server had ended the one before.
         retries: Requests sent again because a kept connection ended just then.
+        given_up: Requests that were sent too late for the server to have its time.
     """
 
     connections: int
@@ -54,6 +57,12 @@ class Class:
     artefacts: dict[str, int]
     reconnects: int = 0
     retries: int = 0
+    given_up: int = 0
+
+    @property
+    def due(self) -> int:
+        """How many were due in the window."""
+        return self.requests + sum(self.errors.values()) + self.dropped + self.given_up
 
 
 @dataclass(frozen=True)
@@ -109,23 +118,13 @@ class Result:
         return self.classes.get(self.result_class)
 
 
-_ARTEFACTS = {
-    "delayed ACK, 40 ms": ("service_time", 38, 46),
-    "retransmission, 200 ms": ("service_time", 198, 230),
-    "SYN again, 1 s": ("connect", 990, 1100),
-    "SYN again, 3 s": ("connect", 2990, 3200),
-}
-"""Timers of Linux' TCP -> the kind of time in which they are seen, from and to in ms
-(tcp.h: TCP_DELACK_MIN, TCP_RTO_MIN, TCP_TIMEOUT_INIT and twice that after it)."""
-
-
 def result_of(seen: Observation) -> Result:
     """Return what an observation says."""
     plan, window_s = seen.plan, seen.window_s
     classes = {name: _class(seen, name) for name in seen.established} if window_s else {}
     done = sum(_done_in_window(seen.records, name) for name in classes)
     rated = _rated(seen, classes)
-    due = sum(c.requests + sum(c.errors.values()) + c.dropped for c in rated.values())
+    due = sum(c.due for c in rated.values())
     held_share = None
     if plan.rate_hz and due:
         held_share = min(_held_share(seen, name, class_) for name, class_ in rated.items())
@@ -187,9 +186,10 @@ def _class(seen: Observation, name: str) -> Class:
         reply_bytes=sum(taken["reply_bytes"] for taken in inside),
         times=times,
         in_flight=busy_ms / 1000 / seen.window_s,
-        artefacts=_artefacts(histograms),
+        artefacts=artefacts(histograms),
         reconnects=sum(taken.get("reconnects", 0) for taken in inside),  # not in older bundles
         retries=sum(taken.get("retries", 0) for taken in inside),
+        given_up=sum(taken.get("given_up", 0) for taken in inside),
     )
 
 
@@ -201,23 +201,6 @@ def _done_in_window(records: Iterable[Mapping[str, Any]], name: str) -> int:
     )
 
 
-def _artefacts(histograms: Mapping[str, HdrHistogram]) -> dict[str, int]:
-    """Count what lies where a timer of TCP's ends: where it is far more than on either side."""
-    found = {}
-    for name, (kind, from_ms, to_ms) in _ARTEFACTS.items():
-        width_ms = to_ms - from_ms
-
-        def between(low_ms: int, high_ms: int, histogram: HdrHistogram = histograms[kind]) -> int:
-            first = histogram.get_counts_array_index(low_ms * 1000)
-            return sum(histogram.counts[first : histogram.get_counts_array_index(high_ms * 1000)])
-
-        inside = between(from_ms, to_ms)
-        beside = between(from_ms - width_ms, from_ms) + between(to_ms, to_ms + width_ms)
-        if inside > 2 * beside:
-            found[name] = inside
-    return found
-
-
 def _rated(seen: Observation, classes: Mapping[str, Class]) -> dict[str, Class]:
     """Return the classes that share the rate."""
     names = seen.plan.rated or [seen.plan.result_class]
@@ -225,8 +208,7 @@ def _rated(seen: Observation, classes: Mapping[str, Class]) -> dict[str, Class]:
 
 
 def _held_share(seen: Observation, name: str, class_: Class) -> float:
-    due = class_.requests + sum(class_.errors.values()) + class_.dropped
-    done = _done_in_window(seen.records, name)
+    done, due = _done_in_window(seen.records, name), class_.due
     return min(done / due, class_.requests / due) if due else 1.0
 
 
@@ -253,8 +235,9 @@ def _evidence(
 ) -> Evidence:
     plan = seen.plan
     rated = _rated(seen, classes).values()
-    errors = sum(sum(c.errors.values()) for c in classes.values())
-    ended = errors + sum(c.requests for c in classes.values())
+    errors: Counter[str] = sum((Counter(c.errors) for c in classes.values()), Counter())
+    ended = errors.total() + sum(c.requests for c in classes.values())
+    of_server = sum(count for name, count in errors.items() if name not in OWN)
     lateness = [c.times["lateness"].p99_ms or 0.0 for c in rated if "lateness" in c.times]
     server_busy = None
     if use is not None and plan.server_cores:
@@ -264,7 +247,7 @@ def _evidence(
         trouble=seen.trouble,
         missing=seen.missing,
         requests=min((c.requests for c in rated), default=0),
-        errors_share=errors / ended if ended else 0.0,
+        errors_share=of_server / ended if ended else 0.0,
         rate_wanted_hz=plan.rate_hz,
         rate_held_share=held_share if plan.rate_hz else None,
         generator_busy=max((p.cpu + p.waiting for p in generators.values()), default=0.0),
@@ -277,4 +260,19 @@ def _evidence(
         in_flight=sum(c.in_flight for c in rated),
         connections=sum(c.connections for c in rated),
         dropped=sum(c.dropped for c in classes.values()),
+        given_up=sum(c.given_up for c in classes.values()),
+        due=sum(c.due for c in classes.values()),
+        errors=dict(errors),
+        silent_before=_silent_before(seen.records),
+        without_reply=seen.without_reply,
+    )
+
+
+def _silent_before(records: Iterable[Mapping[str, Any]]) -> int:
+    """Count requests from before the window that were waited for until after it, in vain."""
+    return sum(
+        record["outside"].get("given_up", 0)
+        + record["outside"]["errors"].get(TimedOutError.__name__, 0)
+        for record in records
+        if record["phase"] != "before"
     )

@@ -1,7 +1,7 @@
 """One cell on demand, or the search for the highest rate at which a promise holds."""
 
 import signal
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -21,6 +21,7 @@ from loadtest.request import hidden
 from loadtest.selftest.calibration import Calibration, calibrate
 from loadtest.table import cell_table, search_table
 from loadtest.target import CellError, Target
+from loadtest.verdict import SPOILT
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,8 @@ class Options:
 def run(options: Options, folder: Path) -> int:
     """Run it into a folder, print what came of it; return the exit status.
 
-    0 when all went well, 1 where a cell could not be run or no window of a search said anything,
-    130 when interrupted: what has been measured until then is shown and kept.
+    0 where there is a figure, 1 where a cell could not be run, is spoilt, or no window of a search
+    said anything, 130 when interrupted: what has been measured until then is shown and kept.
     """
     # As for Ctrl-C even where a shell has it ignored, in the background: nothing may be left.
     for signum in (signal.SIGINT, signal.SIGTERM):
@@ -63,12 +64,13 @@ def run(options: Options, folder: Path) -> int:
             cells = _Cells(options, cores, folder, progress)
             if options.promise is None:
                 steps.append(cells.run(options.load.rate_hz))
+                status = int(_spoilt(steps))
             else:
                 search = cells.search(options.promise, calibration.ceiling_hz)
                 while (rate_hz := search.next_rate_hz()) is not None:
                     search.keep(cells.run(rate_hz))
                     cells.note(search)
-                status = 0 if search.known else 1
+                status = int(not search.known or _spoilt(search.steps))
     except Interrupted as interrupt:  # what has been measured is on disk already
         status = 130
         if interrupt.result is not None and search is None:  # half a window decides nothing
@@ -84,6 +86,11 @@ def run(options: Options, folder: Path) -> int:
     _show(console, search, steps, calibration)
     terminal.say(console, f"raw results: {folder}")
     return status
+
+
+def _spoilt(steps: Sequence[Step]) -> bool:
+    """Return whether there is no figure to believe."""
+    return all(step.result.verdict.name in SPOILT for step in steps)
 
 
 class _Cells:

@@ -56,6 +56,8 @@ def _caption(result: Result) -> str:
             said.append(f"connected anew {class_.reconnects:,} times, as the server closed")
         if class_.retries:
             said.append(f"sent again {class_.retries:,}, as it closed just then")
+        if class_.given_up:
+            said.append(f"given up {class_.given_up:,}")
         said += [f"looks like {kind}: {count:,}" for kind, count in class_.artefacts.items()]
         lines.append("; ".join(said))
     for name, process in result.generators.items():

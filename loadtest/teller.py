@@ -1,5 +1,7 @@
 """What a process that makes load tells the one that leads before the load begins."""
 
+from typing import Any
+
 import gevent
 from locust.env import Environment
 
@@ -35,9 +37,9 @@ class Teller:
     def _tell(self, environment: Environment) -> None:
         runner, crew = environment.runner, Crew.of(environment)
         assert runner is not None
-        told: dict[str, int] | None = None
+        told: dict[str, Any] | None = None
         while True:
-            if crew.established != told:
-                told = crew.established
-                runner.send_message(ESTABLISHED, {"established": told, "wrong": crew.wrong})
+            if (now := {"established": crew.established, "instead": crew.instead}) != told:
+                told = now
+                runner.send_message(ESTABLISHED, told)
             gevent.sleep(TICK_S)

@@ -1,6 +1,10 @@
 """What limited a cell: one verdict each, and the evidence it rests on. Every threshold is here."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from loadtest.errors import NotConnectedError, OwnLimitError, ScenarioError, TimedOutError
+from loadtest.instead import SILENCE
 
 RATE_HELD_MIN = 0.99
 """Below this share of what was due, the times are those of another load. Precedent: zrk 0.99."""
@@ -34,7 +38,29 @@ GENERATOR_BOUND = "generator-bound"
 ACCEPT_QUEUE_BOUND = "accept-queue-bound"
 RATE_NOT_HELD = "rate-not-held"
 ERRORS = "errors"
+NO_REPLY = "no-reply"
 INVALID = "invalid"
+
+VERDICTS = {
+    OK: "the rate was held; flat out, no side was at its limit",
+    SERVER_BOUND: "the server had no core left",
+    ACCEPT_QUEUE_BOUND: "connections found the server's accept queue full",
+    RATE_NOT_HELD: "less than was due was answered in time, and no error explains it",
+    GENERATOR_BOUND: "this side was at its own limit: the times are not the server's",
+    ERRORS: "the server answered wrongly, refused or broke off",
+    NO_REPLY: "the server was silent for as long as it was waited for",
+    INVALID: "the meter could not measure",
+}
+"""Every verdict, and what it says."""
+
+SPOILT = {ERRORS, NO_REPLY, INVALID}
+"""Verdicts of cells that have no figure to believe."""
+
+_SILENT = {SILENCE, TimedOutError.__name__}
+_OWN_LIMIT = OwnLimitError.__name__
+_OWN_FAULTS = {ScenarioError.__name__, NotConnectedError.__name__}
+OWN = {_OWN_LIMIT, *_OWN_FAULTS}
+"""Errors that are this side's doing; all others are the server's."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +71,8 @@ class Evidence:
         trouble: Why the cell did not come to a result; "" if it did.
         missing: Processes of the generator that were lost.
         requests: Right replies to what was due in the window.
-        errors_share: Of all that was due and has come to an end, dropped requests aside.
+        errors_share: Of all that was due and has come to an end, dropped requests aside; this
+            side's own limits and faults are no errors of the server.
         rate_wanted_hz: 0: flat out.
         rate_held_share: Of what was due in the window; None if flat out.
         generator_busy: The busiest process: share of a core it used or waited for.
@@ -58,6 +85,11 @@ class Evidence:
         in_flight: Mean number of requests in flight: rate x mean time (Little's law).
         connections: That made requests.
         dropped: Requests that were late beyond the deadline.
+        given_up: Requests that were sent too late for the server to have its time.
+        due: Requests that were due in the window, whatever has become of them.
+        errors: By name, what the requests of the window ended with.
+        silent_before: Requests of before the window that had no reply when it ended.
+        without_reply: Connections that had no right first reply, by what came instead.
     """
 
     trouble: str
@@ -76,6 +108,16 @@ class Evidence:
     in_flight: float
     connections: int
     dropped: int
+    given_up: int = 0
+    due: int = 0
+    errors: Mapping[str, int] = field(default_factory=dict)
+    silent_before: int = 0
+    without_reply: Mapping[str, int] = field(default_factory=dict)
+
+    def share(self, count: int) -> float:
+        """Return what share of the requests due in the window, and not dropped, a count is."""
+        asked = self.due - self.dropped
+        return count / asked if asked > 0 else 0.0
 
 
 @dataclass(frozen=True)
@@ -89,13 +131,12 @@ class Verdict:
 def judge(seen: Evidence) -> Verdict:
     """Return what limited a cell: the first that applies, from what spoils a number the most."""
     if seen.trouble:
-        return Verdict(INVALID, seen.trouble)
+        return Verdict(_name_of_trouble(seen.without_reply), seen.trouble)
     if seen.missing:
         return Verdict(INVALID, f"lost a process of the generator: {', '.join(seen.missing)}")
-    if seen.errors_share > ERRORS_MAX:
-        return Verdict(ERRORS, f"{seen.errors_share:.2%} of all requests went wrong")
-    if not seen.requests:
-        return Verdict(INVALID, "nothing was answered in the window")
+    spoilt = _judge_replies(seen)
+    if spoilt is not None:
+        return spoilt
     if seen.generator_busy > GENERATOR_BUSY_MAX:
         waited = seen.generator_busy - seen.generator_cpu
         return Verdict(
@@ -111,11 +152,42 @@ def judge(seen: Evidence) -> Verdict:
     return _judge_flat_out(seen) if seen.rate_held_share is None else _judge_rate(seen)
 
 
+def _name_of_trouble(without_reply: Mapping[str, int]) -> str:
+    """Return whose doing it was that there is no window."""
+    came = without_reply.keys()
+    if not came or came & OWN:
+        return INVALID
+    return NO_REPLY if came <= _SILENT else ERRORS
+
+
+def _judge_replies(seen: Evidence) -> Verdict | None:
+    """Return the verdict if the replies alone decide it."""
+    own_limit = seen.share(seen.errors.get(_OWN_LIMIT, 0))
+    if own_limit > ERRORS_MAX:
+        return Verdict(
+            GENERATOR_BOUND,
+            f"for {own_limit:.2%} of the requests this side had no descriptor, port or memory left",
+        )
+    for name in sorted(_OWN_FAULTS & seen.errors.keys()):
+        if (share := seen.share(seen.errors[name])) > ERRORS_MAX:
+            return Verdict(INVALID, f"{share:.2%} of the requests never went out: {name}")
+    if not seen.requests and seen.errors.keys() <= _SILENT and (seen.due or seen.silent_before):
+        return Verdict(
+            NO_REPLY, "the server answered nothing that was due in the window, not even later"
+        )
+    if seen.errors_share > ERRORS_MAX:
+        counts = ", ".join(f"{name} {count:,}" for name, count in seen.errors.items())
+        return Verdict(
+            ERRORS, f"{seen.errors_share:.2%} of all requests went wrong{counts and f': {counts}'}"
+        )
+    return None if seen.requests else Verdict(INVALID, "nothing was due in the window")
+
+
 def _judge_rate(seen: Evidence) -> Verdict:
     share = seen.rate_held_share
     assert share is not None
-    held = f"{share:.2%} of what was due was answered in time"
-    if share >= RATE_HELD_MIN:
+    held = f"{share:.2%} of what was due was answered in time{_given_up(seen)}"
+    if share >= RATE_HELD_MIN and seen.share(seen.given_up) <= ERRORS_MAX:
         return Verdict(OK, held)
     if seen.listen_drops or seen.syn_retransmits:
         return Verdict(ACCEPT_QUEUE_BOUND, f"{held}; {_accept_queue(seen)}")
@@ -131,6 +203,8 @@ def _judge_rate(seen: Evidence) -> Verdict:
 
 
 def _judge_flat_out(seen: Evidence) -> Verdict:
+    if (share := seen.share(seen.given_up)) > ERRORS_MAX:
+        return Verdict(RATE_NOT_HELD, f"{share:.2%} of all replies took too long{_given_up(seen)}")
     if abs(seen.in_flight / seen.connections - 1) > LITTLE_MAX:
         return Verdict(
             INVALID,
@@ -144,6 +218,12 @@ def _judge_flat_out(seen: Evidence) -> Verdict:
         OK,
         f"flat out: {seen.connections:,} connections, each with a request in flight all the time",
     )
+
+
+def _given_up(seen: Evidence) -> str:
+    if not seen.given_up:
+        return ""
+    return f"; {seen.given_up:,} were given up without a whole reply when the deadline was over"
 
 
 def _server(seen: Evidence) -> str:

@@ -82,7 +82,7 @@ class Driven:
         self.channel = Channel(engine(), self.meter, user)
         self.requests = 0
         self.errors: Counter[str] = Counter()
-        self.dropped = self.reconnects = self.retries = 0
+        self.dropped = self.given_up = self.reconnects = self.retries = 0
         self.times = {
             kind: new_histogram() for kind in ("latency", "service_time", "lateness", "close")
         }
@@ -92,6 +92,7 @@ class Driven:
         self.requests += taken.requests
         self.errors.update(taken.errors)
         self.dropped += taken.dropped
+        self.given_up += taken.given_up
         self.reconnects += taken.reconnects
         self.retries += taken.retries
         for kind, total in self.times.items():

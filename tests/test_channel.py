@@ -104,7 +104,12 @@ def test_an_end_is_reached_when_all_that_was_due_has_been_answered() -> None:
         assert driven.requests == done and not driven.errors
 
 
-def test_what_has_no_reply_at_the_end_is_an_error_and_what_was_not_sent_is_dropped() -> None:
+@pytest.mark.parametrize(
+    ("deadline_s", "errors", "given_up"), [(0.1, {"TimedOutError": 1}, 0), (60.0, {}, 1)]
+)
+def test_what_has_no_reply_at_the_end_is_an_error_only_if_the_server_has_had_its_time(
+    deadline_s: float, errors: dict[str, int], given_up: int
+) -> None:
     def then_silent(sock: socket.socket, number: int) -> bool:
         return number > 0 or right(sock, number)
 
@@ -114,9 +119,9 @@ def test_what_has_no_reply_at_the_end_is_an_error_and_what_was_not_sent_is_dropp
         gevent.sleep(0.2)
         driven.channel.finish(time.perf_counter())
         assert driven.channel.busy
-        driven.channel.abandon()
+        driven.channel.abandon(time.perf_counter() - deadline_s)
         driven.look()
-        assert driven.errors == {"TimedOutError": 1}
+        assert driven.errors == errors and driven.given_up == given_up
         assert driven.dropped >= 10
         assert not driven.channel.busy
 

@@ -1,10 +1,13 @@
 """Every number has a verdict, and the evidence decides which."""
 
+import sys
 from dataclasses import replace
 
 import pytest
 
-from loadtest.verdict import Evidence, judge
+from loadtest.analysis.metrics import BY_THE_METER, RANKED_AT_RATE, RANKED_FLAT_OUT
+from loadtest.verdict import ERRORS, INVALID, NO_REPLY, SPOILT, VERDICTS, Evidence, judge
+from tests.commands import ROOT, run
 
 HELD = Evidence(
     trouble="",
@@ -23,7 +26,10 @@ HELD = Evidence(
     in_flight=2.0,
     connections=10,
     dropped=0,
+    due=1000,
 )
+UNREACHED = replace(HELD, trouble="7 of 9 connections had a right reply")
+SILENT = replace(HELD, requests=0, errors_share=1.0, errors={"TimedOutError": 1000})
 FLAT_OUT = replace(
     HELD, rate_wanted_hz=0.0, rate_held_share=None, lateness_p99_ms=None, in_flight=9.9
 )
@@ -37,14 +43,31 @@ FLAT_OUT = replace(
         (replace(HELD, listen_drops=5), "ok", "100.00%"),
         (replace(HELD, trouble="7 of 9 connections had a reply"), "invalid", "7 of 9"),
         (replace(HELD, missing=["worker-2"]), "invalid", "worker-2"),
-        (replace(HELD, requests=0), "invalid", "nothing was answered"),
+        (replace(UNREACHED, without_reply={"RefusedError": 2}), "errors", "7 of 9"),
+        (replace(UNREACHED, without_reply={"": 1, "WrongStatusError": 1}), "errors", "7 of 9"),
+        (replace(UNREACHED, without_reply={"": 1, "TimedOutError": 1}), "no-reply", "7 of 9"),
+        (replace(UNREACHED, without_reply={"OwnLimitError": 2}), "invalid", "7 of 9"),
+        (replace(UNREACHED, without_reply={"NotConnectedError": 2}), "invalid", "7 of 9"),
+        (replace(HELD, requests=0, due=0), "invalid", "nothing was due"),
+        (replace(HELD, requests=0, due=0, silent_before=3), "no-reply", "answered nothing"),
+        (replace(HELD, requests=0, dropped=1000), "no-reply", "answered nothing"),
+        (SILENT, "no-reply", "answered nothing"),
+        (replace(SILENT, generator_busy=0.95), "no-reply", ""),
+        (replace(SILENT, errors={"TimedOutError": 9, "ResetError": 1}), "errors", "ResetError 1"),
+        (replace(HELD, errors={"OwnLimitError": 2}), "generator-bound", "0.20%"),
+        (replace(HELD, errors={"OwnLimitError": 1}), "ok", ""),
+        (replace(HELD, errors={"ScenarioError": 2}), "invalid", "never went out: ScenarioError"),
         (replace(HELD, errors_share=0.01), "errors", "1.00%"),
+        (replace(HELD, errors_share=0.01, errors={"ResetError": 10}), "errors", "ResetError 10"),
         (replace(HELD, errors_share=0.0005), "ok", ""),
-        (replace(HELD, errors_share=1.0, requests=0), "errors", "100.00%"),
+        (replace(SILENT, errors={"ResetError": 1000}), "errors", "100.00%"),
         (replace(HELD, generator_busy=0.85, generator_cpu=0.8), "generator-bound", "80%"),
         (replace(HELD, generator_busy=0.95, generator_cpu=0.2), "generator-bound", "waited 75%"),
         (replace(HELD, lateness_p99_ms=12.0), "generator-bound", "12.0 ms late"),
         (replace(HELD, rate_held_share=0.5), "rate-not-held", "nothing was busy"),
+        (replace(HELD, rate_held_share=0.5, given_up=7), "rate-not-held", "7 were given up"),
+        (replace(HELD, rate_held_share=0.995, given_up=5), "rate-not-held", "5 were given up"),
+        (replace(HELD, rate_held_share=0.999, given_up=1), "ok", "1 were given up"),
         (replace(HELD, rate_held_share=0.5, in_flight=9.8), "rate-not-held", "10 connections"),
         (replace(HELD, rate_held_share=0.5, server_busy=0.95), "server-bound", "95%"),
         (replace(HELD, rate_held_share=0.5, server_busy=None), "rate-not-held", ""),
@@ -54,6 +77,7 @@ FLAT_OUT = replace(
         (replace(FLAT_OUT, server_busy=0.97), "server-bound", "97%"),
         (replace(FLAT_OUT, generator_busy=0.97), "generator-bound", ""),
         (replace(FLAT_OUT, listen_drops=1), "accept-queue-bound", ""),
+        (replace(FLAT_OUT, given_up=9, in_flight=5.0), "rate-not-held", "9 were given up"),
         (replace(FLAT_OUT, in_flight=5.0), "invalid", "rate x time makes 5.0"),
     ],
 )
@@ -61,3 +85,16 @@ def test_the_evidence_decides(seen: Evidence, name: str, why: str) -> None:
     verdict = judge(seen)
     assert verdict.name == name
     assert why in verdict.why
+
+
+@pytest.mark.parametrize("name", VERDICTS)
+def test_a_verdict_is_named_wherever_verdicts_are_listed(name: str) -> None:
+    assert f"`{name}`" in (ROOT / "README.md").read_text("utf-8")
+    for command in ("run", "compare"):
+        shown = run([sys.executable, "-m", "loadtest", command, "--help"]).stdout
+        assert f"\n  {name} " in shown
+
+
+def test_what_has_no_figure_is_never_ranked() -> None:
+    assert not SPOILT & (RANKED_AT_RATE | RANKED_FLAT_OUT)
+    assert not {ERRORS, NO_REPLY} & BY_THE_METER and INVALID in BY_THE_METER

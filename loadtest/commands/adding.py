@@ -1,17 +1,30 @@
 """What all commands share."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from loadtest.machine import new_folder
 from loadtest.usage import Parser
+from loadtest.verdict import VERDICTS
 
-EPILOG = """\
-Exits with 0; with 1 where a cell could not be run; with 130 after Ctrl-C, which loses nothing
-that has been measured; with 2 when asked for what there is not.
-"""
+_ALWAYS = {2: "asked for what there is not"}
+UNDECIDED = {4: "no --fail-if rule is broken, but the noise hides whether one is"}
+INTERRUPTED = {130: "Ctrl-C, which loses nothing that has been measured"}
+
+
+def statuses(meanings: Mapping[int, str]) -> str:
+    """Return what a command's exit statuses mean, for the end of its help."""
+    rows = sorted((_ALWAYS | dict(meanings)).items())
+    return "exit status:\n" + "".join(f"  {status:3}  {means}\n" for status, means in rows)
+
+
+def verdicts_and_statuses(meanings: Mapping[int, str]) -> str:
+    """Return what verdicts and exit statuses mean, for the help of a command that measures."""
+    rows = "".join(f"  {name:18}  {means}\n" for name, means in VERDICTS.items())
+    return f"verdicts:\n{rows}\n{statuses(dict(meanings) | INTERRUPTED)}"
+
 
 Run = Callable[[Parser, argparse.Namespace], int]
 

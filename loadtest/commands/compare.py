@@ -7,7 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from loadtest.catalogue import SCENARIOS
-from loadtest.commands.adding import EPILOG, add, add_out, folder_for
+from loadtest.commands.adding import (
+    UNDECIDED,
+    add,
+    add_out,
+    folder_for,
+    verdicts_and_statuses,
+)
 from loadtest.commands.asking import add_request, check_request
 from loadtest.commands.reading import add_gate, parsed_rules, worst
 from loadtest.descriptors import connections_max
@@ -25,6 +31,14 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._]{0,39}")
 _DEFAULT = ("hello", "wait", "connect", "cpu")
 _LOADS = ("rate", "flat-out")
 
+_VERDICTS_AND_STATUSES = verdicts_and_statuses(
+    {
+        0: "every cell has been run, whatever the verdicts",
+        1: "a cell could not be run, no cell has a figure, or a --fail-if rule is broken",
+    }
+    | UNDECIDED
+)
+
 _EPILOG = f"""\
 examples:
   python -m loadtest compare --models gevent,asyncio --scenarios wait --repeats 5
@@ -35,10 +49,9 @@ examples:
 
 scenarios:
 {"".join(f"  {name:8} {entry.reveals}" + chr(10) for name, entry in SCENARIOS.items())}
-It ends with report.html in the bundle. {EPILOG}
-Also with 1 where no cell has a figure. With --fail-if also with 1 where a rule is broken, and with
-4 where one is undecided and none broken.
-"""
+It ends with report.html in the bundle.
+
+{_VERDICTS_AND_STATUSES}"""
 
 
 def add_compare(commands: Any) -> None:

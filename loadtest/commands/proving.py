@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from loadtest.catalogue import PROOFS
-from loadtest.commands.adding import add, add_out, folder_for
+from loadtest.commands.adding import add, add_out, folder_for, statuses
 from loadtest.usage import Parser, names
 
 
@@ -16,7 +16,8 @@ def add_selftest(commands: Any) -> None:
         _selftest,
         help="prove that the meter measures",
         description="Measure what is known, and compare: freezes, delays, wrong replies, hunger.",
-        epilog="Takes some two minutes. Exits with 0; with 1 when a proof fails.",
+        epilog="Takes some two minutes.\n\n"
+        + statuses({0: "every proof holds", 1: "one fails, or could not be tried", 130: "Ctrl-C"}),
     )
     parser.option("--only", "A,B", ",".join(PROOFS), names("proof", PROOFS), "what to prove")
     add_out(parser)
@@ -36,7 +37,7 @@ def add_doctor(commands: Any) -> None:
         _doctor,
         help="what of this machine would spoil a measurement",
         description="Look at the machine's limits: what is fine, what is not, and what mends it.",
-        epilog="Exits with 0; with 1 when something is not fine.",
+        epilog=statuses({0: "all is fine", 1: "something is not"}),
     )
 
 

@@ -4,10 +4,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from loadtest.commands.adding import add
+from loadtest.commands.adding import INTERRUPTED, UNDECIDED, add, statuses
 from loadtest.usage import Parser, whole_number
 
-_REPORT_EPILOG = """\
+_REPORT_EPILOG = f"""\
 examples:
   python -m loadtest report results/2026-11-23T12-00-00Z
   python -m loadtest report results/before results/after --out both
@@ -15,10 +15,19 @@ examples:
       --fail-if 'uvloop wait cpu +20%' --fail-if 'gevent wait rate -10%'
 
 Runs unlike in scenarios, connections, rate, duration or machine are refused; commit and versions
-may differ. Exits with 0; with 1 where a bundle cannot be read, no cell has a figure or a rule is
-broken; with 4 where the noise hides what a rule asks (it says what would decide it), unless another
-is broken; with 2 when asked for what there is not, such as a rule about no cell of the run.
-"""
+may differ.
+
+{
+    statuses(
+        {
+            0: "the bundles are drawn, and no rule is broken",
+            1: "a bundle cannot be read, no cell has a figure, or a rule is broken",
+            2: "asked for what there is not, such as a rule about no cell of the run",
+        }
+        | UNDECIDED
+        | INTERRUPTED
+    )
+}"""
 
 
 def add_report(commands: Any) -> None:
@@ -97,8 +106,9 @@ def add_dashboard(commands: Any) -> None:
         _dashboard,
         help="all runs, in a browser, also while they happen",
         description="Serve the runs in a folder: a list, each by itself, any of them together.",
-        epilog="Ends with Ctrl-C. On the machine that measures it costs a little of what is"
-        " measured: look from time to time, or afterwards.",
+        epilog="On the machine that measures it costs a little of what is measured: look from\n"
+        "time to time, or afterwards.\n\n"
+        + statuses({0: "ended with Ctrl-C", 3: "the address cannot be listened on"}),
     )
     option = parser.option
     option("--results", "FOLDER", "results", Path, "where the bundles are")

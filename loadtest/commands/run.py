@@ -4,10 +4,16 @@ import argparse
 from typing import Any
 
 from loadtest.catalogue import SCENARIOS
-from loadtest.commands.adding import EPILOG, add, add_out, folder_for
+from loadtest.commands.adding import (
+    add,
+    add_out,
+    folder_for,
+    verdicts_and_statuses,
+)
 from loadtest.commands.asking import add_request, check_request
 from loadtest.descriptors import connections_max
 from loadtest.usage import Parser, number, one_of, whole_number
+from loadtest.verdict import SPOILT
 from servers.registry import MODELS
 
 _EPILOG = (
@@ -22,7 +28,19 @@ examples:
 scenarios:
 """
     + "".join(f"  {name:8} {entry.reveals}\n" for name, entry in SCENARIOS.items())
-    + f"\n{EPILOG}"
+    + "\n"
+    + verdicts_and_statuses(
+        {
+            0: "there is a figure, whatever limited it",
+            1: f"there is none ({', '.join(sorted(SPOILT))}; of a search, at each of its rates),\n"
+            "       or it could not be run",
+        }
+    )
+)
+
+
+_DEADLINE = (
+    "what is later is dropped and counted; silence of 30 s, or of this if longer, is an error"
 )
 
 
@@ -63,7 +81,7 @@ def add_run(commands: Any) -> None:
     option("--warmup", "S", "1", number(0, 3600), "at the full rate, before the window")
     option("--processes", "N", "1", whole_number(1, 256), "that make the load")
     option("--arrivals", "NAME", "constant", one_of(("constant", "poisson")), "constant or poisson")
-    option("--deadline", "S", "10", number(0.1, 600), "what is later is dropped and counted")
+    option("--deadline", "S", "10", number(0.1, 600), _DEADLINE)
     option("--echo-bytes", "N", "128", whole_number(1, 1 << 20), "length of an echoed message")
     add_request(parser)
     add_out(parser)
