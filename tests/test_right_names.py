@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from tests.commands import LIMIT_S, run, started
+from tests.commands import LIMIT_S, folder_of, run, started
+from tests.running import Server
 
 RIGHT = b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\nHello, World!"
 BUSY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\nbusy"
@@ -146,11 +147,13 @@ def test_a_wrong_reply_to_every_first_request_ends_the_cell_at_once(
 
 def test_requests_given_up_when_the_test_is_over_are_a_rate_not_held(tmp_path: Path) -> None:
     def slow(sock: socket.socket, number: int) -> None:
-        time.sleep(0.25)
-        sock.sendall(RIGHT)
+        # 4 connections make 16 requests a second, so that the last ones come after the window.
+        if number < 48:
+            time.sleep(0.25)
+            sock.sendall(RIGHT)
 
-    with answering(slow) as url:  # 4 connections make 16 requests a second; 40 are due
-        with load(tmp_path / "cell", url, "--rate=40", "--window=2", "--deadline=1") as locust:
+    with answering(slow) as url:
+        with load(tmp_path / "cell", url, "--rate=40", "--window=2", "--deadline=3") as locust:
             cell = cell_of(locust, tmp_path / "cell")
         assert locust.returncode == 0
     assert cell["verdict"]["name"] == "rate-not-held", cell["verdict"]
@@ -184,6 +187,26 @@ def test_a_silence_shorter_than_the_deadline_is_waited_for(tmp_path: Path) -> No
     assert cell["verdict"]["name"] not in ("errors", "no-reply"), cell["verdict"]
 
 
+@pytest.mark.parametrize(("scheme", "scenario"), [("http", "get"), ("tcp", "echo")])
+def test_a_target_is_asked_what_every_server_of_its_kind_can_answer(
+    tmp_path: Path, any_server: Server, scheme: str, scenario: str
+) -> None:
+    address = any_server.http if scheme == "http" else any_server.echo
+    assert address is not None
+    argv = [
+        sys.executable,
+        "-m",
+        "loadtest",
+        "run",
+        "--target",
+        f"{scheme}://127.0.0.1:{address[1]}",
+    ]
+    argv += ["--rate", "20", "--connections", "2", "--duration", "0.5", "--out", str(tmp_path)]
+    ended = run(argv)
+    assert ended.returncode == 0, ended.stderr
+    assert [*folder_of(ended.stdout).glob(f"{scenario}-2-20/cell.json")]
+
+
 @pytest.mark.parametrize(
     ("command", "meant"),
     [
@@ -199,3 +222,16 @@ def test_help_says_what_each_exit_status_means(command: str, meant: list[str]) -
     shown = run([sys.executable, "-m", "loadtest", command, "--help"]).stdout
     _, _, statuses = shown.partition("exit status:\n")
     assert [line.split()[0] for line in statuses.splitlines() if line[:5].strip()] == meant
+
+
+def test_a_target_is_compared_by_what_every_server_of_its_kind_can_answer(
+    tmp_path: Path, any_server: Server
+) -> None:
+    assert any_server.http is not None
+    target = f"mine=http://127.0.0.1:{any_server.http[1]}/json"
+    argv = [sys.executable, "-m", "loadtest", "compare", "--target", target, "--connections", "2"]
+    argv += ["--loads", "rate", "--repeats", "1", "--duration", "0.5", "--warmup", "0"]
+    ended = run([*argv, "--out", str(tmp_path)])
+    assert ended.returncode == 0, ended.stderr
+    cells = [json.loads(cell.read_text()) for cell in tmp_path.glob("*/*/cell.json")]
+    assert {cell["scenario"] for cell in cells} == {"get"}

@@ -43,6 +43,13 @@ def add_out(parser: Parser) -> None:
     parser.option("--out", "FOLDER", "results", Path, "where a folder for the results is made")
 
 
+def default_scenario(target: str | None) -> str:
+    """Return what a server is asked where it is not said: of one that is not ours, any path."""
+    if target is None:
+        return "hello"
+    return "echo" if target.startswith("tcp://") else "get"
+
+
 def folder_for(parser: Parser, arguments: argparse.Namespace, suffix: str) -> Path:
     """Make the folder of a new run and return it, absolute: what we start runs elsewhere."""
     try:

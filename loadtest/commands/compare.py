@@ -11,6 +11,7 @@ from loadtest.commands.adding import (
     UNDECIDED,
     add,
     add_out,
+    default_scenario,
     folder_for,
     verdicts_and_statuses,
 )
@@ -78,9 +79,9 @@ def add_compare(commands: Any) -> None:
         help="a server that runs somewhere, http://HOST:PORT[/PATH] or tcp://HOST:PORT; again for"
         " more",
     )  # fmt: skip
-    option(
-        "--scenarios", "A,B", ",".join(_DEFAULT), names("scenario", list(SCENARIOS)),
-        "what the clients do",
+    parser.add_argument(
+        "--scenarios", metavar="A,B", type=names("scenario", list(SCENARIOS)),
+        help=f"what the clients do (default: {','.join(_DEFAULT)}; with --target: get, or echo)",
     )  # fmt: skip
     option("--connections", "N,M", "10,1000", _connections, "clients at the same time")
     option("--repeats", "N", "3", whole_number(1, 1000), "rounds, each in fresh processes")
@@ -165,6 +166,8 @@ def _matrix(
     from loadtest.compare.matrix import Matrix
 
     models = arguments.models or ([] if targets else list(MODELS))
+    if arguments.scenarios is None:
+        arguments.scenarios = _default_scenarios(targets)
     path = check_request(arguments.scenarios, arguments.path, arguments.headers, None)
     own = bool(targets) and all(target.path for target in targets.values())
     for target in targets.values():  # --path is for those whose URL has none, if there are any
@@ -202,6 +205,13 @@ def _matrix(
             f" {','.join(matrix.scenarios)}"
         )
     return matrix
+
+
+def _default_scenarios(targets: "dict[str, Target]") -> list[str]:
+    """Return what all contenders can be asked: a target knows no path of ours."""
+    if not targets:
+        return [*_DEFAULT]
+    return list(dict.fromkeys(default_scenario(target.host) for target in targets.values()))
 
 
 def _refuse(

@@ -7,6 +7,7 @@ from loadtest.catalogue import SCENARIOS
 from loadtest.commands.adding import (
     add,
     add_out,
+    default_scenario,
     folder_for,
     verdicts_and_statuses,
 )
@@ -67,7 +68,10 @@ def add_run(commands: Any) -> None:
         "--pid", metavar="N", type=whole_number(1, 1 << 22), default=0,
         help="of the target, where it has no /metrics: its CPU time is taken from the kernel",
     )  # fmt: skip
-    option("--scenario", "NAME", "hello", one_of(SCENARIOS), "what the clients do; see below")
+    parser.add_argument(
+        "--scenario", metavar="NAME", type=one_of(SCENARIOS),
+        help="what the clients do; see below (default: hello; of a --target get, of tcp:// echo)",
+    )  # fmt: skip
     parser.add_argument(
         "--rate", metavar="N", type=number(0.01, 1e6), default=0.0,
         help="requests a second in all (default: flat out, one after the other)",
@@ -95,6 +99,8 @@ def _run(parser: Parser, arguments: argparse.Namespace) -> int:
 
     if (arguments.model is None) == (arguments.target is None):
         parser.error("expected a MODEL or a --target, and not both")
+    if arguments.scenario is None:
+        arguments.scenario = default_scenario(arguments.target)
     entry = SCENARIOS[arguments.scenario]
     if arguments.connections < entry.connections_min:
         parser.error(
