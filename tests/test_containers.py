@@ -36,6 +36,12 @@ def test_all_that_stays_up_ends_with_the_one_service_that_no_profile_has_to_name
     assert apart == {"anchor", *passing}
 
 
+def test_no_code_is_left_out_of_an_image() -> None:
+    ignored = (ROOT / ".dockerignore").read_text("utf-8").split("\n*\n")[1].splitlines()
+    left_out = [line for line in ignored if line and line[0] not in "!*"]
+    assert left_out and [line for line in left_out if [*(ROOT / line).rglob("*.py")]] == []
+
+
 def test_every_knob_is_in_env_and_turns_something() -> None:
     knobs = set(re.findall(r"^(\w+)=", ENV, re.MULTILINE))
     turned = set(re.findall(r"\$\{(\w+)\}", COMPOSE))
