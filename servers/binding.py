@@ -84,7 +84,10 @@ def listen(
             for address in addresses:
                 chosen: int = socks[0][0].getsockname()[1] if socks else port
                 try:
-                    socks.append(_listen_at(address, chosen, backlog, timeouts, count, opened))
+                    alone = len(addresses) == 1
+                    socks.append(
+                        _listen_at(address, chosen, backlog, timeouts, count, opened, alone)
+                    )
                 except OSError as error:  # of this address, or of the machine
                     why = error.strerror or str(error)
                     failure = ListenError(f"{address.host}: {why}" if len(addresses) > 1 else why)
@@ -109,15 +112,21 @@ def _listen_at(
     timeouts: Timeouts,
     count: int,
     opened: ExitStack,
+    alone: bool,
 ) -> list[socket.socket]:
-    """Return so many sockets that are listening on one address; all are in ``opened`` at once."""
+    """Return so many sockets that are listening on one address; all are in ``opened`` at once.
+
+    Args:
+        alone: No other address is listened on: "::" then serves IPv4, too, as the kernel has it.
+    """
+    only_ipv6 = address.family == socket.AF_INET6 and not alone
     socks: list[socket.socket] = []
     for _ in range(count):
         sock = opened.enter_context(socket.socket(address.family, socket.SOCK_STREAM))
         socks.append(sock)
         with suppress(OSError):  # without: not yet after a restart, and that is said then
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if address.family == socket.AF_INET6:  # IPv4 has sockets of its own
+        if only_ipv6:
             with suppress(OSError):  # without: on "::" it serves IPv4, too
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         _set_options(sock, timeouts)
