@@ -5,6 +5,7 @@ psutil takes 150; with 10,000 children that is the difference between a third of
 one and a half.
 """
 
+import errno
 import os
 import resource
 import time
@@ -15,6 +16,10 @@ from servers.counters import Used
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+
+
+class NoDescriptorError(Exception):
+    """No descriptor is left to look with: no figure is better than one that lacks most of it."""
 
 
 class Usage(NamedTuple):
@@ -137,7 +142,12 @@ def _switches_of(pid: int, threads: int) -> int:
 
 
 def _read(path: str) -> bytes:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:  # of the machine: it says nothing about what is to be read
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            raise NoDescriptorError from error
+        raise
     try:
         parts = []
         while part := os.read(fd, 65536):
