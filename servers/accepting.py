@@ -19,6 +19,8 @@ from servers.kernel import stop_queueing
 from servers.listeners import Listener
 from servers.shutdown import Shutdown
 
+NO_MEMORY = "no memory left: the client is refused"
+
 _log = logging.getLogger("servers")
 
 _AT_THE_LIMIT = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)

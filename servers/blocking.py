@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Sequence
 
 from servers import limits
-from servers.accepting import BackOff, NobodyToServe, accept, last_turns, refuse
+from servers.accepting import NO_MEMORY, BackOff, NobodyToServe, accept, last_turns, refuse
 from servers.connection import Awaiting, Tally, Wait
 from servers.counters import RECEIVED_BYTES, RESETS, SENT_BYTES, Counters
 from servers.kernel import reset_on_close, shut_reading
@@ -118,7 +118,7 @@ def accept_until_shutdown(
                 if tally is not None:
                     counters.close(tally)
                 refuse(sock, listener, counters)
-                why = str(nobody) or "no memory left: sent away"
+                why = str(nobody) or NO_MEMORY
         if why:
             back_off.begin(listener, why)
 

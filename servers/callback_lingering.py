@@ -67,11 +67,9 @@ class Lingerer(asyncio.Protocol):
 
     def _look(self) -> None:
         try:
-            over = self._lingering.is_over(time.monotonic(), self._ended.untaken_bytes())
-        except TimeoutError:  # it does not take what is left
+            if self._lingering.is_over(time.monotonic(), self._ended.untaken_bytes()):
+                self._ended.transport.abort()
+            else:
+                self._timer = self._loop.call_later(limits.LINGER_LOOK_S, self._look)
+        except (TimeoutError, MemoryError):  # it does not take what is left; or no look will follow
             self._ended.time_out()
-            return
-        if over:
-            self._ended.transport.abort()
-        else:
-            self._timer = self._loop.call_later(limits.LINGER_LOOK_S, self._look)
