@@ -12,8 +12,11 @@ from servers.request import Refused, malformed
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _QUOTED = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*"'
 _EXTENSION = rb"[ \t]*;[ \t]*%b(?:[ \t]*=[ \t]*(?:%b|%b))?" % (_TOKEN, _TOKEN, _QUOTED)
-_CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})((?:%b)*)\r\n" % _EXTENSION)
-_CHUNK_SIZE_BEGUN = re.compile(rb"[0-9A-Fa-f]{1,16}(?:\r?|[ \t;].*)", re.DOTALL)
+# RFC 9112 section 7.1: any number of digits. Zeros in front change no value; those beyond 16 digits
+# are as good as an extension, and count as one. More than 16 others overflow: 400.
+_DIGITS = rb"(?=[0-9A-Fa-f])0*+([0-9A-Fa-f]{0,16})"
+_CHUNK_SIZE = re.compile(rb"%b((?:%b)*)\r\n" % (_DIGITS, _EXTENSION))
+_CHUNK_SIZE_BEGUN = re.compile(rb"%b(?:\r?|[ \t;].*)" % _DIGITS, re.DOTALL)
 _SIZE_DIGITS_MAX = 16
 
 
@@ -105,11 +108,12 @@ class ChunkedBody:
         """Take note of a chunk-size line; return how much data comes behind it."""
         self._scanned = 0
         digits, extensions = line.groups()
-        if extensions:
-            self._extension_bytes += len(extensions)
+        zeros = line.end(1) - line.start() - _SIZE_DIGITS_MAX
+        if extensions or zeros > 0:
+            self._extension_bytes += len(extensions) + max(zeros, 0)
             if self._extension_bytes > limits.CHUNK_EXTENSION_BYTES_MAX:
                 raise _extensions_too_long()
-        size = int(digits, 16)
+        size = int(digits or b"0", 16)
         if len(self.content) + size > self._bytes_max:
             raise Refused(413, f"expected no more than {self._bytes_max} bytes of content")
         if size:
@@ -169,6 +173,5 @@ class ChunkedBody:
 
 
 def _extensions_too_long() -> Refused:
-    return Refused(
-        413, f"expected no more than {limits.CHUNK_EXTENSION_BYTES_MAX} bytes of chunk extensions"
-    )
+    most = limits.CHUNK_EXTENSION_BYTES_MAX
+    return Refused(413, f"expected no more than {most} bytes of chunk extensions and zeros")

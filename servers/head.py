@@ -12,7 +12,7 @@ import httptools
 from servers import limits
 from servers.request import Refused, Request, malformed
 from servers.request_line import METHODS, REQUEST_LINE, refuse_method, refuse_unfinished_line
-from servers.target import check_host, set_target
+from servers.target import USUAL_TARGET, check_host, set_target
 
 # The usual head: a request line known to be right in all that is asked of one, path and query
 # already apart; then lines, and the empty line at the very end. The rest takes the long way.
@@ -119,6 +119,7 @@ class HeadParser:
         codings: list[bytes] | None = None
         lengths: list[bytes] = []
         connection: list[bytes] = []
+        expected: set[bytes] = set()
         for name, value in fields:
             if name not in _LOOKED_AT:
                 continue
@@ -133,20 +134,27 @@ class HeadParser:
             elif name == b"content-length":
                 lengths.append(stripped)
             elif name == b"expect":
-                request.expectation += stripped.lower()  # two of them make none that is known
+                expected.update(filter(None, _members(value)))
 
         # Framing (RFC 9112 section 6). llhttp has refused TE beside CL and a repeated CL.
-        http_1 = major == b"1" and minor in b"01"
+        # RFC 9110 section 2.5: a higher minor version is read as the highest we know, HTTP/1.1.
+        http_1 = major == b"1"
         request.http_1_0 = http_1 and minor == b"0"
         if hosts != 1 and (hosts or (http_1 and not request.http_1_0)):
             raise Refused(400, "expected exactly one Host field")
         if lengths:
-            if len(lengths) > 1 or not lengths[0].isdigit() or len(lengths[0]) > 19:
+            # RFC 9110 section 8.6: any number of digits. Zeros in front, which the limit of a field
+            # bounds, change no value; more than 19 others are beyond what any parser counts.
+            digits = lengths[0].lstrip(b"0")
+            if len(lengths) > 1 or not lengths[0].isdigit() or len(digits) > 19:
                 raise Refused(400, "malformed Content-Length")
-            request.content_length = int(lengths[0])
+            request.content_length = int(digits or b"0")
         if codings is not None:
             if request.http_1_0:
                 raise Refused(400, "Transfer-Encoding in HTTP/1.0")
+            # An empty member is refused though RFC 9110 section 5.6.1.2 would have it ignored: no
+            # honest client sends one here, and parsers that disagree on ",chunked" disagree on
+            # where the request ends.
             if codings[-1] != b"chunked" or b"chunked" in codings[:-1] or b"" in codings:
                 raise Refused(400, "chunked is not the final transfer coding")
             request.chunked = True
@@ -160,7 +168,7 @@ class HeadParser:
             raise Refused(501, "the only transfer coding is chunked")
         if method not in METHODS:
             raise refuse_method(method, target)
-        if target[0] != 47 or b"%" in path:  # 47: a slash, the usual origin-form
+        if not USUAL_TARGET.fullmatch(target):
             set_target(request, target)
         if connection:
             request.keep_alive = b"close" not in connection and (
@@ -168,8 +176,10 @@ class HeadParser:
             )
         elif request.http_1_0:
             request.keep_alive = False
-        if request.http_1_0:
-            request.expectation = b""  # RFC 9110 section 10.1.1
+        if not request.http_1_0:  # RFC 9110 section 10.1.1: HTTP/1.0 expects nothing
+            # A list, whose empty members and repeats mean nothing (section 5.6.1.2). A comma in a
+            # quoted string makes members that are not 100-continue, either: so 417, as it should.
+            request.expectation = b",".join(expected)
         return request
 
     def trailers(self, section: bytes) -> None:

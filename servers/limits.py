@@ -105,7 +105,8 @@ BODY_BYTES_MAX = 1024 * 1024
 """Request content, else 413. Precedent: nginx client_max_body_size 1 MiB, aiohttp 1 MiB."""
 
 CHUNK_EXTENSION_BYTES_MAX = 16 * 1024
-"""All chunk extensions of one message, else 413. Precedent: Go after CVE-2023-39326 16 KiB."""
+"""All chunk extensions of one message, and zeros that make a size longer than 16 digits, else 413.
+Precedent: Go after CVE-2023-39326 16 KiB."""
 
 REPLY_BYTES_JOINED = 64 * 1024
 """Replies of one pipelined batch are joined into sends of about this size."""

@@ -41,13 +41,17 @@ def refuse_unfinished_line(start: bytes) -> Refused:
     """Return why a request line that has no end in the first HEAD_BYTES_MAX bytes is refused."""
     if b"\r\n" in start or not _REQUEST_LINE_BEGUN.fullmatch(start):
         return malformed()
+    # RFC 9112 section 3: 414 is for the target, 501 for a method longer than any that is known.
+    if len(start.partition(b" ")[2]) <= limits.TARGET_BYTES_MAX:
+        return Refused(501, "method not implemented")
     return Refused(414, f"expected no more than {limits.TARGET_BYTES_MAX} bytes of target")
 
 
 def refuse_method(method: bytes, target: bytes) -> Refused:
-    """Return why a request with a method that is none of METHODS is refused."""
-    if method.upper() != method:
-        return Refused(400, "methods are case-sensitive")
+    """Return why a request with a method that is none of METHODS is refused.
+
+    Methods are case-sensitive (RFC 9110 section 9.1): ``get`` is one that is not known.
+    """
     if method == b"CONNECT":
         check_host(target)  # RFC 9110 section 9.3.6: and there has to be a port to it
         if not target.rpartition(b":")[2].lstrip(b"0").isdigit():

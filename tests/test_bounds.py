@@ -33,7 +33,7 @@ PLACE_FOR_ONE_REPLY = 1000
 # -- memory --------------------------------------------------------------------------------------
 
 ENDLESS = {
-    "a method": (b"", b"A", 414),
+    "a method": (b"", b"A", 501),
     "a target": (b"GET /", b"a", 414),
     "a query": (b"GET /?", b"a&", 414),
     "a version": (b"GET / HTTP/1.1", b"1", 400),
@@ -43,7 +43,7 @@ ENDLESS = {
     "a value of spaces": (HEAD + b"X:", b" ", 431),
     "a host": (LINE + b"Host: ", b"a", 431),
     "fields": (HEAD, b"X: y\r\n", 431),
-    "a size": (CHUNKED, b"0", 400),
+    "a size": (CHUNKED, b"0", 413),
     "an extension's name": (CHUNKED + b"1;", b"a", 413),
     "an extension's value": (CHUNKED + b"1;a=", b"a", 413),
     "an extension's quoted value": (CHUNKED + b'1;a="', b"\\a", 413),
