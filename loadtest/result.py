@@ -44,6 +44,7 @@ class Class:
         reconnects: Connections made anew because the server had ended the one before.
         retries: Requests sent again because a kept connection ended just then.
         given_up: Requests that were sent too late for the server to have its time.
+        closing: Of ``in_flight``: had their last reply, and waited for their connection's end.
     """
 
     connections: int
@@ -58,6 +59,7 @@ class Class:
     reconnects: int = 0
     retries: int = 0
     given_up: int = 0
+    closing: float = 0.0
 
     @property
     def due(self) -> int:
@@ -172,10 +174,11 @@ def _class(seen: Observation, name: str) -> Class:
     inside = [record["inside"] for record in seen.records if record["class"] == name]
     histograms = {kind: seen.histogram(kind, name) for kind in KINDS}
     times = {kind: times_of(h) for kind, h in histograms.items() if h.total_count}
-    busy_ms = sum(
-        times[kind].count * (times[kind].mean_ms or 0.0)
-        for kind in ("service_time", "close")
+    busy, closing = (
+        times[kind].count * (times[kind].mean_ms or 0.0) / 1000 / seen.window_s
         if kind in times
+        else 0.0
+        for kind in ("service_time", "close")
     )
     return Class(
         connections=seen.established[name],
@@ -185,11 +188,12 @@ def _class(seen: Observation, name: str) -> Class:
         dropped=sum(taken["dropped"] for taken in inside),
         reply_bytes=sum(taken["reply_bytes"] for taken in inside),
         times=times,
-        in_flight=busy_ms / 1000 / seen.window_s,
+        in_flight=busy + closing,
         artefacts=artefacts(histograms),
         reconnects=sum(taken.get("reconnects", 0) for taken in inside),  # not in older bundles
         retries=sum(taken.get("retries", 0) for taken in inside),
         given_up=sum(taken.get("given_up", 0) for taken in inside),
+        closing=closing,
     )
 
 
@@ -265,6 +269,8 @@ def _evidence(
         errors=dict(errors),
         silent_before=_silent_before(seen.records),
         without_reply=seen.without_reply,
+        retries=sum(c.retries for c in classes.values()),
+        closing=sum(c.closing for c in rated),
     )
 
 

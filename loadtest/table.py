@@ -2,6 +2,7 @@
 
 from rich.table import Table
 
+from loadtest.anew import anew
 from loadtest.capacity import Search
 from loadtest.result import Result, Times
 
@@ -52,10 +53,7 @@ def _caption(result: Result) -> str:
         said += [f"{kind} {count:,}" for kind, count in class_.errors.items()]
         if class_.dropped:
             said.append(f"dropped as too late {class_.dropped:,}")
-        if class_.reconnects:
-            said.append(f"connected anew {class_.reconnects:,} times, as the server closed")
-        if class_.retries:
-            said.append(f"sent again {class_.retries:,}, as it closed just then")
+        said += anew(class_.reconnects, class_.retries)
         if class_.given_up:
             said.append(f"given up {class_.given_up:,}")
         said += [f"looks like {kind}: {count:,}" for kind, count in class_.artefacts.items()]

@@ -1,6 +1,6 @@
 """What limited a cell: one verdict each, and the evidence it rests on. Every threshold is here."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from loadtest.errors import NotConnectedError, OwnLimitError, ScenarioError, TimedOutError
@@ -31,6 +31,10 @@ reply (Little's law). Further, either clock or count is wrong."""
 
 CONNECTIONS_BUSY_MIN = 0.9
 """Share of the connections in use from which a rate is not held for want of connections."""
+
+CLOSING_MAX = 0.5
+"""Share of the time in use that connections may wait for their end before a verdict names it:
+above, ends and not replies make the rate."""
 
 OK = "ok"
 SERVER_BOUND = "server-bound"
@@ -90,6 +94,9 @@ class Evidence:
         errors: By name, what the requests of the window ended with.
         silent_before: Requests of before the window that had no reply when it ended.
         without_reply: Connections that had no right first reply, by what came instead.
+        retries: Requests that the server broke off before any byte of a reply, and that were sent
+            again.
+        closing: Of ``in_flight``: connections that had their last reply and waited for their end.
     """
 
     trouble: str
@@ -113,6 +120,13 @@ class Evidence:
     errors: Mapping[str, int] = field(default_factory=dict)
     silent_before: int = 0
     without_reply: Mapping[str, int] = field(default_factory=dict)
+    retries: int = 0
+    closing: float = 0.0
+
+    @property
+    def waits_for_ends(self) -> bool:
+        """Whether connections in use wait more for their end than for replies."""
+        return self.closing > CLOSING_MAX * self.in_flight
 
     def share(self, count: int) -> float:
         """Return what share of the requests due in the window, and not dropped, a count is."""
@@ -129,6 +143,12 @@ class Verdict:
 
 
 def judge(seen: Evidence) -> Verdict:
+    """Return what limited a cell, and what a reader must know besides."""
+    verdict = _judge(seen)
+    return Verdict(verdict.name, "; ".join([verdict.why, *_besides(seen)]))
+
+
+def _judge(seen: Evidence) -> Verdict:
     """Return what limited a cell: the first that applies, from what spoils a number the most."""
     if seen.trouble:
         return Verdict(_name_of_trouble(seen.without_reply), seen.trouble)
@@ -194,12 +214,17 @@ def _judge_rate(seen: Evidence) -> Verdict:
     if seen.server_busy is not None and seen.server_busy >= SERVER_BUSY_MIN:
         return Verdict(SERVER_BOUND, f"{held}; {_server(seen)}")
     if seen.in_flight >= CONNECTIONS_BUSY_MIN * seen.connections:
-        return Verdict(
-            RATE_NOT_HELD,
-            f"{held}; all {seen.connections:,} connections were waiting for replies: the server"
-            " is slow without being busy, or more connections are needed",
-        )
+        return Verdict(RATE_NOT_HELD, f"{held}; all {seen.connections:,} connections {_use(seen)}")
     return Verdict(RATE_NOT_HELD, f"{held}, and nothing was busy")
+
+
+def _use(seen: Evidence) -> str:
+    if seen.waits_for_ends:
+        return "were in use: a server that ends them sooner, or more connections, are needed"
+    return (
+        "were waiting for replies: the server is slow without being busy, or more connections are"
+        " needed"
+    )
 
 
 def _judge_flat_out(seen: Evidence) -> Verdict:
@@ -214,10 +239,23 @@ def _judge_flat_out(seen: Evidence) -> Verdict:
         return Verdict(ACCEPT_QUEUE_BOUND, _accept_queue(seen))
     if seen.server_busy is not None and seen.server_busy >= SERVER_BUSY_MIN:
         return Verdict(SERVER_BOUND, _server(seen))
-    return Verdict(
-        OK,
-        f"flat out: {seen.connections:,} connections, each with a request in flight all the time",
-    )
+    doing = "in use" if seen.waits_for_ends else "with a request in flight"
+    return Verdict(OK, f"flat out: {seen.connections:,} connections, each {doing} all the time")
+
+
+def _besides(seen: Evidence) -> Iterator[str]:
+    """Yield what is no error, and yet not what a reader takes for granted."""
+    if (share := seen.share(seen.retries)) > ERRORS_MAX:
+        yield (
+            f"{share:.2%} of the requests were broken off by the server before any byte of a reply"
+            " and sent again, which is no error where a server ends idle connections (RFC 9112"
+            " section 9.3.1)"
+        )
+    if seen.waits_for_ends:
+        yield (
+            f"{seen.closing / seen.in_flight:.0%} of the time in use, connections had their last"
+            " reply and waited for the server to end them"
+        )
 
 
 def _given_up(seen: Evidence) -> str:

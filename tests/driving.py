@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import socket
+import struct
 import threading
 import time
 from collections import Counter
@@ -28,10 +29,23 @@ Answer = Callable[[socket.socket, int], bool]
 
 @contextlib.contextmanager
 def answering(
-    answer: Answer, read: Callable[[socket.socket], bytes] = lambda sock: sock.recv(65536)
+    answer: Answer,
+    read: Callable[[socket.socket], bytes] = lambda sock: sock.recv(65536),
+    one_by_one: bool = True,
 ) -> Iterator[Address]:
-    """Run a server that reads once, answers, and so on; the requests of all are counted as one."""
+    """Run a server that reads once, answers, and so on; the requests of all are counted as one.
+
+    Args:
+        answer: Answers a request.
+        read: Reads one.
+        one_by_one: Serve a connection after the other; else each has a thread.
+    """
     numbers = count()
+
+    def serve_one(sock: socket.socket) -> None:
+        with sock, contextlib.suppress(OSError):
+            while read(sock) and answer(sock, next(numbers)):
+                pass
 
     def serve() -> None:
         while True:
@@ -39,9 +53,10 @@ def answering(
                 sock, _ = listener.accept()
             except OSError:  # the test has ended
                 return
-            with sock, contextlib.suppress(OSError):
-                while read(sock) and answer(sock, next(numbers)):
-                    pass
+            if one_by_one:
+                serve_one(sock)
+            else:
+                threading.Thread(target=serve_one, args=(sock,), daemon=True).start()
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=serve, daemon=True)
@@ -54,6 +69,25 @@ def answering(
 def right(sock: socket.socket, number: int) -> bool:
     sock.sendall(RIGHT)
     return True
+
+
+def once_kept_then(ends: Callable[[socket.socket], None]) -> Answer:
+    """Return what answers the first request of each connection, and ends it at the second."""
+    seen: set[socket.socket] = set()
+
+    def answer(sock: socket.socket, number: int) -> bool:
+        if sock in seen:
+            ends(sock)
+            return False
+        seen.add(sock)
+        return right(sock, number)
+
+    return answer
+
+
+def resets(sock: socket.socket) -> None:
+    """Let the end of a connection be a reset."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 class User:

@@ -2,7 +2,6 @@
 
 import select
 import socket
-import struct
 import time
 import tracemalloc
 from collections.abc import Callable
@@ -13,7 +12,16 @@ from loadtest.address import Address
 from loadtest.errors import LeftOverError, ReplyError, WrongHeadError, WrongStatusError
 from loadtest.http_reply import HEAD_BYTES_MAX, HTTPReply
 from loadtest.replies import HTTPExchange
-from tests.driving import RIGHT, Driven, User, answering, at_rate, driving, right
+from tests.driving import (
+    RIGHT,
+    Driven,
+    User,
+    answering,
+    at_rate,
+    driving,
+    once_kept_then,
+    resets,
+)
 
 LAST = {
     "close": RIGHT.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"),
@@ -214,24 +222,6 @@ def test_a_refusal_is_read_though_the_server_takes_no_more_of_the_request() -> N
         with driving(User(address, exchange)) as driven:
             driven.until(lambda: driven.errors["WrongStatusError"] >= 3)
             assert driven.errors.keys() == {"WrongStatusError"}
-
-
-def once_kept_then(ends: Callable[[socket.socket], None]) -> Callable[[socket.socket, int], bool]:
-    """Return what answers the first request of each connection, and ends it at the second."""
-    seen: set[socket.socket] = set()
-
-    def answer(sock: socket.socket, number: int) -> bool:
-        if sock in seen:
-            ends(sock)
-            return False
-        seen.add(sock)
-        return right(sock, number)
-
-    return answer
-
-
-def resets(sock: socket.socket) -> None:
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 def raced(ends: Callable[[socket.socket], None], method: str) -> Driven:

@@ -30,6 +30,7 @@ HELD = Evidence(
 )
 UNREACHED = replace(HELD, trouble="7 of 9 connections had a right reply")
 SILENT = replace(HELD, requests=0, errors_share=1.0, errors={"TimedOutError": 1000})
+ENDED = replace(HELD, rate_held_share=0.5, in_flight=9.8)
 FLAT_OUT = replace(
     HELD, rate_wanted_hz=0.0, rate_held_share=None, lateness_p99_ms=None, in_flight=9.9
 )
@@ -79,12 +80,24 @@ FLAT_OUT = replace(
         (replace(FLAT_OUT, listen_drops=1), "accept-queue-bound", ""),
         (replace(FLAT_OUT, given_up=9, in_flight=5.0), "rate-not-held", "9 were given up"),
         (replace(FLAT_OUT, in_flight=5.0), "invalid", "rate x time makes 5.0"),
+        (replace(HELD, retries=2), "ok", "0.20% of the requests were broken off by the server"),
+        (replace(SILENT, retries=900), "no-reply", "90.00% of the requests were broken off"),
+        (replace(ENDED, closing=9.7), "rate-not-held", "in use: a server that ends them sooner"),
+        (replace(ENDED, closing=9.7), "rate-not-held", "99% of the time in use, connections had"),
+        (replace(ENDED, closing=0.3), "rate-not-held", "waiting for replies: the server is slow"),
+        (replace(FLAT_OUT, closing=9.7), "ok", "each in use all the time; 98% of the time in use"),
     ],
 )
 def test_the_evidence_decides(seen: Evidence, name: str, why: str) -> None:
     verdict = judge(seen)
     assert verdict.name == name
     assert why in verdict.why
+
+
+def test_what_is_no_more_than_a_race_or_a_handshake_is_not_named() -> None:
+    assert "broken off" not in judge(replace(HELD, retries=1)).why
+    for seen in (HELD, replace(HELD, closing=0.9), replace(ENDED, closing=4.0)):
+        assert "time in use" not in judge(seen).why
 
 
 @pytest.mark.parametrize("name", VERDICTS)

@@ -22,9 +22,10 @@ def figures_table(page: Page) -> Table:
             figures = [
                 Text(text, style="strike" if struck else "") for text, struck in row["cells"]
             ]
+            verdict = row["verdicts"] if row["ranked"] else f"{row['verdicts']}: {row['why']}"
             table.add_row(
                 row["label"], block["scenario"], row["connections"], row["load"], *figures,
-                row["verdicts"] if row["ranked"] else f"{row['verdicts']}: {row['why']}",
+                "; ".join(filter(None, (verdict, row["anew"]))),
             )  # fmt: skip
     return table
 

@@ -23,6 +23,8 @@ def markdown(page: Page) -> str:
         lines += ["", "## Rankings"]
         for finding in page.findings:
             lines += ["", *_ranking(page, finding)]
+        if again := [*_anew(page)]:
+            lines += ["", "## Done anew", "", *again]
     else:  # nothing to compare
         lines += ["", *_figures(page)]
     lines += [
@@ -83,6 +85,14 @@ def _ranking(page: Page, finding: Finding) -> Iterator[str]:
         yield f"| {plain(label)} | {shown} | {words.times(row.ratio)} | {plain(said)} |"
 
 
+def _anew(page: Page) -> Iterator[str]:
+    for block in page.verdicts():
+        for row in block["rows"]:
+            if row["anew"]:
+                what = f"{block['scenario']}, {row['connections']} connections, {row['load']}"
+                yield f"- {plain(row['label'])} ({plain(what)}): {plain(row['anew'])}"
+
+
 def _figures(page: Page) -> Iterator[str]:
     heads = [f"{METRICS[name].title}, {METRICS[name].unit}" for name in TABLE]
     heads = ["contender", "scenario", "connections", "load", *heads, "verdict", "evidence"]
@@ -92,7 +102,8 @@ def _figures(page: Page) -> Iterator[str]:
         for row in block["rows"]:
             of = (row["label"], block["scenario"], row["connections"], row["load"])
             figures = [f"~~{text}~~" if struck else text for text, struck in row["cells"]]
-            cells = [*map(plain, of), *figures, plain(row["verdicts"]), plain(row["why"])]
+            evidence = "; ".join(filter(None, (row["why"], row["anew"])))
+            cells = [*map(plain, of), *figures, plain(row["verdicts"]), plain(evidence)]
             yield f"| {' | '.join(cells)} |"
 
 

@@ -15,6 +15,7 @@ from loadtest.analysis.bundle import Bundle, BundleError
 from loadtest.analysis.findings import Finding, findings
 from loadtest.analysis.groups import Group, Groups
 from loadtest.analysis.metrics import METRICS, ranked
+from loadtest.anew import anew
 from loadtest.catalogue import SCENARIOS
 from loadtest.compare.matrix import FLAT_OUT, RATE
 from loadtest.compare.state import RUNNING
@@ -233,6 +234,7 @@ class Page:
             "load": _load(group),
             "verdicts": ", ".join(f"{len(r)} × {name}" for name, r in group.verdicts.items()),
             "why": reason.verdict.why,
+            "anew": "; ".join(_anew(group)),
             "ranked": any(map(ranked, group.results.values())),
             "cells": [_cell(group, name) for name in TABLE],
         }
@@ -245,6 +247,12 @@ def _cell(group: Group, name: str) -> tuple[str, bool]:
         return number(statistics.median(values.values())), False
     struck = group.struck(metric)
     return ("" if struck is None else number(struck)), struck is not None
+
+
+def _anew(group: Group) -> list[str]:
+    """Return what was done anew in all repeats of a group."""
+    classes = [c for result in group.results.values() for c in result.classes.values()]
+    return anew(sum(c.reconnects for c in classes), sum(c.retries for c in classes))
 
 
 def _load(group: Group) -> str:
