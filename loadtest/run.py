@@ -1,7 +1,7 @@
 """One cell on demand, or the search for the highest rate at which a promise holds."""
 
 import signal
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -10,7 +10,7 @@ from rich.console import Console
 
 from loadtest import fitting, terminal
 from loadtest.bundle import write_run
-from loadtest.capacity import FLAT_OUT_S, SEARCH_FILE, Search, SearchPlan, Step
+from loadtest.capacity import FLAT_OUT_S, SEARCH_FILE, Search, SearchPlan, Step, replyless
 from loadtest.cell import Interrupted, Load, run_model, run_target
 from loadtest.cores import Cores
 from loadtest.files import said_of
@@ -64,13 +64,20 @@ def run(options: Options, folder: Path) -> int:
             cells = _Cells(options, cores, folder, progress)
             if options.promise is None:
                 steps.append(cells.run(options.load.rate_hz))
-                status = int(_spoilt(steps))
+                status = int(steps[0].result.verdict.name in SPOILT)
+            elif replyless((flat_out := cells.run(0.0, FLAT_OUT_S)).result):
+                terminal.say(
+                    console,
+                    f"{options.promise} is not searched for: flat out no request had a right reply",
+                )
+                steps.append(flat_out)
+                status = 1
             else:
-                search = cells.search(options.promise, calibration.ceiling_hz)
+                search = cells.search(options.promise, flat_out, calibration.ceiling_hz)
                 while (rate_hz := search.next_rate_hz()) is not None:
                     search.keep(cells.run(rate_hz))
                     cells.note(search)
-                status = int(not search.known or _spoilt(search.steps))
+                status = int(not search.has_figure)
     except Interrupted as interrupt:  # what has been measured is on disk already
         status = 130
         if interrupt.result is not None and search is None:  # half a window decides nothing
@@ -88,11 +95,6 @@ def run(options: Options, folder: Path) -> int:
     return status
 
 
-def _spoilt(steps: Sequence[Step]) -> bool:
-    """Return whether there is no figure to believe."""
-    return all(step.result.verdict.name in SPOILT for step in steps)
-
-
 class _Cells:
     """Runs cells that differ in their rate, each with a fresh server if it is one of ours."""
 
@@ -103,11 +105,11 @@ class _Cells:
         self._progress = progress
         self._names: list[str] = []
 
-    def search(self, promise: Promise, ceiling_hz: float) -> Search:
-        """Begin a search with a second flat out, which says where the capacity may lie."""
-        flat_out = self.run(0.0, FLAT_OUT_S).result.main
+    def search(self, promise: Promise, flat_out: Step, ceiling_hz: float) -> Search:
+        """Begin a search after a window flat out, which says where the capacity may lie."""
+        main = flat_out.result.main
         ceiling_hz *= self._options.load.processes
-        return Search(promise, flat_out.rate_hz if flat_out else 0.0, ceiling_hz)
+        return Search(promise, main.rate_hz if main else 0.0, ceiling_hz)
 
     def note(self, search: Search) -> None:
         """Write down how a search has gone on, so that its answer can be found again."""

@@ -4,67 +4,15 @@ import math
 import random
 import statistics
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from types import SimpleNamespace
-from typing import cast
+from dataclasses import replace
 
 import pytest
 
 from loadtest.capacity import PRECISION, WINDOWS_MAX, Search, Step
 from loadtest.cell import Load
 from loadtest.promise import WAITED_MAX, Outcome, Promise
-from loadtest.result import Result, Times
 from loadtest.run import step_name
-from loadtest.verdict import Verdict
-from tests.test_verdict import HELD
-
-PROMISE = Promise.parse("p99=50ms")
-CEILING_HZ = 100_000.0
-
-
-def window(rate_hz: float, p99_ms: float, verdict: str = "ok", waited: float = 0.0) -> Step:
-    """Return a window that came out like this."""
-    times = Times(100, 1.0, 1.0, 1.0, p99_ms, p99_ms, p99_ms)
-    busy = replace(HELD, generator_cpu=0.3, generator_busy=0.3 + waited)
-    main = SimpleNamespace(times={"latency": times}, rate_hz=rate_hz)
-    result = SimpleNamespace(main=main, verdict=Verdict(verdict, ""), evidence=busy)
-    return Step(rate_hz, cast("Result", result))
-
-
-@dataclass
-class Server:
-    """A server with a capacity, on a machine that spoils windows by chance.
-
-    Attributes:
-        spoils: Share of windows that fail whatever the rate.
-        silences: Share of windows in which the generator waits for a core.
-        jitter: How much the capacity differs from window to window, as a share.
-        generator_hz: Beyond this rate the generator is the limit.
-    """
-
-    capacity_hz: float
-    rng: random.Random
-    spoils: float = 0.0
-    silences: float = 0.0
-    jitter: float = 0.0
-    generator_hz: float = math.inf
-
-    def run(self, rate_hz: float) -> Step:
-        if rate_hz > self.generator_hz:
-            return window(rate_hz, 500.0, "generator-bound")
-        if self.rng.random() < self.silences:
-            return window(rate_hz, 500.0, waited=2 * WAITED_MAX)
-        capacity_hz = self.capacity_hz * self.rng.lognormvariate(0, self.jitter)
-        late = rate_hz > capacity_hz or self.rng.random() < self.spoils
-        return window(rate_hz, 500.0 if late else 5.0)
-
-    def found(self, ceiling_hz: float = CEILING_HZ) -> Search:
-        """Return a search that has ended; the second flat out is a little off, as it is."""
-        flat_out_hz = self.capacity_hz * self.rng.lognormvariate(0.05, 0.15)
-        search = Search(PROMISE, min(flat_out_hz, ceiling_hz), ceiling_hz)
-        while (rate_hz := search.next_rate_hz()) is not None:
-            search.keep(self.run(rate_hz))
-        return search
+from tests.searches import CEILING_HZ, PROMISE, Server, window
 
 
 def doubled_and_halved(run: Callable[[float], Step]) -> float:
@@ -158,20 +106,6 @@ def test_a_window_in_which_the_generator_waited_is_no_evidence() -> None:
     assert search.next_rate_hz() == rate_hz
 
 
-def test_where_the_generator_ends_that_is_said_and_the_server_is_not_blamed() -> None:
-    search = Server(1e6, random.Random(1), generator_hz=5000.0).found(ceiling_hz=8000.0)
-    assert search.capacity_hz is not None and 3000 < search.capacity_hz <= 5000
-    assert "and more: there the generator ends, not the server" in search.said
-    assert "say nothing about the server (generator-bound)" in search.said
-    assert len(search.steps) <= 20
-
-
-def test_it_ends_at_what_the_generator_can_do() -> None:
-    search = Server(1e6, random.Random(1)).found(ceiling_hz=3000.0)
-    assert max(step.rate_hz for step in search.steps) == 3000.0
-    assert "holds up to 3,000 requests/s and more" in search.said
-
-
 def test_where_nothing_holds_that_is_said_with_the_least_rate() -> None:
     search = Search(PROMISE, 1000.0, CEILING_HZ)
     while (rate_hz := search.next_rate_hz()) is not None:
@@ -180,32 +114,6 @@ def test_where_nothing_holds_that_is_said_with_the_least_rate() -> None:
     lowest_hz = min(step.rate_hz for step in search.steps)
     assert lowest_hz <= 5
     assert f"held at no rate down to {lowest_hz:g} requests/s" in search.said
-
-
-@pytest.mark.parametrize("verdict", ["generator-bound", "invalid"])
-def test_where_no_window_says_anything_it_gives_up_soon(verdict: str) -> None:
-    search = Search(PROMISE, 1000.0, CEILING_HZ)
-    while (rate_hz := search.next_rate_hz()) is not None:
-        search.keep(window(rate_hz, 500.0, verdict))
-    assert not search.known and search.capacity_hz is None
-    assert len(search.steps) <= 9 < WINDOWS_MAX
-    assert search.said.startswith("whether p99=50ms holds is not known: ")
-    assert verdict in search.said
-
-
-def test_the_generators_end_is_not_below_a_rate_at_which_it_held() -> None:
-    search = Search(PROMISE, 20_000.0, CEILING_HZ)
-    rate_hz = search.next_rate_hz()
-    assert rate_hz == 10_000
-    search.keep(window(rate_hz, 5.0))
-    while (rate_hz := search.next_rate_hz()) is not None:
-        search.keep(window(rate_hz, 500.0, waited=2 * WAITED_MAX))
-    assert (
-        "p99=50ms holds up to 10,000 requests/s and more: there the generator ends" in search.said
-    )
-    assert (
-        "9 of which say nothing about the server (the generator waited for a core)" in search.said
-    )
 
 
 def test_an_answer_that_is_less_sharp_than_it_should_be_says_so() -> None:
