@@ -105,6 +105,11 @@ def asks_to_close(headers: Iterable[str]) -> bool:
     )
 
 
+def names_of(headers: Iterable[str]) -> list[str]:
+    """Return the names of headers, in lower case: they mean the same (RFC 9110 section 5.1)."""
+    return [text.partition(":")[0].lower() for text in headers]
+
+
 def hidden(headers: Iterable[str]) -> list[str]:
     """Return headers without their values: results are shown to others, and a token is a secret."""
     return [f"{name}: {_HIDDEN}" for name, _ in map(field_of, headers)]

@@ -1,9 +1,12 @@
 """Whether runs may be set beside each other: only what was measured alike can be compared."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
+from loadtest.address import url_of
 from loadtest.analysis.bundle import About, Bundle, BundleError, shortened
+from loadtest.errors import NotConnectedError
+from loadtest.request import names_of
 
 
 def refuse_unlike(bundles: Sequence[Bundle]) -> None:
@@ -26,8 +29,9 @@ def refuse_other(first: tuple[str, About], other: tuple[str, About], way_out: st
         BundleError: They are unlike; names the field, and the way out.
     """
     (name, about), (other_name, other_about) = first, other
-    wanted = _alike(about)
-    for field, value in _alike(other_about).items():
+    both = about.options.targets.keys() & other_about.options.targets.keys()
+    wanted = _alike(about, both)
+    for field, value in _alike(other_about, both).items():
         if value != wanted[field]:
             raise BundleError(
                 f"expected runs alike, got different {field}: {_shown(wanted[field])} in {name},"
@@ -35,7 +39,12 @@ def refuse_other(first: tuple[str, About], other: tuple[str, About], way_out: st
             )
 
 
-def _alike(about: About) -> dict[str, Any]:
+def _alike(about: About, targets: Collection[str]) -> dict[str, Any]:
+    """Return what has to be equal.
+
+    Args:
+        targets: Names of those that both runs have: others may be set beside each other.
+    """
     options = about.options
     return {
         "scenarios": sorted(options.scenarios),
@@ -48,6 +57,10 @@ def _alike(about: About) -> dict[str, Any]:
         "duration": options.duration_s,
         "warm-up": options.warmup_s,
         "path": options.path,
+        "paths of targets": {
+            name: _path(options.targets[name]) or options.path for name in sorted(targets)
+        },
+        "headers": sorted(names_of(options.headers)),  # their values are not kept
         "processes of the generator": (options.processes, "elsewhere" if options.distant else ""),
         # The hard one: a process raises the other to it.
         "limit of descriptors": about.limits.get("descriptors", [None])[-1],
@@ -58,6 +71,14 @@ def _alike(about: About) -> dict[str, Any]:
         "machine: cores of the server": about.cores.server,
         "machine: cores of the generator": about.cores.generator,
     }
+
+
+def _path(url: str) -> str:
+    """Return what of a target's URL is asked for: where the same server listens may differ."""
+    try:
+        return url_of(url, 80).target
+    except NotConnectedError:  # of another version, or somebody has written it
+        return url
 
 
 def _shown(value: Any) -> str:
