@@ -17,6 +17,9 @@ from tests.bundles import Cell, make_bundle, matrix, write
 from tests.commands import started
 from tests.running import DEADLINE_S
 
+LONG = "x" * 300
+"""Longer than a name may be: the kernel refuses it, as it refuses what is another user's."""
+
 DASHBOARD = [sys.executable, "-m", "loadtest", "dashboard"]
 
 
@@ -29,6 +32,8 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_bundle(out / "broken", matrix(), lambda cell: Cell())
     (out / "broken" / "run.json").write_text("{")
     (out / "2026-11-23T12-00-00Z-bench").mkdir()
+    (out / "not-to-be-looked-into").symlink_to(LONG)
+    (out / "one" / "nor-this").symlink_to(LONG)
     return out
 
 
@@ -99,8 +104,11 @@ async def test_a_broken_bundle_says_so_and_hides_none_of_the_others(
     "path",
     [
         "/runs", "/runs?run=none", "/runs?run=..", "/runs?run=../results/one", "/part?run=one",
-        "/part?run=one&part=none", "/static/page.html", "/static/..%2fpage.py", "/nothing",
+        "/part?run=one&part=none", f"/runs?run={LONG}", "/runs?run=%00",
+        f"/part?run={LONG}", f"/events?run={LONG}", "/events?run=%00", "/events?run=..",
+        "/static/page.html", "/static/..%2fpage.py", "/nothing",
     ],
+    ids=lambda path: path.replace(LONG, "LONG"),
 )  # fmt: skip
 async def test_what_there_is_not_is_not_found(client: aiohttp.ClientSession, path: str) -> None:
     assert (await client.get(path)).status == 404

@@ -95,7 +95,7 @@ def read_bundle(folder: Path, known: Bundle | None = None) -> Bundle:
         about, plan = known.about, known.plan
     bundle = Bundle(folder, about, plan, read_state(folder))
     try:
-        present = {entry.name for entry in folder.iterdir() if entry.is_dir()}
+        present = {entry.name for entry in folder.iterdir()}
     except OSError as error:  # not ours to read
         raise BundleError(f"expected to read {folder}, got: {error.strerror}") from error
     collects = gc.isenabled()
@@ -140,7 +140,15 @@ def read_state(folder: Path) -> State:
 
 def is_comparison(folder: Path) -> bool:
     """Return whether a folder looks like what ``compare`` makes, whole or broken."""
-    return (folder / "cells.json").exists()
+    return is_there(folder / "cells.json")
+
+
+def is_there(path: Path) -> bool:
+    """Return whether there is a file: not where it is not ours to look, or its name is too long."""
+    try:
+        return path.exists()
+    except OSError:  # EACCES, ENAMETOOLONG
+        return False
 
 
 def decoded(path: Path, type_: type[_T]) -> _T:

@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.table import Table
 
-from loadtest.analysis.bundle import BundleError, decoded, is_comparison
+from loadtest.analysis.bundle import BundleError, decoded, is_comparison, is_there
 from loadtest.bench import report as bench
 from loadtest.bench.contestants import order
 from loadtest.bench.cost import Run
@@ -62,16 +62,18 @@ def kind_of(folder: Path) -> str:
     if is_comparison(folder):
         return COMPARE
     for name, kind in (("bench.json", BENCH), ("selftest.json", SELFTEST), ("cell.json", LOCUST)):
-        if _there(folder / name):
+        if is_there(folder / name):
             return kind
-    return RUN if _there(folder / "run.json") and any(folder.glob("*/cell.json")) else ""
+    return RUN if is_there(folder / "run.json") and _cells(folder) else ""
 
 
-def _there(path: Path) -> bool:
+def _cells(folder: Path) -> list[Path]:
+    """Return the cells in the folder of a run, in the order of their names."""
     try:
-        return path.exists()
-    except OSError:  # not ours to look into
-        return False
+        found = sorted(folder.iterdir())
+    except OSError:  # not there, no folder, or not ours to look into
+        return []
+    return [path for entry in found if is_there(path := entry / "cell.json")]
 
 
 def command_of(folder: Path) -> list[str]:
@@ -105,9 +107,8 @@ _Read = tuple[list[Table], list[str]]
 
 
 def _run(folder: Path, origin: Origin) -> _Read:
-    paths = sorted(folder.glob("*/cell.json"))
-    results = {path.parent.name: decoded(path, Result) for path in paths}
-    if not (folder / SEARCH_FILE).exists():
+    results = {path.parent.name: decoded(path, Result) for path in _cells(folder)}
+    if not is_there(folder / SEARCH_FILE):
         return [*map(cell_table, results.values())], [*map(_verdict, results.values())]
     plan = decoded(folder / SEARCH_FILE, SearchPlan)
     search = Search(Promise.parse(plan.promise), plan.flat_out_hz, plan.ceiling_hz)

@@ -119,6 +119,10 @@ def add_dashboard(commands: Any) -> None:
 def _dashboard(parser: Parser, arguments: argparse.Namespace) -> int:
     from loadtest.dashboard.server import serve
 
-    if not arguments.results.is_dir():
+    try:
+        found = arguments.results.is_dir()
+    except OSError:  # its name is too long, or not ours to look at
+        found = False
+    if not found:
         parser.error(f"expected a folder with bundles, got --results {arguments.results}")
     return serve(arguments.results, arguments.bind, arguments.port)

@@ -55,6 +55,7 @@ async def _runs(request: web.Request) -> web.Response:
     names, anyway = _asked(request)
     store = request.app[_STORE]
     try:
+        await asyncio.to_thread(store.refuse_unknown, names)
         if any(store.kind(name) not in (COMPARE, "") for name in names):
             found = await asyncio.to_thread(store.records, names)
             return _html(await asyncio.to_thread(record_html, *found, None))
@@ -86,6 +87,10 @@ async def _part(request: web.Request) -> web.Response:
 async def _events(request: web.Request) -> web.StreamResponse:
     names, _ = _asked(request)
     store = request.app[_STORE]
+    try:
+        await asyncio.to_thread(store.refuse_unknown, names)
+    except BundleError as error:  # not there, or no longer
+        raise web.HTTPNotFound(text=str(error)) from error
     response = web.StreamResponse(
         headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
     )

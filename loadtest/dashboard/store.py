@@ -88,7 +88,7 @@ class Store:
         Raises:
             BundleError: One is not there, or a comparison is among them, or none can be read.
         """
-        self._refuse_unknown(names)
+        self.refuse_unknown(names)
         if comparisons := [name for name in names if self.kind(name) == COMPARE]:
             raise BundleError(
                 f"expected comparisons or none, got {comparisons[0][:100]!r} beside others"
@@ -103,7 +103,12 @@ class Store:
             raise BundleError(problems[0])
         return found, problems
 
-    def _refuse_unknown(self, names: Sequence[str]) -> None:
+    def refuse_unknown(self, names: Sequence[str]) -> None:
+        """Refuse names that are not in the list: no other is ever looked for.
+
+        Raises:
+            BundleError: One is not; names it.
+        """
         known = set(self.names())
         if unknown := [name for name in names if name not in known]:
             raise BundleError(f"expected a run out of the list, got {unknown[0][:100]!r}")
@@ -130,7 +135,7 @@ class Store:
         Raises:
             BundleError: One is not there, or cannot be read, or they are unlike.
         """
-        self._refuse_unknown(names)
+        self.refuse_unknown(names)
         stamps = tuple(map(self.stamp, names))
         key = (tuple(names), anyway, stamps)
         if key not in self._pages:
