@@ -180,7 +180,8 @@ def stopped(server: Server) -> Iterator[None]:
     """Stop all of a server's processes for the length of a block."""
     processes = server.processes
     for pid in processes:
-        os.kill(pid, signal.SIGSTOP)
+        with suppress(ProcessLookupError):  # a child that has ended since it was listed
+            os.kill(pid, signal.SIGSTOP)
     try:
         yield
     finally:

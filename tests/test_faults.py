@@ -262,7 +262,7 @@ def test_who_asks_for_much_and_takes_nothing_costs_little_and_loses_nothing(
     # uvloop holds two of its reads of 256,000 bytes; all others hold less than 200,000. A child
     # has pages of its own, too, of what it would share if it were idle.
     count, each_max = 20, 1_200_000 if model == "forking" else 600_000
-    with running(model) as server, contextlib.ExitStack() as stack:
+    with running(model, "--timeout-write=600") as server, contextlib.ExitStack() as stack:
         with clients(server, count):  # what connections cost by themselves
             before = server.metrics("?memory=pss")["server_proportional_bytes"]
         socks = [stack.enter_context(server.connect(protocol)) for _ in range(count)]

@@ -56,6 +56,9 @@ def locust(server: Server, folder: Path, *argv: str) -> Iterator[Locust]:
     port = free_port()
     page = LocustPage(f"http://127.0.0.1:{port}")
     flags = ["--web-host=127.0.0.1", f"--web-port={port}", *hosts(server), f"--cell={folder}"]
+    if any(flag.startswith("--processes") for flag in argv):  # else two tests share port 5557
+        master_port = free_port()
+        flags += [f"--master-bind-port={master_port}", f"--master-port={master_port}"]
     with started([*LOCUST, *flags, f"--logfile={folder / 'locust.log'}", *argv]) as process:
 
         def answers() -> bool:
