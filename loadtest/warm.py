@@ -78,15 +78,23 @@ class WarmLocust:
         """Run Locust for the length of a block; afterwards it has ended.
 
         Raises:
-            CellError: There is nobody any more to fork.
+            CellError: The process that forks has ended, or does not answer.
         """
         assert self._process.stdin is not None and self._process.stdout is not None
         log.touch()  # whoever follows it need not wait for Locust
         wanted = json.dumps({"argv": list(argv), "log": str(log.absolute())})
         try:
-            print(wanted, file=self._process.stdin, flush=True)
+            # Past the buffer: what a broken pipe left there would be raised again at its close.
+            os.write(self._process.stdin.fileno(), f"{wanted}\n".encode())
         except BrokenPipeError as error:
             raise CellError("the process that forks Locust has ended") from error
+        readable, _, _ = select.select([self._process.stdout], [], [], IMPORT_LIMIT_S)
+        if not readable:
+            self._process.kill()  # a late answer would be taken for that of the next cell
+            self._process.wait()
+            raise CellError(
+                f"the process that forks Locust has not answered for {IMPORT_LIMIT_S:g} s"
+            )
         pid = self._process.stdout.readline()
         if not pid:
             raise CellError("the process that forks Locust has ended")

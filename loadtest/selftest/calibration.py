@@ -69,7 +69,10 @@ def proof_server(mode: str, cores: Sequence[int], folder: Path) -> Iterator[Serv
         served = Served(Target(f"proof-{mode}", f"http://127.0.0.1:{port}"), process, {})
         yield served
         process.terminate()
-        process.wait(STOP_S)
+        try:
+            process.wait(STOP_S)
+        except subprocess.TimeoutExpired as late:
+            raise CellError(f"the proof server had not ended after {STOP_S:g} s") from late
         try:
             served.log.update(json.loads(path.read_text(encoding="ascii")))
         except (OSError, ValueError) as error:  # none, or half of one: it could not write it
