@@ -90,7 +90,9 @@ class Asking:
         except BlockingIOError:  # woken for nothing
             return
         except OSError as error:  # whatever has become of the connection
-            if self._sent_s == NEVER and not self._quiet:
+            if self._replied_s and not self._exchange.closes:
+                self._end(_clock_s())  # a reset is an end, too, of what has had its last reply
+            elif self._sent_s == NEVER and not self._quiet:
                 self._end_idle()
             elif not self._ask_again(error):
                 self._fail(of_the_kernel(error, connecting=pipe.connecting))
@@ -209,6 +211,8 @@ class Asking:
     def _take_end(self, data: bytes, now_s: float) -> None:
         if data:
             raise LeftOverError(f"{len(data)} bytes came after the last reply")
+        if self._quiet:
+            raise TruncatedError("the server ends a connection that was to be held")
         self._end(now_s)
 
     def _end(self, now_s: float) -> None:

@@ -1,5 +1,7 @@
 """A reply of HTTP/1.1 or HTTP/1.0, as servers really send it: judged by the piece, and not kept."""
 
+import re
+
 import httptools
 
 from loadtest.errors import (
@@ -20,6 +22,10 @@ EXCERPT_BYTES = 80
 
 CONTENT_BYTES_MAX = 16 * 1024 * 1024
 """Longest content that is kept, where it is wanted: /metrics of a large server are some 100 KB."""
+
+_TAB_BEHIND = re.compile(rb"(?im)^(transfer-encoding:[^\r\n]*?)[ \t]*\t[ \t]*\r?\n")
+"""White space is no part of a value (RFC 9110 section 5.5), but llhttp takes a tab behind this one
+for part of it, and reads chunks as plain content then."""
 
 _WITHOUT_CONTENT = (204, 304)
 
@@ -55,6 +61,8 @@ class HTTPReply:
         self._received = self._content_bytes = 0
         self._in_head, self._complete, self._until_the_end = True, False, False
         self._begin: bytes = b""
+        self._head: bytes = b""  # all that has come, as long as it is head
+        self._has_tab = False
         self._wrong: ReplyError | None = None
 
     def feed(self, data: bytes) -> bool:
@@ -71,12 +79,29 @@ class HTTPReply:
         try:
             if self._in_head:
                 self._begin = (self._begin + data)[:EXCERPT_BYTES]
-            self._parser.feed_data(data)
+            self._parse(data)
         except httptools.HttpParserError as error:  # also what the callbacks below raise
             raise self._named(error) from error
         if self._in_head and self._received > HEAD_BYTES_MAX:
             raise WrongHeadError(f"{self._received} bytes came, expected the end of the head")
         return self._complete and self._judged()
+
+    def _parse(self, data: bytes) -> None:
+        if self._in_head:
+            self._head += data
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError:
+            if not self._has_tab:
+                raise
+            self._has_tab = False
+            data, found = _TAB_BEHIND.subn(rb"\1\r\n", self._head, 1)
+            if not found:
+                raise
+            self._parser, self._head = httptools.HttpResponseParser(self), b""
+            self._parse(data)
+        if not self._in_head:
+            self._head = b""
 
     def _ended(self) -> bool:
         if self._until_the_end and not self._complete:
@@ -137,9 +162,13 @@ class HTTPReply:
             return
         match name.lower():
             case b"content-length":
-                self._framed = True
+                self._framed, value = True, value.strip(b" \t")
                 self._length = int(value) if value.isdigit() and len(value) < 20 else 0
             case b"transfer-encoding":  # the last coding of the last such field counts
+                if value.endswith((b"\t", b" ")):
+                    self._has_tab = b"\t" in value[len(value.rstrip()) :]
+                    if self._has_tab:
+                        raise WrongHeadError("a tab that the parser takes for part of the value")
                 self._framed = value.rpartition(b",")[2].strip().lower() == b"chunked"
             case b"connection":
                 self._connection.update(part.strip().lower() for part in value.split(b","))

@@ -159,6 +159,21 @@ def test_bytes_after_a_last_reply_make_it_wrong() -> None:
             assert driven.requests == 0
 
 
+def test_a_connection_that_is_to_be_held_and_ends_is_an_error() -> None:
+    class Held(User):
+        quiet = True
+
+    def ends(sock: socket.socket, number: int) -> bool:
+        right(sock, number)
+        return False
+
+    with answering(ends) as address:
+        exchange = HTTPExchange(address, expected=b"hello", headers=["Connection: close"])
+        with driving(Held(address, exchange)) as driven:
+            driven.until(lambda: driven.errors["TruncatedError"] >= 2)
+            assert driven.requests == 0 and not driven.channel.has_replied
+
+
 def test_a_fault_of_the_scenario_is_an_error_of_its_own() -> None:
     class Faulty(User):
         def next_exchange(self) -> Exchange:

@@ -1,17 +1,30 @@
 """Requests sent again, and ends waited for, are no errors: verdicts and reports show them all."""
 
 import json
+import socket
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from loadtest.bundle import write_cell
 from loadtest.observation import Observation
+from loadtest.replies import HTTPExchange
 from loadtest.table import cell_table
 from tests.bundles import Cell, make_bundle, matrix, observation
 from tests.commands import folder_of, run
-from tests.driving import RIGHT, answering, once_kept_then, resets
+from tests.driving import (
+    RIGHT,
+    Driven,
+    User,
+    answering,
+    driving,
+    once_kept_then,
+    resets,
+)
 from tests.running import DEADLINE_S
 
 LOADTEST = [sys.executable, "-m", "loadtest"]
@@ -72,3 +85,32 @@ def test_report_and_table_show_what_was_done_anew(tmp_path: Path) -> None:
         assert "connected anew 4,200 times" in text and "sent again 3,600" in text, name
     html = (bundle / "report.html").read_text("utf-8")
     assert "30.00% of the requests were broken off" in html
+
+
+def raced(ends: Callable[[socket.socket], None], method: str) -> Driven:
+    """Return what came of six requests to a server that ends connections as requests arrive."""
+    with answering(once_kept_then(ends)) as address:
+        exchange = HTTPExchange(address, "/", method, expected=b"hello")
+        with driving(User(address, exchange)) as driven:
+            driven.established()
+            driven.channel.begin(None)
+            driven.until(lambda: driven.requests + driven.errors.total() >= 6)
+            return driven
+
+
+@pytest.mark.parametrize("ends", [resets, lambda sock: None])
+def test_a_request_that_meets_the_end_of_a_kept_connection_is_sent_once_more_and_counted(
+    ends: Callable[[socket.socket], None],
+) -> None:
+    driven = raced(ends, "GET")
+    assert not driven.errors and driven.retries >= 4 and driven.reconnects == driven.retries
+
+
+@pytest.mark.parametrize(
+    ("ends", "error"), [(resets, "ResetError"), (lambda sock: None, "TruncatedError")]
+)
+def test_a_request_that_does_something_is_not_sent_twice(
+    ends: Callable[[socket.socket], None], error: str
+) -> None:
+    driven = raced(ends, "POST")
+    assert driven.errors[error] and not driven.retries
