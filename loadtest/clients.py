@@ -10,7 +10,13 @@ from collections.abc import Sequence
 from typing import Self
 
 from loadtest.address import Address, Resolved, resolve
-from loadtest.errors import LeftOverError, TimedOutError, WrongContentError, of_the_kernel
+from loadtest.errors import (
+    LeftOverError,
+    TimedOutError,
+    WrongContentError,
+    more_telling,
+    of_the_kernel,
+)
 from loadtest.replies import HTTPExchange
 
 TIMEOUT_S = 30.0
@@ -90,7 +96,7 @@ class HTTPClient:
 
 def _connected(addresses: Sequence[Resolved], timeout_s: float) -> socket.socket:
     """Return a connection to the first of some addresses that takes one."""
-    failures: list[OSError] = []
+    failure: OSError | None = None
     for family, sockaddr in addresses:
         sock: socket.socket | None = None
         try:
@@ -103,8 +109,8 @@ def _connected(addresses: Sequence[Resolved], timeout_s: float) -> socket.socket
                 sock.close()
             if not isinstance(error, OSError):
                 raise
-            failures.append(error)
+            failure = more_telling(failure, error)
         else:
             return sock
-    refused = (error for error in failures if isinstance(error, ConnectionRefusedError))
-    raise next(refused, failures[-1])
+    assert failure is not None  # a name has at least one address
+    raise failure

@@ -80,6 +80,17 @@ def named(number: int) -> OSError:
     return OSError(number, os.strerror(number))
 
 
+def more_telling(before: OSError | None, after: OSError) -> OSError:
+    """Return which of two failures says more about why no address of a server could be reached.
+
+    One at this side's own limit: the others are not known then. Else a refusal: there is a way.
+    """
+    if before is None or before.errno in _OWN_LIMITS:
+        return before or after
+    refused = isinstance(before, ConnectionRefusedError)
+    return before if refused and after.errno not in _OWN_LIMITS else after
+
+
 def of_the_kernel(error: OSError, connecting: bool) -> ReplyError:
     """Return the error of that name for what the kernel says."""
     if isinstance(error, ConnectionRefusedError):  # the address may be right, but nobody is there

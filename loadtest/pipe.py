@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from loadtest.address import Address, Resolved, resolve
 from loadtest.engine import Driven, Engine
-from loadtest.errors import named
+from loadtest.errors import more_telling, named
 from loadtest.sources import Sources
 
 _sources = Sources()
@@ -34,7 +34,7 @@ class Pipe:
 
     __slots__ = (
         "_addresses", "_driven", "_engine", "_fd", "_left", "_paused", "_send", "_sock", "_unsent",
-        "connecting", "failure", "in_step", "is_open", "recv",
+        "_why", "connecting", "failure", "in_step", "is_open", "recv",
     )  # fmt: skip
 
     def __init__(self, engine: Engine, driven: Driven, address: Address) -> None:
@@ -45,6 +45,7 @@ class Pipe:
         except OSError as error:  # told at each attempt to connect
             self._addresses = error
         self._left: Iterator[Resolved]
+        self._why: OSError | None = None  # there is no connection yet
         self._sock: _socket.socket | None = None
         self._fd = -1
         self._unsent: memoryview | None = None
@@ -57,37 +58,37 @@ class Pipe:
         """Begin to connect; ``ready`` is called when there is something to see of it."""
         if isinstance(self._addresses, OSError):
             raise self._addresses
-        self._left = iter(self._addresses)
-        self._try_next(None)
+        self._left, self._why = iter(self._addresses), None
+        self._try_next()
 
     def connected(self) -> bool:
         """See how connecting has ended; return whether well, else another address is tried."""
         assert self._sock is not None
         if failure := self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
             self._drop()
-            self._try_next(named(failure))
+            self._why = more_telling(self._why, named(failure))
+            self._try_next()
             return False
         self.connecting, self.in_step = False, True
         self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._engine.rewatch(self._fd, select.EPOLLIN)
         return True
 
-    def _try_next(self, failure: OSError | None) -> None:
-        """Begin to connect to the next address; there was this failure with the one before."""
+    def _try_next(self) -> None:
+        """Begin to connect to the next address; without one, raise why there is none."""
         self.is_open = self.connecting = True
         for resolved in self._left:
             try:
                 self._sock = sock = _sources.connect(*resolved)
             except OSError as error:  # refused at once, or its family is switched off
-                if not isinstance(failure, ConnectionRefusedError):  # which says the most
-                    failure = error
+                self._why = more_telling(self._why, error)
                 continue
             self._fd = sock.fileno()
             self.recv, self._send = sock.recv, sock.send
             self._engine.watch(self._fd, self._driven, select.EPOLLOUT)
             return
-        assert failure is not None  # a name has at least one address
-        raise failure
+        assert self._why is not None  # a name has at least one address
+        raise self._why
 
     def send(self, data: bytes) -> None:
         """Send, and keep what the kernel does not take now."""
