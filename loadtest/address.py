@@ -12,6 +12,7 @@ from loadtest.request import target_of
 
 _NOT_PRINTED = re.compile(r"[\x00-\x20\x7f]")
 _NAME = re.compile(r"[A-Za-z0-9._~-]+")
+_LABEL_MAX, _HOST_MAX = 63, 253  # RFC 1035 section 2.3.4; 255 are with the lengths of the labels
 
 
 class Address(NamedTuple):
@@ -104,6 +105,11 @@ def _host_of(name: str) -> str:
     host = name if name.isascii() else name.encode("idna").decode("ascii")
     if not _NAME.fullmatch(host):
         raise ValueError("expected a host of letters, digits, dots and hyphens")
+    labels = host.removesuffix(".").split(".")  # the dot of the root may be there
+    if not all(1 <= len(label) <= _LABEL_MAX for label in labels) or len(host) > _HOST_MAX:
+        raise ValueError(
+            f"expected a host of 1 to {_LABEL_MAX} characters between dots and {_HOST_MAX} in all"
+        )
     return host
 
 

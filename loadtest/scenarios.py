@@ -15,6 +15,7 @@ from locust.env import Environment
 from loadtest.address import Address, Url, address_of, url_of
 from loadtest.crew import Crew, Options
 from loadtest.replies import EchoExchange, Exchange, HTTPExchange
+from loadtest.request import asks_to_close
 
 ECHO_PORT = 7000
 ECHO_BYTES = 128
@@ -123,9 +124,14 @@ class HTTPScenario(Scenario):
 
     @classmethod
     def check(cls, host: str, options: Options) -> None:
-        """See that the request can be made."""
+        """See that the request can be made, and that what is to be held may stay."""
+        url = url_of(host, 80)
+        if url.scheme == "tcp":
+            raise ValueError(f"expected http://HOST:PORT for a scenario over HTTP, got {host!r}")
+        if cls.quiet and (cls.closes or asks_to_close(options.headers)):
+            raise ValueError("expected no 'Connection: close' where connections are held")
         if isinstance(cls.path, str):  # else it is each user's own, as a property
-            _exchange(cls, url_of(host, 80), options)
+            _exchange(cls, url, options)
 
     def on_start(self) -> None:
         """Begin to connect."""

@@ -169,6 +169,9 @@ def test_locust_takes_the_path_of_its_host_and_headers(tmp_path: Path) -> None:
         (["--host=http://127.0.0.1:9/api", "--path=/x", "Get"], "a host without a path to ask"),
         (["--host=http://u:p@127.0.0.1:9", "Hello"], "expected no credentials"),
         (["--host=http://127.0.0.1:9/#a", "Get"], "expected no fragment"),
+        (["--host=http://..", "Get"], "expected a host of 1 to 63 characters between dots"),
+        (["--host=tcp://127.0.0.1:9", "Hello"], "Hello: expected http://HOST:PORT"),
+        (["-u101", "--header=Connection: close", "Active", "Held"], "Held: expected no 'Conn"),
         (["--path=x", "Get"], "expected a path that begins with a slash"),
         (["--header=X", "Get"], "expected 'Name: value' in visible ASCII"),
         (["--echo-host=a:1/x", "Echo"], "expected HOST:PORT without a path"),
@@ -185,6 +188,7 @@ def test_locust_refuses_at_once_what_its_users_could_not_ask_for(
 
 
 AT = ["--target", "{url}"]
+IDLE = ["--scenario", "idle", "--connections", "101"]
 
 
 @pytest.mark.parametrize(
@@ -192,6 +196,9 @@ AT = ["--target", "{url}"]
     [
         (["--target", ""], "expected http://HOST:PORT or tcp://HOST:PORT, got ''"),
         (["--target", "http://"], "expected http://HOST:PORT or HOST:PORT, got 'http://'"),
+        (["--target", "http://" + "a" * 64 + ".test"], "a host of 1 to 63 characters between"),
+        (["--target", "http://a..b"], "expected a host of 1 to 63 characters between dots"),
+        (["--target", "http://" + "a." * 127 + "b"], "between dots and 253 in all"),
         (["--target", "{url}/#a", "--scenario", "get"], "expected no fragment"),
         (["--target", "http://u:p@{host}", "--scenario", "get"], "expected no credentials"),
         (["--target", "{url}/a b", "--scenario", "get"], "expected no space"),
@@ -205,6 +212,7 @@ AT = ["--target", "{url}"]
         ([*AT, "--scenario", "get", "--header", ""], "expected 'Name: value'"),
         ([*AT, "--scenario", "get", "--pid", "4194304"], "a process that runs here, got 4194304"),
         ([*AT, "--scenario", "get", "--find-capacity", ""], "expected"),
+        ([*AT, *IDLE, "--header", "Connection: Close"], "which holds its connections"),
         (["asyncio", "--scenario", "echo", "--header", "X: y"], "over HTTP with --header"),
     ],
 )

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from loadtest.request import field_line, target_of
+from loadtest.request import asks_to_close, field_line, target_of
 from loadtest.usage import Parser, checked
 
 if TYPE_CHECKING:
@@ -34,4 +34,6 @@ def check_request(
         raise ValueError(f"expected the scenario get with --path, got {','.join(scenarios)}")
     if headers and list(scenarios) == ["echo"]:
         raise ValueError("expected a scenario over HTTP with --header, got echo")
+    if "idle" in scenarios and asks_to_close(headers):
+        raise ValueError("expected no 'Connection: close' with idle, which holds its connections")
     return (path or "/") if target is None else target.path_with(path, scenarios)
