@@ -6,7 +6,8 @@ import time
 from loadtest.arrivals import NEVER, Schedule, Turns
 from loadtest.asking import Asking
 from loadtest.engine import Engine
-from loadtest.errors import ReplyError, TimedOutError
+from loadtest.errors import ReplyError, TimedOutError, UnfinishedError
+from loadtest.instead import Instead, instead_of_a_reply
 from loadtest.meter import Meter
 from loadtest.pipe import Pipe
 from loadtest.replies import Asks
@@ -26,10 +27,9 @@ class Channel(Asking):
 
     Attributes:
         has_replied: Whether there has been a right reply.
-        instead: What the last try has ended with, as long as there has been none.
     """
 
-    __slots__ = ("_establishing", "has_replied", "instead")
+    __slots__ = ("_establishing", "_failed_again", "_failure", "has_replied")
 
     def __init__(self, engine: Engine, meter: Meter, asks: Asks) -> None:
         self._engine, self._meter, self._asks = engine, meter, asks
@@ -38,7 +38,8 @@ class Channel(Asking):
         self._pipe = Pipe(engine, self, asks.address())
         self._begin_new()
         self.has_replied = False
-        self.instead: ReplyError | None = None
+        self._failure: ReplyError | None = None  # the last one before a first right reply
+        self._failed_again = False  # whether the one before was of the same kind
         self._establishing = True  # from when it has asked for its turn
         engine.establish(self)
 
@@ -48,6 +49,32 @@ class Channel(Asking):
     def busy(self) -> bool:
         """Whether a request is in flight, or due before the end."""
         return self._sent_s != NEVER or (self._wake_s != NEVER and self._turns.open)
+
+    @property
+    def instead(self) -> Instead | None:
+        """What the last try ended with, or has come to; None: nothing yet, or there was a reply."""
+        if self.has_replied:
+            return None
+        if self._failure is not None:
+            return instead_of_a_reply(self._failure, self._failed_again)
+        if not self._begun_bytes:
+            return None
+        text = f"a reply that was not complete: {self._begun_bytes:,} bytes had come"
+        return instead_of_a_reply(UnfinishedError(text))
+
+    @property
+    def _begun_bytes(self) -> int:
+        """How much has come of the reply to the request in flight."""
+        if self._reading is not None:
+            return self._reading.reply_bytes
+        return self._reply_bytes if self._replied_s else 0
+
+    def _silence(self, text: str) -> ReplyError:
+        """Return the error of a server that has been silent, from the begin or after a part."""
+        if not self._begun_bytes:
+            return TimedOutError(text)
+        whole = "a whole reply, whose connection did not end" if self._replied_s else "a reply"
+        return UnfinishedError(f"{text}, after {self._begun_bytes:,} bytes of {whole}")
 
     def begin(self, schedule: Schedule | None) -> None:
         """Ask from now on: as scheduled, or without a schedule one request after the other."""
@@ -72,10 +99,12 @@ class Channel(Asking):
         if in_flight and self._replied_s and not self._exchange.closes:
             self._count()  # only its connection's end was still to come, which it needs not
         elif in_flight and self._heard_s <= heard_s:
-            error = TimedOutError("the server was silent for the whole deadline, and the test over")
+            error = self._silence("the server was silent for the whole deadline, and the test over")
             self._meter.fail(self._turns.due_s, error)
         elif in_flight:
-            self._meter.of(self._turns.due_s).given_up += 1
+            tallies = self._meter.of(self._turns.due_s)
+            tallies.given_up += 1
+            tallies.unfinished += bool(self._begun_bytes)
         if in_flight:  # what is held stays until its memory has been measured
             self._disconnect()
         if not self._quiet:
@@ -93,7 +122,7 @@ class Channel(Asking):
     def give_up_before(self, heard_s: float) -> None:
         """Give up a request whose server has been silent since then."""
         if self._sent_s != NEVER and self._heard_s < heard_s:
-            self._fail(TimedOutError("the server was silent for too long"))
+            self._fail(self._silence("the server was silent for too long"))
 
     # -- what the engine says ----------------------------------------------------------------
 
@@ -141,14 +170,16 @@ class Channel(Asking):
         self._free_s = now_s
         self._reading = None
         if self._establishing:
-            self.has_replied, self.instead = True, None
+            self.has_replied, self._failure = True, None
             self._end_establishing()
         self._next()
 
     def _fail(self, error: ReplyError) -> None:
         now_s, in_flight = _clock_s(), self._sent_s != NEVER
         self._meter.fail(self._turns.due_s if in_flight else now_s, error)
-        self.instead = None if self.has_replied else error
+        if not self.has_replied:
+            before, self._failure = self._failure, error
+            self._failed_again = type(before) is type(error) and before.final
         self._disconnect()
         self._sent_s = NEVER
         self._free_s = now_s + PAUSE_AFTER_ERROR_S

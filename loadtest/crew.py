@@ -14,7 +14,7 @@ from loadtest.channel import Channel
 from loadtest.clock import now_s
 from loadtest.engine import Engine
 from loadtest.failing import fail
-from loadtest.instead import Instead, counted
+from loadtest.instead import Instead, merged
 from loadtest.limits import silence_max_s
 from loadtest.locust_stats import feed
 from loadtest.meter import Meter
@@ -143,7 +143,7 @@ class Crew:
     @property
     def instead(self) -> list[Instead]:
         """What came instead on the connections that have had no reply."""
-        return counted(c.instead for c in self.channels if c.instead is not None)
+        return merged(came for c in self.channels if (came := c.instead) is not None)
 
     @property
     def busy(self) -> bool:
@@ -224,6 +224,6 @@ class Crew:
                 )  # fmt: skip
             record = {"class": name, "phase": self._phase, "from_s": from_s}
             record |= {"to_s": self._taken_s}
-            counts = ("requests", "errors", "given_up")
+            counts = ("requests", "errors", "given_up", "unfinished")
             record |= {"outside": {count: getattr(outside, count) for count in counts}}
             self.records.append(record | {"inside": inside.encoded()})

@@ -4,9 +4,9 @@ import errno
 import os
 
 _OWN_LIMITS = {errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS, errno.ENOMEM}
-_STATUSES_FOR_NOW = {429, 503}
-"""Too Many Requests (RFC 6585 section 4) and Service Unavailable (RFC 9110 section 15.6.4): the
-server may well answer the next try."""
+_STATUSES_FOR_NOW = {408, 425, 429, 502, 503, 504}
+"""Request Timeout, Too Early (RFC 8470), Too Many Requests (RFC 6585), Bad Gateway, Service
+Unavailable, Gateway Timeout (RFC 9110 section 15): the server may well answer the next try."""
 
 
 class ReplyError(Exception):
@@ -33,6 +33,10 @@ class OwnLimitError(ReplyError):
 
 class TimedOutError(ReplyError):
     """The server was silent for too long."""
+
+
+class UnfinishedError(ReplyError):
+    """A reply had begun, and did not come to its end in the time there was."""
 
 
 class ResetError(ReplyError):

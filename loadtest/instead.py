@@ -15,7 +15,7 @@ class Instead(NamedTuple):
 
     Attributes:
         name: Of the error.
-        final: Whether another try would end the same way.
+        final: Whether another try would end the same way: one that may has been made.
         text: Of the error, where it came most often.
         connections: How many had it at their last try.
     """
@@ -26,9 +26,9 @@ class Instead(NamedTuple):
     connections: int
 
 
-def counted(errors: Iterable[ReplyError]) -> list[Instead]:
-    """Return the kinds of errors, each connection's last one given."""
-    return merged([Instead(type(e).__name__, e.final, str(e), 1) for e in errors])
+def instead_of_a_reply(error: ReplyError, again: bool = False) -> Instead:
+    """Return what a connection had: an error, and whether it had it twice in a row."""
+    return Instead(type(error).__name__, error.final and again, str(error), 1)
 
 
 def merged(kinds: Iterable[Instead]) -> list[Instead]:

@@ -31,6 +31,7 @@ class Taken:
         retries: Requests sent again because a kept connection ended just then (RFC 9112
             section 9.3.1), with no byte of a reply.
         given_up: Requests that were sent so late that the test was over before the server's time.
+        unfinished: Of these: a part of the reply had come.
     """
 
     histograms: dict[str, HdrHistogram]
@@ -41,6 +42,7 @@ class Taken:
     reconnects: int
     retries: int
     given_up: int = 0
+    unfinished: int = 0
 
     @property
     def any(self) -> bool:
@@ -57,7 +59,8 @@ class Tallies:
     """Counts of one kind of time each, and of what has no time."""
 
     __slots__ = (
-        "dropped", "errors", "given_up", "reconnects", "reply_bytes", "requests", "retries", *KINDS,
+        "dropped", "errors", "given_up", "reconnects", "reply_bytes", "requests", "retries",
+        "unfinished", *KINDS,
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -71,7 +74,7 @@ class Tallies:
 
     def _reset(self) -> None:
         self.requests = self.reply_bytes = self.dropped = self.given_up = 0
-        self.reconnects = self.retries = 0
+        self.reconnects = self.retries = self.unfinished = 0
         self.errors: Counter[str] = Counter()
 
     def take(self) -> Taken:
@@ -90,6 +93,7 @@ class Tallies:
             self.reconnects,
             self.retries,
             self.given_up,
+            self.unfinished,
         )
         self._reset()
         return taken

@@ -268,6 +268,7 @@ def _evidence(
         due=sum(c.due for c in classes.values()),
         errors=dict(errors),
         silent_before=_silent_before(seen.records),
+        unfinished=_unfinished(seen.records),
         without_reply=seen.without_reply,
         retries=sum(c.retries for c in classes.values()),
         closing=sum(c.closing for c in rated),
@@ -278,7 +279,15 @@ def _silent_before(records: Iterable[Mapping[str, Any]]) -> int:
     """Count requests from before the window that were waited for until after it, in vain."""
     return sum(
         record["outside"].get("given_up", 0)
+        - record["outside"].get("unfinished", 0)
         + record["outside"]["errors"].get(TimedOutError.__name__, 0)
         for record in records
         if record["phase"] != "before"
+    )
+
+
+def _unfinished(records: Iterable[Mapping[str, Any]]) -> int:
+    """Count requests whose reply had begun when it was given up."""
+    return sum(
+        record[part].get("unfinished", 0) for record in records for part in ("inside", "outside")
     )

@@ -51,7 +51,7 @@ VERDICTS = {
     ACCEPT_QUEUE_BOUND: "connections found the server's accept queue full",
     RATE_NOT_HELD: "less than was due was answered in time, and no error explains it",
     GENERATOR_BOUND: "this side was at its own limit: the times are not the server's",
-    ERRORS: "the server answered wrongly, refused or broke off",
+    ERRORS: "the server answered wrongly or in part, refused or broke off",
     NO_REPLY: "the server was silent for as long as it was waited for",
     INVALID: "the meter could not measure",
 }
@@ -94,6 +94,7 @@ class Evidence:
         errors: By name, what the requests of the window ended with.
         silent_before: Requests of before the window that had no reply when it ended.
         without_reply: Connections that had no right first reply, by what came instead.
+        unfinished: Requests whose reply had begun when it was given up.
         retries: Requests that the server broke off before any byte of a reply, and that were sent
             again.
         closing: Of ``in_flight``: connections that had their last reply and waited for their end.
@@ -120,6 +121,7 @@ class Evidence:
     errors: Mapping[str, int] = field(default_factory=dict)
     silent_before: int = 0
     without_reply: Mapping[str, int] = field(default_factory=dict)
+    unfinished: int = 0
     retries: int = 0
     closing: float = 0.0
 
@@ -191,7 +193,8 @@ def _judge_replies(seen: Evidence) -> Verdict | None:
     for name in sorted(_OWN_FAULTS & seen.errors.keys()):
         if (share := seen.share(seen.errors[name])) > ERRORS_MAX:
             return Verdict(INVALID, f"{share:.2%} of the requests never went out: {name}")
-    if not seen.requests and seen.errors.keys() <= _SILENT and (seen.due or seen.silent_before):
+    nothing = not seen.requests and not seen.unfinished and seen.errors.keys() <= _SILENT
+    if nothing and (seen.due or seen.silent_before):
         return Verdict(
             NO_REPLY, "the server answered nothing that was due in the window, not even later"
         )
@@ -199,6 +202,11 @@ def _judge_replies(seen: Evidence) -> Verdict | None:
         counts = ", ".join(f"{name} {count:,}" for name, count in seen.errors.items())
         return Verdict(
             ERRORS, f"{seen.errors_share:.2%} of all requests went wrong{counts and f': {counts}'}"
+        )
+    if seen.unfinished and not seen.requests:
+        return Verdict(
+            ERRORS,
+            f"no reply was complete when the deadline was over; {seen.unfinished:,} had begun",
         )
     return None if seen.requests else Verdict(INVALID, "nothing was due in the window")
 

@@ -55,6 +55,8 @@ FLAT_OUT = replace(
         (SILENT, "no-reply", "answered nothing"),
         (replace(SILENT, generator_busy=0.95), "no-reply", ""),
         (replace(SILENT, errors={"TimedOutError": 9, "ResetError": 1}), "errors", "ResetError 1"),
+        (replace(HELD, requests=0, given_up=9, unfinished=4), "errors", "4 had begun"),
+        (replace(HELD, requests=0, due=0, unfinished=1), "errors", "1 had begun"),
         (replace(HELD, errors={"OwnLimitError": 2}), "generator-bound", "0.20%"),
         (replace(HELD, errors={"OwnLimitError": 1}), "ok", ""),
         (replace(HELD, errors={"ScenarioError": 2}), "invalid", "never went out: ScenarioError"),
