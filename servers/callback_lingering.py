@@ -12,11 +12,18 @@ from servers.lingering import Lingering
 
 
 class Ended(Protocol):
-    """What has to be known of a client to which all has been said."""
+    """What has to be known of a client to which all has been said.
+
+    Attributes:
+        finish_s: When a shutdown began to end clients, on the monotonic clock; None: there is none.
+        was_idle: Whether that found this one idle.
+    """
 
     tally: Tally
     timeouts: Timeouts
     transport: asyncio.Transport
+    finish_s: float | None
+    was_idle: bool
 
     def untaken_bytes(self) -> int:
         """Return how much of ours it has not taken."""
@@ -67,9 +74,13 @@ class Lingerer(asyncio.Protocol):
 
     def _look(self) -> None:
         try:
-            if self._lingering.is_over(time.monotonic(), self._ended.untaken_bytes()):
-                self._ended.transport.abort()
+            ended = self._ended
+            pause_s = self._lingering.pause_s(
+                time.monotonic(), ended.untaken_bytes(), ended.finish_s, ended.was_idle
+            )
+            if pause_s:
+                self._timer = self._loop.call_later(pause_s, self._look)
             else:
-                self._timer = self._loop.call_later(limits.LINGER_LOOK_S, self._look)
+                ended.transport.abort()
         except (TimeoutError, MemoryError):  # it does not take what is left; or no look will follow
             self._ended.time_out()

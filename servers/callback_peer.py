@@ -20,8 +20,8 @@ class Peer(asyncio.Protocol):
 
     __slots__ = (
         "_counters", "_early", "_ended", "_eof", "_held", "_loop", "_peers", "_steps",
-        "_timer", "_writable", "begun", "connection", "deadline_s", "looked_at", "seen", "seen_s",
-        "tally", "timeouts", "transport", "untaken",
+        "_timer", "_writable", "begun", "connection", "deadline_s", "finish_s", "looked_at",
+        "seen", "seen_s", "tally", "timeouts", "transport", "untaken", "was_idle",
     )  # fmt: skip
 
     transport: asyncio.Transport
@@ -39,6 +39,8 @@ class Peer(asyncio.Protocol):
         self.timeouts = listener.timeouts
         self.begun: tuple[Awaiting, int] | None = None
         self.deadline_s = 0.0
+        self.finish_s: float | None = None  # since when it is to end as soon as it is idle
+        self.was_idle = False  # it was idle after that
         self.seen: int | None = None
         self.seen_s = 0.0
         self.untaken: int | None = None
@@ -125,13 +127,17 @@ class Peer(asyncio.Protocol):
                 reset_on_close(self.transport.get_extra_info("socket"))
             self.transport.abort()
 
-    def finish(self, lingers: bool) -> None:
+    def finish(self, now_s: float, lingers: bool) -> None:
         """End a client that is idle, has been told, and has sent nothing since the last look."""
+        if self.finish_s is None:
+            self.finish_s = now_s
+        if self._steps is not None or not self.connection.closed:
+            return
+        self.was_idle = True
         silent = not lingers or self.looked_at == self.tally[RECEIVED_BYTES]
         untaken_bytes = self.untaken_bytes()
         self.looked_at = -1 if untaken_bytes else self.tally[RECEIVED_BYTES]
-        idle = silent and self._steps is None and self.connection.closed
-        if idle and not self.transport.is_closing() and not unread_bytes(self.fileno()):
+        if silent and not self.transport.is_closing() and not unread_bytes(self.fileno()):
             if untaken_bytes:
                 self._say_last_words()  # and linger, or what it sends would lose them
             else:

@@ -113,7 +113,7 @@ async def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shu
     while peers and (now_s := time.monotonic()) < give_up_s:
         if now_s >= shutdown.finish_s:
             for peer in list(peers):  # and only now: whoever has asked before is answered
-                peer.finish(now_s < linger_s)
+                peer.finish(now_s, now_s < linger_s)
         await asyncio.sleep(limits.LOOK_S)
     for peer in list(peers):
         peer.transport.abort()

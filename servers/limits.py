@@ -163,7 +163,8 @@ LINGER_S = 2.0
 shutdown looks for so long for what a full window holds back. Precedent: Apache 2 s, nginx 5 s."""
 
 LINGER_LOOK_S = 0.1
-"""How often a lingering close looks whether the client has taken all: the kernel calls nobody."""
+"""How often a lingering close looks whether the client has taken all: the kernel calls nobody.
+Once it has, there is a look each LINGER_S."""
 
 LINGER_UPLOAD_S = 30.0
 LINGER_BYTES_MAX = 128 * 1024 * 1024
@@ -172,5 +173,5 @@ LINGER_S. Many clients (Python's http.client) send all of an upload before they 
 refused, and see a broken pipe where the server stops before them. 128 times the largest content
 allowed is enough for nearly all. A hostile client gains nothing: to read and to drop 128 MiB takes
 0.1 s of CPU time, less than as many bytes in requests that are answered; and it has to send 32 kB/s
-for a place that it could have by asking. Precedent: nginx and Apache 30 s each, and no limit in
-bytes; aiohttp 10 s."""
+for a place that it could have by asking. A shutdown waits LINGER_S for it, and no longer.
+Precedent: nginx and Apache 30 s each, and no limit in bytes; aiohttp 10 s."""

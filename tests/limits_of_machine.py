@@ -78,6 +78,18 @@ def tasks_of(pid: int) -> Iterator[str]:
             continue
 
 
+def wakings(server: Server) -> int:
+    """Return how often the server's threads have waited for something and gone on."""
+    waited = 0
+    for pid in server.processes:
+        for status in Path(f"/proc/{pid}/task").glob("*/status"):
+            found = re.search(
+                r"^voluntary_ctxt_switches:\s*(\d+)", status.read_text(), re.MULTILINE
+            )
+            waited += int(found[1]) if found else 0
+    return waited
+
+
 def descriptors_at_rest(server: Server) -> int:
     """Return how many descriptors the server has open after it has served its last client."""
     for _ in range(20 * server.workers):

@@ -95,36 +95,55 @@ def test_an_upload_without_end_is_held_back_and_costs_little(server: Server) -> 
 
 def test_a_lingering_close_is_over_two_seconds_after_all_is_taken() -> None:
     lingering = Lingering(write_s=30)
-    assert not lingering.is_over(100, 1)
-    assert not lingering.is_over(120, 0)
-    assert not lingering.is_over(120 + limits.LINGER_S - 0.1, 0)
-    assert lingering.is_over(120 + limits.LINGER_S, 0)
+    assert lingering.pause_s(100, 1) == limits.LINGER_LOOK_S
+    assert lingering.pause_s(120, 0) == limits.LINGER_S
+    assert lingering.pause_s(120 + limits.LINGER_S - 0.25, 0) == 0.25
+    assert lingering.pause_s(120 + limits.LINGER_S, 0) == 0
 
 
 def test_a_client_that_takes_64_kib_by_each_deadline_is_waited_for() -> None:
     lingering = Lingering(write_s=30)
     left = 10 * limits.STREAM_BYTES
     for step in range(10):
-        assert not lingering.is_over(30 * step, left)
+        assert lingering.pause_s(30 * step, left)
         left -= limits.STREAM_BYTES
     assert left == 0
-    assert not lingering.is_over(300, left)
+    assert lingering.pause_s(300, left)
 
 
 def test_a_client_that_takes_less_is_not() -> None:
     lingering = Lingering(write_s=30)
     left = 10 * limits.STREAM_BYTES
-    assert not lingering.is_over(0, left)
-    assert not lingering.is_over(29, left)
+    assert lingering.pause_s(0, left)
+    assert lingering.pause_s(29, left)
     with pytest.raises(TimeoutError):
-        lingering.is_over(30, left - limits.STREAM_BYTES + 1)
+        lingering.pause_s(30, left - limits.STREAM_BYTES + 1)
 
 
 def test_an_upload_is_heard_out_for_so_long_and_no_longer() -> None:
     lingering = Lingering(write_s=30)
     now_s = 0.0
-    while not lingering.is_over(now_s, 0):
-        assert now_s <= limits.LINGER_UPLOAD_S
-        now_s += limits.LINGER_S
+    while pause_s := lingering.pause_s(now_s, 0):
+        assert now_s < limits.LINGER_UPLOAD_S
+        now_s += pause_s
         lingering.left_bytes -= limits.STREAM_BYTES
     assert now_s == limits.LINGER_UPLOAD_S
+
+
+@pytest.mark.parametrize("taken_s", [10.0, 20.0])
+def test_an_upload_is_heard_out_for_two_seconds_once_the_server_stops(taken_s: float) -> None:
+    lingering = Lingering(write_s=30)
+    now_s, stop_s = 9.0, 15.0
+    while pause_s := lingering.pause_s(
+        now_s, int(now_s < taken_s), stop_s if now_s >= stop_s else None
+    ):
+        assert now_s < limits.LINGER_UPLOAD_S
+        now_s += pause_s
+        lingering.left_bytes -= limits.STREAM_BYTES
+    assert now_s == pytest.approx(max(taken_s, stop_s) + limits.LINGER_S, abs=limits.LINGER_LOOK_S)
+
+
+def test_a_client_that_was_idle_when_the_server_stopped_has_until_it_has_taken_all() -> None:
+    lingering = Lingering(write_s=30)
+    assert lingering.pause_s(100, 1, 100, was_idle=True) == limits.LINGER_LOOK_S
+    assert lingering.pause_s(101, 0, 100, was_idle=True) == 0

@@ -1,5 +1,6 @@
 """Replies outlive the end of a connection: a slow reader that still sends gets its reply whole."""
 
+import contextlib
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -8,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from servers import limits
-from tests.limits_of_machine import HELLO, open_sockets
+from tests.limits_of_machine import HELLO, open_sockets, wakings
 from tests.room import small_window
 from tests.running import DEADLINE_S, Server, read_to_end, running, wait_until
 
@@ -141,6 +142,58 @@ def test_a_shutdown_waits_for_clients_that_still_take_their_replies(model: str) 
             sock.close()
         assert server.process.wait(DEADLINE_S) == 0
         assert server.log() == ""
+
+
+def sends_on(sock: socket.socket) -> None:
+    """Send 160 kB a second, which counts as an upload, until the server ends the connection."""
+    with contextlib.suppress(ConnectionResetError, BrokenPipeError):
+        for _ in range(20 * int(limits.LINGER_UPLOAD_S)):  # or until nothing is to be hoped for
+            sock.sendall(bytes(16_384))
+            time.sleep(0.1)
+
+
+def test_a_client_that_was_refused_already_does_not_hold_up_a_shutdown(model: str) -> None:
+    with (
+        running(model) as server,
+        server.connect() as refused,
+        server.connect() as rude,
+        ThreadPoolExecutor() as pool,
+    ):
+        refused.sendall(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n")
+        rude.sendall(b"no request\r\n\r\n")
+        for sock in (refused, rude):
+            assert read_to_end(sock).startswith(b"HTTP/1.1 4")
+            pool.submit(sends_on, sock)
+        begin_s = time.monotonic()
+        assert server.stop() == 0
+        assert time.monotonic() - begin_s < limits.LINGER_UPLOAD_S / 2
+        assert server.log() == ""
+
+
+def test_a_client_that_was_idle_at_a_shutdown_holds_it_up_until_it_has_taken_all(
+    model: str,
+) -> None:
+    with running(model) as server, small_window(server, window_bytes=WINDOW) as sock:
+        sock.sendall(ASKS % (SIZE, b""))
+        begun = sock.recv(1)
+        server.process.terminate()
+        assert len(content_of(begun + read_slowly(sock, lambda passed_s: b""))) == SIZE
+        begin_s = time.monotonic()
+        assert server.process.wait(DEADLINE_S) == 0  # though it does not close
+        assert time.monotonic() - begin_s < limits.LINGER_S
+        assert server.log() == ""
+
+
+def test_a_client_that_has_taken_all_costs_a_few_looks(model: str) -> None:
+    with running(model) as server, server.connect() as sock:
+        sock.sendall(HELLO.replace(b"\r\n\r\n", b"\r\n" + CLOSES + b"\r\n"))
+        assert read_to_end(sock).endswith(b"Hello, World!")
+        before = wakings(server)
+        time.sleep(0.9 * limits.LINGER_S)  # this is what is tested: the server has little to do
+        assert server.http is not None
+        _, port = sock.getsockname()
+        assert port in [end.peer_port for end in open_sockets(server.http[1])]  # it lingers still
+        assert wakings(server) - before < 10  # it was one each LINGER_LOOK_S
 
 
 def refuses_more(sock: socket.socket) -> bool:
