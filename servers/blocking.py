@@ -15,7 +15,7 @@ from servers.accepting import NO_MEMORY, BackOff, NobodyToServe, accept, last_tu
 from servers.connection import Awaiting, Tally, Wait
 from servers.counters import RECEIVED_BYTES, RESETS, SENT_BYTES, Counters
 from servers.kernel import reset_on_close, shut_reading
-from servers.lingering import linger
+from servers.lingering import in_one_step, linger
 from servers.listeners import Listener
 from servers.peer import Peer as Peer  # the models know it from here
 from servers.shutdown import Shutdown
@@ -166,6 +166,7 @@ def close_if_idle(peer: Peer) -> None:
     """Tell a connection that the server stops, and wake whoever waits for an idle one."""
     peer.connection.drain()
     peer.finish_s = peer.finish_s or time.monotonic()
-    if peer.connection.awaiting is Awaiting.IDLE and (fd := peer.sock.fileno()) >= 0:
-        peer.reading_is_shut = True
-        shut_reading(fd)  # recv() first returns what has arrived already, then b""
+    with in_one_step:  # or its thread might shut the other direction meanwhile
+        if peer.connection.awaiting is Awaiting.IDLE and (fd := peer.sock.fileno()) >= 0:
+            peer.reading_is_shut = True
+            shut_reading(fd)  # recv() first returns what has arrived already, then b""

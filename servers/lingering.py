@@ -16,6 +16,7 @@ all that have taken all are closed. One that was idle then is closed as soon as 
 """
 
 import socket
+import threading
 import time
 from contextlib import suppress
 
@@ -24,6 +25,10 @@ from servers.counters import RECEIVED_BYTES
 from servers.deadlines import stalls
 from servers.kernel import peer_sends
 from servers.peer import Peer
+
+in_one_step = threading.RLock()
+"""Held by a thread that shuts one direction of a socket, while it decides: a socket of which both
+are shut is reset by Linux when its client sends. Reentrant, since a signal handler decides, too."""
 
 
 class Lingering:
@@ -101,7 +106,8 @@ def linger(peer: Peer) -> None:
         OSError: The client has reset the connection.
     """
     sock = peer.sock
-    sends_fin = not peer.reading_is_shut
+    with in_one_step:  # from here on a shutdown sees that it is not idle
+        sends_fin = not peer.reading_is_shut
     if sends_fin:
         sock.shutdown(socket.SHUT_WR)
     lingering = Lingering(peer.timeouts.write_s)

@@ -2,13 +2,18 @@
 
 import contextlib
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 
-from servers import limits
+from servers import blocking, limits
+from servers.connection import Awaiting
+from servers.deadlines import Timeouts
+from servers.lingering import linger
 from tests.limits_of_machine import HELLO, open_sockets, wakings
 from tests.room import small_window
 from tests.running import DEADLINE_S, Server, read_to_end, running, wait_until
@@ -194,6 +199,43 @@ def test_a_client_that_has_taken_all_costs_a_few_looks(model: str) -> None:
         _, port = sock.getsockname()
         assert port in [end.peer_port for end in open_sockets(server.http[1])]  # it lingers still
         assert wakings(server) - before < 10  # it was one each LINGER_LOOK_S
+
+
+def test_a_shutdown_that_finds_a_client_idle_just_before_it_lingers_does_not_reset_it() -> None:
+    def begin_lingering(thread: threading.Thread) -> Awaiting:
+        thread.start()
+        thread.join(0.2)  # time enough to shut the writing, unless something prevents that
+        return Awaiting.IDLE  # as it was when it was looked up
+
+    class Connection:
+        @property
+        def awaiting(self) -> Awaiting:
+            return begin_lingering(lingering)
+
+        def drain(self) -> None: ...
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, WINDOW)
+        client.settimeout(DEADLINE_S)
+        client.connect(listener.getsockname())
+        sock, _ = listener.accept()
+        timeouts = Timeouts(DEADLINE_S, DEADLINE_S, DEADLINE_S, DEADLINE_S)
+        stub = SimpleNamespace(connect=lambda tally: Connection(), timeouts=timeouts)
+        peer = blocking.Peer(sock, stub, [0] * 8)  # type: ignore[arg-type]
+        lingering = threading.Thread(target=linger, args=[peer])
+        sock.setblocking(False)
+        sent = sock.send(bytes(10 * SIZE))
+        sock.setblocking(True)
+        with sock:
+            blocking.close_if_idle(peer)
+            client.sendall(b"\r\n")
+            received = 0
+            while received < sent and (part := client.recv(65536)):
+                received += len(part)
+                client.sendall(b"\r\n")
+            assert received == sent
+            lingering.join(DEADLINE_S)
+            assert not lingering.is_alive()
 
 
 def refuses_more(sock: socket.socket) -> bool:
