@@ -91,8 +91,10 @@ def too_late(one: Timed, now_s: float) -> bool:
 def stalls(before: int, now: int) -> bool:
     """Say whether a peer has taken less than it has to; it has the same time again if not.
 
-    What it takes is seen in the kernel's queue, not in ours: a queue of 3 MB asks us for more only
-    when a third of it is empty, which takes who reads 12 KB a second longer than any deadline.
+    Both counts are of all that it has not acknowledged, in the kernel's queue and in ours. In ours
+    alone it would seem to stall: a kernel's queue of 3 MB asks for more only when a third of it is
+    empty, and a client that reads 12 KB a second needs longer for that than any deadline. So it
+    would in the kernel's alone, which is filled up again from ours.
 
     Args:
         before: How much was to be taken when its time began, in bytes.
