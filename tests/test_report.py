@@ -225,7 +225,7 @@ def test_a_broken_bundle_does_not_hide_the_others(bundle: Path, tmp_path: Path) 
     broken = make_bundle(tmp_path / "broken", everything(), cell_of)
     (broken / "run.json").write_text("{")
     ended = run([*REPORT, str(bundle), str(broken), "--out", str(tmp_path / "out")])
-    assert ended.returncode == 1
+    assert ended.returncode == 2
     assert "expected" in ended.stderr and "run.json" in ended.stderr
     assert "run.json" in (tmp_path / "out" / "report.html").read_text("utf-8")
 

@@ -3,7 +3,7 @@
 As with comparisons, whatever lies in the folder: it never raises anything but BundleError.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from loadtest.result import Result
 from loadtest.selftest.command import table_of
 from loadtest.selftest.proofs import Proof
 from loadtest.table import cell_table, search_table
+from loadtest.verdict import SPOILT
 
 COMPARE, RUN, LOCUST, SELFTEST, BENCH = "compare", "run", "locust", "selftest", "bench"
 
@@ -43,6 +44,7 @@ class Record:
     Attributes:
         kind: RUN, LOCUST, SELFTEST or BENCH.
         said: Sentences below the tables, such as verdicts.
+        has_figure: Whether there is any figure to believe.
     """
 
     folder: Path
@@ -50,6 +52,7 @@ class Record:
     origin: Origin
     tables: list[Table]
     said: list[str]
+    has_figure: bool
 
     @property
     def name(self) -> str:
@@ -95,37 +98,58 @@ def read_record(folder: Path) -> Record:
         raise BundleError(f"expected the folder of a run, got {folder}")
     origin = Origin() if kind == LOCUST else decoded(folder / "run.json", Origin)
     try:
-        tables, said = _READERS[kind](folder, origin)
-    except (KeyError, ValueError) as error:  # of another version, such as a model that is gone
+        found = _READERS[kind](folder, origin)
+    except (LookupError, ValueError) as error:  # of another version, such as a model that is gone
         raise BundleError(
             f"expected {folder} as this version writes it, got: {type(error).__name__}: {error}"
         ) from error
-    return Record(folder, kind, origin, tables, said)
+    return Record(folder, kind, origin, *found)
 
 
-_Read = tuple[list[Table], list[str]]
+def read_records(folders: Iterable[Path]) -> tuple[list[Record], list[str]]:
+    """Return what there is in some folders, and what cannot be read: it does not hide the others.
+
+    Raises:
+        BundleError: None can be read.
+    """
+    found, problems = [], []
+    for folder in folders:
+        try:
+            found.append(read_record(folder))
+        except BundleError as error:  # as good a reason as that of all
+            problems.append(str(error))
+    if not found:
+        raise BundleError(problems[0])
+    return found, problems
+
+
+_Read = tuple[list[Table], list[str], bool]
 
 
 def _run(folder: Path, origin: Origin) -> _Read:
     results = {path.parent.name: decoded(path, Result) for path in _cells(folder)}
     if not is_there(folder / SEARCH_FILE):
-        return [*map(cell_table, results.values())], [*map(_verdict, results.values())]
+        return _of_results([*results.values()])
     plan = decoded(folder / SEARCH_FILE, SearchPlan)
     search = Search(Promise.parse(plan.promise), plan.flat_out_hz, plan.ceiling_hz)
     for name in plan.windows:
         search.keep(Step(results[name].rate_wanted_hz, results[name]))
-    return [search_table(search)], [search.said]
+    return [search_table(search)], [search.said], search.has_figure
 
 
 def _locust(folder: Path, origin: Origin) -> _Read:
-    result = decoded(folder / "cell.json", Result)
-    return [cell_table(result)], [_verdict(result)]
+    return _of_results([decoded(folder / "cell.json", Result)])
+
+
+def _of_results(results: Sequence[Result]) -> _Read:
+    has_figure = any(result.verdict.name not in SPOILT for result in results)
+    return [*map(cell_table, results)], [*map(_verdict, results)], has_figure
 
 
 def _selftest(folder: Path, origin: Origin) -> _Read:
     proofs = decoded(folder / "selftest.json", dict[str, list[Proof]])["proofs"]
     held = sum(proof.held for proof in proofs)
-    return [table_of(proofs)], [f"{held} of {len(proofs)} proofs held"]
+    return [table_of(proofs)], [f"{held} of {len(proofs)} proofs held"], bool(proofs)
 
 
 @dataclass(frozen=True)
@@ -148,7 +172,7 @@ def _bench(folder: Path, origin: Origin) -> _Read:
     if found.holdings:
         tables.append(bench.holding_table(found.holdings))
     disturbed = bench.disturbance(found.runs)
-    return tables, [disturbed] if disturbed else []
+    return tables, [disturbed] if disturbed else [], bool(tables)
 
 
 _READERS: dict[str, Callable[[Path, Origin], _Read]] = {

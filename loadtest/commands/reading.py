@@ -7,27 +7,26 @@ from typing import Any
 from loadtest.commands.adding import INTERRUPTED, UNDECIDED, add, statuses
 from loadtest.usage import Parser, whole_number
 
-_REPORT_EPILOG = f"""\
+_REPORT_EPILOG = """\
 examples:
   python -m loadtest report results/2026-11-23T12-00-00Z
   python -m loadtest report results/before results/after --out both
   python -m loadtest report results/after --baseline results/before \\
       --fail-if 'uvloop wait cpu +20%' --fail-if 'gevent wait rate -10%'
 
-Runs unlike in scenarios, connections, rate, duration or machine are refused; commit and versions
-may differ.
+Runs unlike in scenarios, connections, rate, duration, paths, headers or machine are refused; commit
+and versions may differ.
 
-{
-    statuses(
-        {
-            0: "the bundles are drawn, and no rule is broken",
-            1: "a bundle cannot be read, no cell has a figure, or a rule is broken",
-            2: "asked for what there is not, such as a rule about no cell of the run",
-        }
-        | UNDECIDED
-        | INTERRUPTED
-    )
-}"""
+""" + statuses(
+    {
+        0: "the bundles are drawn, and no rule is broken",
+        1: "no cell has a figure, or a rule is broken",
+        2: "asked for what there is not: a bundle that is missing or cannot be read (others\n"
+        "       are drawn all the same), unlike runs, or a rule about no cell of the run",
+    }
+    | UNDECIDED
+    | INTERRUPTED
+)
 
 
 def add_report(commands: Any) -> None:
@@ -62,8 +61,8 @@ def add_gate(parser: Parser) -> None:
 
 
 def worst(*statuses: int) -> int:
-    """Return the exit status of several: interrupted, then broken or not run, then undecided."""
-    return next((status for status in (130, 1, 4) if status in statuses), 0)
+    """Return the exit status of several: interrupted, broken or not run, missing, undecided."""
+    return next((status for status in (130, 1, 2, 4) if status in statuses), 0)
 
 
 def parsed_rules(parser: Parser, arguments: argparse.Namespace) -> list[Any]:

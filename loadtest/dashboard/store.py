@@ -13,7 +13,7 @@ from loadtest.analysis.bundle import (
     read_state,
 )
 from loadtest.analysis.likeness import refuse_unlike
-from loadtest.analysis.records import COMPARE, Record, command_of, kind_of, read_record
+from loadtest.analysis.records import COMPARE, Record, command_of, kind_of, read_records
 from loadtest.compare.state import FILE, RUNNING, State
 from loadtest.report.page import Page
 
@@ -93,15 +93,7 @@ class Store:
             raise BundleError(
                 f"expected comparisons or none, got {comparisons[0][:100]!r} beside others"
             )
-        found, problems = [], []
-        for name in names:
-            try:
-                found.append(read_record(self._folder / name))
-            except BundleError as error:  # it does not hide the others
-                problems.append(str(error))
-        if not found:
-            raise BundleError(problems[0])
-        return found, problems
+        return read_records(self._folder / name for name in names)
 
     def refuse_unknown(self, names: Sequence[str]) -> None:
         """Refuse names that are not in the list: no other is ever looked for.

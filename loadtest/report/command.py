@@ -13,7 +13,7 @@ from loadtest import fitting, terminal
 from loadtest.analysis.bundle import Bundle, BundleError, read_bundle
 from loadtest.analysis.findings import Finding
 from loadtest.analysis.likeness import refuse_unlike
-from loadtest.analysis.records import COMPARE, kind_of, read_record
+from loadtest.analysis.records import COMPARE, kind_of, read_records
 from loadtest.files import write_whole
 from loadtest.machine import new_folder, shown
 from loadtest.progress import new_progress
@@ -71,7 +71,11 @@ def write_report(page: Page, folder: Path) -> Path:
 
 
 def report(folders: Sequence[Path], out: Path | None, anyway: bool) -> int:
-    """Draw bundles side by side; return the exit status: 0, or 1 where there is nothing to draw.
+    """Draw bundles side by side.
+
+    Returns:
+        The exit status: 0; 1 where no cell has a figure; 2 where one of several bundles is not
+        there or cannot be read: the others are drawn.
 
     Args:
         out: Where; None: into the bundle, and of several, whose own reports are kept, into a new
@@ -93,22 +97,24 @@ def report(folders: Sequence[Path], out: Path | None, anyway: bool) -> int:
         terminal.say(terminal.console(stderr=True), problem)
     status = show(page)
     _say_where(path)
-    return 1 if problems else status
+    return 2 if problems else status
 
 
 def _report_records(folders: Sequence[Path], out: Path | None, kinds: Collection[str]) -> int:
-    """Draw what is no comparison, one below the other."""
-    others = [folder for folder in folders if kind_of(folder) not in kinds]
-    if others:
+    """Draw what is no comparison, one below the other; return the exit status as ``report``."""
+    if comparisons := [folder for folder in folders if kind_of(folder) == COMPARE]:
         raise BundleError(
-            f"expected comparisons or none, got {others[0]} beside a bundle of"
+            f"expected comparisons or none, got {comparisons[0]} beside a bundle of"
             f" {', '.join(sorted(kinds))}; draw each by itself"
         )
-    records = [*map(read_record, folders)]
-    path = write_records(records, out or place_for(folders), asset("page.css"), (HTML, MARKDOWN))
+    records, problems = read_records(folders)
+    place = out or place_for(folders)
+    path = write_records(records, problems, place, asset("page.css"), (HTML, MARKDOWN))
+    for problem in problems:
+        terminal.say(terminal.console(stderr=True), problem)
     show_records(records)
     _say_where(path)
-    return 0
+    return 2 if problems else int(not any(record.has_figure for record in records))
 
 
 def place_for(folders: Sequence[Path]) -> Path:

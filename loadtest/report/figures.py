@@ -31,9 +31,11 @@ def figures_table(page: Page) -> Table:
 
 
 def without_figures(page: Page) -> str:
-    """Return why no cell has a figure, in a line; "" where one has, or none has been run."""
+    """Return why no cell has a figure, in a line; "" where one has."""
     results = [result for group in page.groups.by_key.values() for result in group.results.values()]
-    if not results or any(map(has_figures, results)):
+    if not results:
+        return "no cell has a figure: none has been measured, or none can be read"
+    if any(map(has_figures, results)):
         return ""
     reasons = Counter(f"{one.verdict.name}: {one.verdict.why}" for one in results)
     (first, number), *others = reasons.most_common()

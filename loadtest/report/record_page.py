@@ -54,9 +54,11 @@ def record_html(records: Sequence[Record], problems: Sequence[str], css: Markup 
     return render("record.html", records=shown, problems=problems, css=css)
 
 
-def record_markdown(records: Sequence[Record]) -> str:
-    """Return records as Markdown."""
-    return "\n".join(line for record in records for line in _markdown(record)) + "\n"
+def record_markdown(records: Sequence[Record], problems: Sequence[str]) -> str:
+    """Return records as Markdown, below what cannot be read."""
+    lines = [line for problem in problems for line in (f"**{plain(problem)}**", "")]
+    lines += [line for record in records for line in _markdown(record)]
+    return "\n".join(lines) + "\n"
 
 
 def _markdown(record: Record) -> Iterator[str]:
@@ -74,16 +76,23 @@ def _markdown(record: Record) -> Iterator[str]:
     yield ""
 
 
-def write_records(records: Sequence[Record], folder: Path, css: str, names: Sequence[str]) -> Path:
+def write_records(
+    records: Sequence[Record],
+    problems: Sequence[str],
+    folder: Path,
+    css: str,
+    names: Sequence[str],
+) -> Path:
     """Write records into a folder, as one file and as Markdown; return the first.
 
     Args:
+        problems: What cannot be read.
         names: Of the two files.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / names[0]
-    write_whole(path, record_html(records, [], Markup(css)))  # noqa: S704  # our own
-    write_whole(folder / names[1], record_markdown(records))
+    write_whole(path, record_html(records, problems, Markup(css)))  # noqa: S704  # our own
+    write_whole(folder / names[1], record_markdown(records, problems))
     return path
 
 
