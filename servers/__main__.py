@@ -50,7 +50,7 @@ def main(argv: list[str] | None = None) -> None:
 def _fail(message: str) -> NoReturn:
     with contextlib.suppress(OSError):  # a full disk, or nobody there: the status still says it
         os.write(2, f"python -m servers: {_shown(message)}\n".encode())
-    sys.exit(3)
+    os._exit(3)  # not sys.exit(): what was half made would complain as it is freed
 
 
 def _shown(text: str) -> str:

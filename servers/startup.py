@@ -89,21 +89,29 @@ def starting() -> Iterator[Callable[[], None]]:
     """Turn all that fails in a block into a StartUpError, until what it yields is called.
 
     That is to be called when the server has said that it is ready: what fails from then on is not
-    the start, and is raised as it is.
+    the start, and is raised as it is. An event loop that was half made complains as it is freed:
+    asyncio's through sys.unraisablehook, uvloop in asyncio's log. The one line has said it.
     """
     begun = False
+    aside = logging.getLogger("asyncio")
+    aside.disabled = True
 
     def begin() -> None:
         nonlocal begun
-        begun = True
+        begun, aside.disabled = True, False
 
     try:
         yield begin
     except Exception as failure:  # a descriptor, memory, a package: one line says which
         if begun or isinstance(failure, StartUpError):
             raise
-        what = str(failure) or "no memory left"
-        raise StartUpError(f"cannot start: {type(failure).__name__}: {what}") from failure
+        sys.unraisablehook = lambda _: None
+        reason: BaseException | None = failure
+        while reason is not None and not isinstance(reason, OSError):
+            reason = reason.__context__  # what a lack entails says less than the lack
+        reason = reason or failure
+        what = str(reason) or "no memory left"
+        raise StartUpError(f"cannot start: {type(reason).__name__}: {what}") from failure
 
 
 def warn_of_orphans(arguments: Arguments) -> None:

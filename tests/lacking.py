@@ -78,6 +78,14 @@ int memfd_create(const char *name, unsigned flags) {
     if (lacks("memfd_create", 0, 0)) return -1;
     return NEXT(int, memfd_create, const char *, unsigned)(name, flags);
 }
+int pipe2(int fds[2], int flags) {
+    if (lacks("pipe2", 0, 0)) return -1;
+    return NEXT(int, pipe2, int *, int)(fds, flags);
+}
+int socketpair(int domain, int type, int protocol, int fds[2]) {
+    if (lacks("socketpair", domain, 0)) return -1;
+    return NEXT(int, socketpair, int, int, int, int *)(domain, type, protocol, fds);
+}
 int epoll_create1(int flags) {
     if (lacks("epoll_create", 0, 0)) return -1;
     return NEXT(int, epoll_create1, int)(flags);
@@ -103,7 +111,8 @@ def kernel_without(*calls: str, error: int = errno.ENOSYS) -> dict[str, str]:
     Args:
         calls: ``setsockopt LEVEL NAME``, ``getsockopt LEVEL NAME``, ``ioctl REQUEST 0``,
             ``prctl OPTION 0``, ``send FAMILY 0`` (on a socket of that family), ``socket FAMILY 0``,
-            ``setrlimit RESOURCE 0``, ``memfd_create 0 0``, ``epoll_create 0 0``; -1 is any number.
+            ``socketpair FAMILY 0``, ``setrlimit RESOURCE 0``, ``memfd_create 0 0``, ``pipe2 0 0``,
+            ``epoll_create 0 0``; -1 is any number.
         error: What they fail with.
     """
     return {
