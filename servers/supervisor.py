@@ -34,7 +34,7 @@ from servers.startup import (
 from servers.tables import Tables, new_place
 from servers.worker import command
 
-_CANNOT_START = 3  # the launcher's exit status for just that
+_CANNOT_START = 3  # what a worker exits with that could not import what it serves with
 
 _log = logging.getLogger("servers")
 
@@ -140,8 +140,8 @@ class Supervisor:
         before = signal.pthread_sigmask(signal.SIG_BLOCK, TO_ALL)
         try:
             process = subprocess.Popen(argv, stdout=subprocess.PIPE, pass_fds=fds)  # noqa: S603
-        except OSError as error:  # no process or no descriptor is left
-            self._back_off(post, f"cannot start a worker: {error.strerror}")
+        except (OSError, MemoryError) as error:  # no process, descriptor or memory is left
+            self._back_off(post, f"cannot start a worker: {error or 'no memory left'}")
             return
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -223,7 +223,8 @@ class Supervisor:
         if dead is post.successor:
             post.successor = None
             what += " before it was ready"
-            if status == _CANNOT_START and post.holder is None:
+            # While another worker serves, a start that fails costs its share at most.
+            if status == _CANNOT_START and not any(each.holder for each in self._posts):
                 raise StartUpError(f"{what}; run with --workers 1 to see why")
             if post.holder is not None:
                 _log.error("%s: SIGHUP replaces nobody any more", what)

@@ -45,19 +45,19 @@ def main() -> None:
 
         from servers import service, startup
     except (ImportError, SyntaxError) as error:  # as it lies on the disk by now, it cannot start
-        _fail(f"{error}; run: pip install .")
+        _fail(f"{error}; run: pip install .", status=3)
     socks: dict[str, list[socket.socket]] = {}
     for protocol, fd in (pair.split("=") for pair in fds.split(",")):
         socks.setdefault(protocol, []).append(socket.socket(fileno=int(fd)))
     try:
         service.run_worker(arguments, serve, socks, Place(*map(int, tables.split(","))))
     except startup.StartUpError as failure:
-        _fail(str(failure))
+        _fail(str(failure), status=1)  # of the machine as it is now: the next may well start
 
 
-def _fail(message: str) -> NoReturn:
+def _fail(message: str, status: int) -> NoReturn:
     print(f"python -m servers.worker: {message}", file=sys.stderr)
-    sys.exit(3)
+    os._exit(status)  # not sys.exit(): what was half made would complain as it is freed
 
 
 if __name__ == "__main__":
