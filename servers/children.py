@@ -43,8 +43,17 @@ class Children:
         return len(self._tallies)
 
     def add(self, pid: int, tally: Tally) -> None:
-        """Take note of a child that serves the connection counted in ``tally``."""
-        self._tallies[pid] = tally
+        """Take note of a child that serves the connection counted in ``tally``.
+
+        Raises:
+            MemoryError: There is none to take note of it: the child has been killed.
+        """
+        try:
+            self._tallies[pid] = tally
+        except MemoryError:  # else it would serve a client that the caller refuses
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            raise
 
     def bury(self) -> None:
         """Wait for every child that has finished: one SIGCHLD may stand for many of them."""
@@ -92,16 +101,18 @@ class Children:
             os.waitpid(pid, 0)
 
 
-def exit_after(run: Callable[[Peer], None], peer: Peer) -> NoReturn:
+def exit_after(
+    run: Callable[[Peer], None], sock: socket.socket, listener: Listener, tally: Tally
+) -> NoReturn:
     """Run the child's part and exit: 0, or 1 after an error; never return to the parent's code.
 
     os._exit() and not sys.exit(): the parent's cleanup is not the child's to run.
     """
     status = 1
     try:
-        run(peer)
+        run(Peer(sock, listener, tally))
         status = 0
-    except Exception:  # a bug: say so, and take nobody else along
+    except Exception:  # a bug, or no memory: say so, and take nobody else along
         _log.exception("child failed")
     finally:
         os._exit(status)

@@ -41,7 +41,7 @@ def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shutdown)
                 f"no process left at {len(children)} connections: sent away"
             ) from error
         if pid == 0:
-            exit_after(run, Peer(sock, listener, tally))
+            exit_after(run, sock, listener, tally)
         children.add(pid, tally)
         sock.close()
 
