@@ -12,6 +12,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 from servers import limits
 from servers.counters import ACCEPT_ERRORS, ACCEPTED, REFUSED, Counters
@@ -59,7 +60,8 @@ class BackOff:
         now_s = time.monotonic()
         if now_s - self._logged_s >= limits.LOG_INTERVAL_S:
             self._logged_s = now_s
-            _log.warning("%s", why)
+            with suppress(MemoryError):  # for a log record: the pause is what matters
+                _log.warning("%s", why)
 
     def hesitates(self, listener: Listener) -> bool:
         """Say whether to look once more, after a pause, before anybody is sent away."""
@@ -81,7 +83,8 @@ def accept(
 ) -> Iterator[socket.socket]:
     """Yield the clients that are waiting, a bounded number of them, and keep the back-off.
 
-    Ends early when nobody waits, or at the machine's limit.
+    Ends early when nobody waits, or at the machine's limit. A client for whose socket there is no
+    memory is lost: it has no end that could be told.
 
     Args:
         last: The server is to stop: whoever waits for room would wait in vain, so all are let in.
@@ -106,7 +109,17 @@ def accept(
                 back_off.begin(listener, _no_descriptor(counters))
                 return
             continue
-        sock = socket.socket(family, kind, proto, fd)
+        except MemoryError:  # accept() closes what it cannot return
+            back_off.begin(listener, NO_MEMORY)
+            return
+        try:
+            sock = socket.socket(family, kind, proto, fd)
+        except MemoryError as error:
+            error.__traceback__ = None  # with it goes a socket half made, which may own the client
+            with suppress(OSError):  # so it did
+                os.close(fd)
+            back_off.begin(listener, NO_MEMORY)
+            return
         if counters.crowded:
             refuse(sock, listener, counters)
         else:
@@ -136,18 +149,19 @@ def last_turns(listener: Listener, counters: Counters, shutdown: Shutdown) -> It
 def refuse(sock: socket.socket, listener: Listener, counters: Counters) -> None:
     """Refuse a client at once, in words where the protocol has some.
 
-    What it has sent by now is read first, for the words depend on it.
+    What it has sent by now is read first, for the words depend on it. Where there is no memory
+    for that, it is closed without a word.
     """
-    counters.totals[listener.index][REFUSED] += 1
     with sock:
-        sock.setblocking(False)
         try:
+            counters.totals[listener.index][REFUSED] += 1
+            sock.setblocking(False)
             words = listener.refusal(_begun(sock))
             if words:
                 sock.send(words)
             sock.shutdown(socket.SHUT_WR)
             sock.recv_into(_unread)  # unread bytes would turn our close into a reset
-        except OSError:  # nothing to read any more, or gone already; either way it is refused
+        except (OSError, MemoryError):  # gone already, or no words; either way it is refused
             return
 
 
