@@ -11,6 +11,9 @@ from servers.deadlines import Timeouts
 from servers.kernel import set_receive_timeout, set_send_timeout
 from servers.listeners import OPTIONS
 
+_ALL = "0.0.0.0", "::"  # noqa: S104 - as a name may have it
+"""What stands for all addresses of its family (ip(7), ipv6(7))."""
+
 _LOOPBACK = {int(socket.AF_INET): "127.0.0.1", int(socket.AF_INET6): "::1"}
 
 
@@ -45,6 +48,8 @@ class ListenError(Exception):
 def resolve(name: str) -> list[Address]:
     """Return the addresses of a name, each once, in the order of the resolver (RFC 6724).
 
+    One that stands for all of its family covers those, and no other can listen beside it.
+
     Raises:
         ListenError: It has none.
     """
@@ -59,7 +64,8 @@ def resolve(name: str) -> list[Address]:
         address = Address(int(family), str(host), tuple(map(int, more)))
         if address not in addresses:  # /etc/hosts may name one twice
             addresses.append(address)
-    return addresses
+    covered = {address.family for address in addresses if address.host in _ALL}
+    return [each for each in addresses if each.host in _ALL or each.family not in covered]
 
 
 def listen(

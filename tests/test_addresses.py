@@ -190,3 +190,18 @@ def test_the_ipv6_wildcard_alone_serves_ipv4_too(model: str) -> None:
     with running(model, "--bind=::") as server:
         assert server.http is not None and server.http[0] == "::"
         assert hello("127.0.0.1", server.http[1]) and hello("::1", server.http[1])
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_address_that_a_wildcard_of_its_family_covers_is_left_out(
+    workers: int, tmp_path: Path
+) -> None:
+    names = ["127.0.0.1", "0.0.0.0", "::1", "::"]
+    prefix = hosts(tmp_path / "hosts", *(f"{host} all.test" for host in names))
+    flags = ["--bind=all.test", "--echo-port=off"]
+    with running("asyncio", *flags, prefix=prefix, workers=workers) as server:
+        assert server.http is not None
+        wait_until(lambda: len(others(server)) == 1, "a line for the other address")
+        assert {server.http[0], others(server)[0][1]} == {"0.0.0.0", "::"}
+        assert hello("127.0.0.1", server.http[1]) and hello("::1", server.http[1])
+        assert server.stop() == 0
