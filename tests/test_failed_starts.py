@@ -26,7 +26,8 @@ def test_a_worker_that_cannot_start_for_now_ends_no_service(model: str, tmp_path
     flag, rule = tmp_path / "full", f"pipe2 0 0 {errno.ENFILE}"
     (tmp_path / "sitecustomize.py").write_text(_WORKERS_LACK.format(flag=str(flag), rule=rule))
     env = {**kernel_without(), "PYTHONPATH": str(tmp_path)}
-    with running(model, env=env, workers=2) as server, clients(server, 20) as socks:
+    flags = ["--timeout-keep-alive=60"]
+    with running(model, *flags, env=env, workers=2) as server, clients(server, 20) as socks:
         assert all(ask(sock).startswith(b"HTTP/1.1 200 ") for sock in socks)
         flag.touch()
         steady, victim = server.acceptors
