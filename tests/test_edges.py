@@ -115,6 +115,7 @@ class Interrupt:
         if name == os.environ.get("INTERRUPTED_AT"):
             os.kill(os.getpid(), signal.SIGINT)
 sys.meta_path.insert(0, Interrupt())
+signal.signal(signal.SIGINT, signal.default_int_handler)  # "make test &" has it ignored
 """
 
 

@@ -63,7 +63,11 @@ def test_a_comparison_on_a_full_disk_keeps_what_has_finished_and_goes_on_later(d
     assert FULL in reported.stderr
     assert_whole(disk)
     subprocess.run(["mount", "-o", "remount,size=50m", str(disk)], check=True)
-    assert run([*LOADTEST, "report", str(bundle)]).returncode == 0
-    assert run([*LOADTEST, "compare", "--resume", str(bundle)]).returncode == 0
+    page = bundle / "report.html"
+    for argv in (["report", str(bundle)], ["compare", "--resume", str(bundle)]):
+        ended = run([*LOADTEST, *argv])
+        assert ended.returncode in (0, 1), ended.stderr  # 1: a busy machine spoilt all cells
+        assert page.read_text("utf-8").endswith("</html>")
+        page.unlink()
     assert read_bundle(bundle).cells.keys() >= finished.keys()
     assert len(read_bundle(bundle).cells) == 4

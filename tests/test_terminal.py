@@ -160,10 +160,10 @@ def test_a_run_on_80_columns_in_ascii_into_a_folder_with_brackets(tmp_path: Path
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.isascii() and ended.stderr.isascii()
     assert "us of CPU a request" in " ".join(ended.stdout.split())
-    lines = ended.stdout.splitlines()
-    assert max(len(line) for line in lines if line.startswith(("|", "+"))) <= 80
-    row = next(line for line in lines if line.startswith("| latency"))
-    assert len(re.findall(r"\d+\.\d{3}\b", row)) == 6, row
+    # On a busy machine the numbers are longer, and the table has another form.
+    table = ended.stdout.partition("\nHello: ")[0].splitlines()
+    assert max(map(len, table)) <= 80, ended.stdout
+    assert len(re.findall(r"\b\d[\d,]*\.\d{3}\b", ended.stdout)) >= 12, ended.stdout
     assert folder_of(ended.stdout).parent == out
     assert "[/red]y" in ended.stdout and not [*out.rglob("*.new")]
 
