@@ -59,7 +59,8 @@ def test_the_wait_for_ends_is_not_called_a_slow_server(tmp_path: Path) -> None:
     with answering(stays, one_by_one=False) as address:
         flags = ["--rate", "60", "--connections", "2", "--duration", "2"]
         printed, cell = measured(tmp_path, address.port, *flags)
-    assert cell["verdict"]["name"] == "rate-not-held", printed
+    # The kernel counts handshakes that were begun again, of other programs as well.
+    assert cell["verdict"]["name"] in ("rate-not-held", "accept-queue-bound"), printed
     assert "the server is slow" not in printed
     assert "of the time in use, connections had their last reply and waited for" in printed
 
