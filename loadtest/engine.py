@@ -74,7 +74,7 @@ class _Timer:
 
 
 class Engine:
-    """Calls whoever is ready or due.
+    """Calls each channel that is ready or due.
 
     Args:
         failed: Called with what a call has raised; gevent would stop to watch, for all of them.

@@ -83,8 +83,8 @@ def accept(
 ) -> Iterator[socket.socket]:
     """Yield the clients that are waiting, a bounded number of them, and keep the back-off.
 
-    Ends early when nobody waits, or at the machine's limit. A client for whose socket there is no
-    memory is lost: it has no end that could be told.
+    Ends early when no client waits, or at the machine's limit. A client is lost where there is
+    no memory for its socket: it has no end that could be told.
 
     Args:
         last: The server is to stop: whoever waits for room would wait in vain, so all are let in.
