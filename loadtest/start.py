@@ -6,7 +6,7 @@ python -m loadtest.start CORES PARENT COMMAND [ARGUMENT ...]
 import os
 import sys
 
-from servers.kernel import die_with_parent
+from servers.sockets.kernel import die_with_parent
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ from typing import Any
 from loadtest.limits import IMPORT_LIMIT_S
 from loadtest.processes import last_line, running
 from loadtest.target import CellError
-from servers.kernel import die_with_parent
+from servers.sockets.kernel import die_with_parent
 
 
 class Forked:

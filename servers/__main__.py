@@ -11,7 +11,7 @@ import sys
 from typing import NoReturn
 
 from servers import registry
-from servers.arguments import parse
+from servers.process.arguments import parse
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -30,12 +30,12 @@ def main(argv: list[str] | None = None) -> None:
         # Before anything else is imported: a model may have to change what the rest will use.
         serve = registry.load(arguments.model) if arguments.workers == 1 else None
 
-        from servers.startup import StartUpError
+        from servers.process.startup import StartUpError
 
         if serve is not None:
-            from servers.service import run
+            from servers.process.service import run
         else:
-            from servers.supervisor import supervise
+            from servers.process.supervisor import supervise
     except (ImportError, SyntaxError, OSError) as error:  # a package that is there, but broken
         _fail(f"{error}; run: pip install .")
     try:

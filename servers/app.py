@@ -10,8 +10,8 @@ from collections.abc import Callable, Generator, Iterator
 from typing import final
 
 from servers import limits
-from servers.connection import Wait
-from servers.request import Refused, Request
+from servers.protocol.connection import Wait
+from servers.protocol.messages import Refused, Request
 
 REASONS = {
     200: "OK",

@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:  # nothing must be imported before a model that changes what is imported
-    from servers.counters import Counters
-    from servers.listeners import Listener
-    from servers.shutdown import Shutdown
+    from servers.counting.counters import Counters
+    from servers.sockets.listeners import Listener
+    from servers.waiting.shutdown import Shutdown
 
 Serve = Callable[["Sequence[Listener]", "Counters", "Shutdown"], None]
 """A model: serves the listeners until the shutdown is requested and drained."""
@@ -28,25 +28,25 @@ class Model(NamedTuple):
 
 MODELS = {
     "forking": Model(
-        "servers.forking:serve",
+        "servers.models.forking:serve",
         "a process waits per connection; an idle one costs a process (about 0.9 MB)",
         in_process=False,
     ),
     "threaded": Model(
-        "servers.threaded:serve",
+        "servers.models.threaded:serve",
         "a thread waits per connection; an idle one costs a thread (about 25 KB)",
     ),
     "gevent": Model(
-        "servers.greenlets:serve",
+        "servers.models.gevent:serve",
         "a greenlet waits per connection; an idle one costs a greenlet (about 10 KB)",
         needs="gevent",
     ),
     "asyncio": Model(
-        "servers.eventloop:serve_asyncio",
+        "servers.models.eventloop:serve_asyncio",
         "one loop in Python waits for all; an idle one costs a few objects (about 3 KB)",
     ),
     "uvloop": Model(
-        "servers.eventloop:serve_uvloop",
+        "servers.models.eventloop:serve_uvloop",
         "one loop in C waits for all; an idle one costs a few objects (about 3 KB)",
         needs="uvloop",
     ),

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from servers.app import App
-from servers.connection import Wait
-from servers.http11 import HTTPConnection
+from servers.protocol.connection import Wait
+from servers.protocol.http11 import HTTPConnection
 
 DATE = b"Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"

@@ -31,7 +31,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from servers import limits
-from servers.connection import Awaiting
+from servers.protocol.connection import Awaiting
 from tests.conversations import CONTINUE
 from tests.streams import (
     BODY_BYTES_MAX,

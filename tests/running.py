@@ -17,7 +17,7 @@ from typing import IO
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from servers.process_tree import children_of
+from servers.counting.process_tree import children_of
 
 DEADLINE_S = 30.0
 """Nothing a test waits for takes this long unless it is broken."""

@@ -9,9 +9,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from servers.app import App, Handler, Response
-from servers.connection import Awaiting, Connection, Step, Wait
-from servers.http11 import HTTPConnection
-from servers.request import Request
+from servers.protocol.connection import Awaiting, Connection, Step, Wait
+from servers.protocol.http11 import HTTPConnection
+from servers.protocol.messages import Request
 from tests.conversations import CONTINUE, CORPUS, DATE
 
 BODY_BYTES_MAX = 200

@@ -11,8 +11,8 @@ from types import FrameType
 import pytest
 
 from servers import limits
-from servers.connection import Awaiting, Step, Wait
-from servers.http11 import HTTPConnection
+from servers.protocol.connection import Awaiting, Step, Wait
+from servers.protocol.http11 import HTTPConnection
 from tests.conversations import new_connection
 from tests.streams import (
     CHUNKED,

@@ -13,7 +13,7 @@ from loadtest.compare.matrix import CellPlan
 from loadtest.compare.shares import capacity_hz
 from loadtest.compare.state import INTERRUPTED, RUNNING
 from loadtest.report.style import looks
-from servers.process_tree import children_of
+from servers.counting.process_tree import children_of
 from tests.bundles import Cell, make_bundle, matrix
 from tests.commands import LIMIT_S, folder_of, run, started
 from tests.running import DEADLINE_S, Server, process_is_gone, wait_until

@@ -13,8 +13,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from servers import __version__
-from servers.kernel import reset_on_close
 from servers.registry import MODELS
+from servers.sockets.kernel import reset_on_close
 from tests import compose
 from tests.commands import free_port
 from tests.compose import BASE, Project, docker, status_fields

@@ -17,8 +17,8 @@ import pytest
 from hypothesis import example, given, settings
 
 from servers.app import App, Handler, Response
-from servers.connection import Wait
-from servers.request import Request
+from servers.protocol.connection import Wait
+from servers.protocol.messages import Request
 from tests.conversations import CORPUS, Conversation
 from tests.h11_differences import BODY_BYTES_MAX, OURS_ALONE, REASONS, Reason
 from tests.h11_verdict import Message, Taken, h11_verdict

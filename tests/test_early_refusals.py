@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from servers import limits
-from servers.lingering import Lingering
+from servers.waiting.lingering import Lingering
 from tests.running import DEADLINE_S, Server, read_to_end
 
 MIB = 1 << 20

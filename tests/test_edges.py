@@ -124,9 +124,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # "make test &" has it
     [
         ("servers threaded", "argparse"),
         ("servers threaded", "servers.registry"),
-        ("servers threaded", "servers.startup"),
+        ("servers threaded", "servers.process.startup"),
         ("servers gevent", "gevent.monkey"),
-        ("servers asyncio --workers=2", "servers.supervisor"),
+        ("servers asyncio --workers=2", "servers.process.supervisor"),
         ("loadtest doctor", "loadtest.output"),
         ("loadtest doctor", "loadtest.commands.compare"),
         ("loadtest doctor", "loadtest.doctor"),

@@ -17,7 +17,7 @@ from tests.running import running, wait_until
 
 _WORKERS_LACK = """
 import os, sys
-if "servers.worker" in sys.orig_argv and os.path.exists({flag!r}):
+if "servers.process.worker" in sys.orig_argv and os.path.exists({flag!r}):
     os.environ["KERNEL_LACKS"] = {rule!r}
 """
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from servers import limits
-from servers.http11 import HTTPConnection
+from servers.protocol.http11 import HTTPConnection
 from tests import fuzz
 
 HELLO = "GET / HTTP/1.1\r\nHost: a\r\n\r\n"

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import pytest
 
 from servers.app import App, Handler, Response
-from servers.connection import Awaiting
-from servers.http11 import HTTPConnection
-from servers.request import Request
+from servers.protocol.connection import Awaiting
+from servers.protocol.http11 import HTTPConnection
+from servers.protocol.messages import Request
 from tests.conversations import DATE
 from tests.streams import joined
 

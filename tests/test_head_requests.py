@@ -15,9 +15,9 @@ from hypothesis import given
 
 from servers import limits
 from servers.app import App, Handler, Response
-from servers.connection import Awaiting
-from servers.http11 import HTTPConnection
-from servers.request import Request
+from servers.protocol.connection import Awaiting
+from servers.protocol.http11 import HTTPConnection
+from servers.protocol.messages import Request
 from tests.conversations import CORPUS, DATE, Conversation
 from tests.running import Server, read_to_end
 from tests.streams import (

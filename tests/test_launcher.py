@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from servers.arguments import Arguments, parse
+from servers.process.arguments import Arguments, parse
 from servers.registry import MODELS
 from tests.limits_of_machine import (
     HELLO,

@@ -10,10 +10,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from servers import blocking, limits
-from servers.connection import Awaiting
-from servers.deadlines import Timeouts
-from servers.lingering import linger
+from servers import limits
+from servers.protocol.connection import Awaiting
+from servers.waiting import blocking
+from servers.waiting.deadlines import Timeouts
+from servers.waiting.lingering import linger
 from tests.limits_of_machine import HELLO, open_sockets, wakings
 from tests.room import small_window
 from tests.running import DEADLINE_S, Server, read_to_end, running, wait_until

@@ -21,17 +21,17 @@ def no_memory():
 
 class Sabotage:
     def find_spec(self, name, path, target=None):
-        if name == "servers.service":  # the model is there, and not begun
+        if name == "servers.process.service":  # the model is there, and not begun
             sys.meta_path.remove(self)
             exec(CODE, {{"no_memory": no_memory}})
 
 CODE = {code!r}
-if "servers" in sys.orig_argv or "servers.worker" in sys.orig_argv:
+if "servers" in sys.orig_argv or "servers.process.worker" in sys.orig_argv:
     sys.meta_path.insert(0, Sabotage())
 """
 
 NO_PEER = """
-from servers.peer import Peer
+from servers.waiting.peer import Peer
 begin = Peer.__init__
 def __init__(self, *args):
     if no_memory():
@@ -41,7 +41,7 @@ Peer.__init__ = __init__
 """
 
 NO_NOTE = """
-from servers.children import Children
+from servers.waiting.children import Children
 class Tallies(dict):
     def __setitem__(self, pid, tally):
         if no_memory():
@@ -55,7 +55,7 @@ Children.__init__ = __init__
 """
 
 NO_WORDS = """
-from servers import accepting
+from servers.waiting import accepting
 begun = accepting._begun
 def _begun(sock):
     if no_memory():
@@ -65,7 +65,7 @@ accepting._begun = _begun
 """
 
 NO_SOCKET = """
-from servers import accepting
+from servers.waiting import accepting
 real = accepting.socket
 class Socket:
     def __getattr__(self, name):

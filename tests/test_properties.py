@@ -7,9 +7,9 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from servers.connection import Awaiting, Step, Wait
-from servers.echo import EchoConnection
-from servers.http11 import HTTPConnection
+from servers.protocol.connection import Awaiting, Step, Wait
+from servers.protocol.echo import EchoConnection
+from servers.protocol.http11 import HTTPConnection
 from tests.streams import (
     CHUNKED,
     GOOD,

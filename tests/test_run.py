@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from servers.process_tree import children_of
+from servers.counting.process_tree import children_of
 from tests.commands import LIMIT_S, folder_of, run, started
 from tests.running import DEADLINE_S, Server, process_is_gone, wait_until
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from servers.process_tree import children_of
+from servers.counting.process_tree import children_of
 from tests.crowd import answer_of
 from tests.limits_of_machine import HELLO, ROOT, launch
 from tests.running import DEADLINE_S, command, running, wait_until
@@ -57,7 +57,7 @@ def fate(tmp_path: Path) -> Path:
     (tmp_path / "sitecustomize.py").write_text(
         "import os, pathlib, sys\n"
         f"fate = pathlib.Path({str(path)!r})\n"
-        "if 'servers.worker' in sys.orig_argv and fate.exists():\n"
+        "if 'servers.process.worker' in sys.orig_argv and fate.exists():\n"
         "    os._exit(int(fate.read_text()))\n"
     )
     return path

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from servers.process_tree import children_of
+from servers.counting.process_tree import children_of
 from tests.crowd import WAIT, Crowd, answer_of, ask, clients
 from tests.limits_of_machine import HELLO, alive_in_session, cpu_s, descriptors_of
 from tests.running import DEADLINE_S, Server, process_is_gone, running, wait_until

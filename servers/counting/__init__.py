@@ -1,0 +1,1 @@
+"""What is counted, where it is kept, and how /metrics tells it."""

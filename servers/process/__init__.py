@@ -1,0 +1,1 @@
+"""The server's processes: arguments, start, workers and their supervisor, log, clock."""

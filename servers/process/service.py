@@ -1,0 +1,156 @@
+"""One process of one model: listeners, ready line, serving, drain."""
+
+import mmap
+import os
+from collections.abc import Callable
+from typing import NoReturn
+
+from servers.app import App, error
+from servers.counting.counters import Counters, table_bytes
+from servers.counting.metrics import Metrics
+from servers.counting.tables import PROTOCOLS, Place, Tables
+from servers.process import log
+from servers.process.arguments import Arguments
+from servers.process.clock import date_line
+from servers.process.startup import (
+    announce,
+    connections_max,
+    end,
+    listen_on,
+    say_ready,
+    starting,
+    timeouts_of,
+    warn_of_orphans,
+)
+from servers.protocol.connection import Connection, Tally
+from servers.protocol.echo import EchoConnection
+from servers.protocol.http11 import HTTPConnection
+from servers.protocol.request_line import asks_for_head
+from servers.registry import MODELS, Serve
+from servers.sockets.listeners import Listener, Socks, kind_of
+from servers.waiting.shutdown import Shutdown
+
+_REPORTED = (
+    "workers",
+    "backlog",
+    "max_connections",
+    "limit_concurrency",
+    "max_body_size",
+    "timeout_header",
+    "timeout_body",
+    "timeout_write",
+    "timeout_keep_alive",
+    "timeout_echo_idle",
+    "timeout_graceful_shutdown",
+)
+
+
+def run(arguments: Arguments, serve: Serve) -> NoReturn:
+    """Listen, say so on standard output, serve until the shutdown is drained, and exit.
+
+    Raises:
+        StartUpError: It cannot begin to serve, nobody can be told, or a wish not be met.
+    """
+    log.begin("%(asctime)s %(levelname)s %(message)s")
+    with starting() as begun:
+        rows_max = connections_max(arguments)
+        warn_of_orphans(arguments)
+        table = None
+        if not MODELS[arguments.model].in_process:
+            # Shared with every child; the kernel gives pages as they are used.
+            table = memoryview(mmap.mmap(-1, table_bytes(PROTOCOLS, rows_max)))
+        counters = Counters(PROTOCOLS, rows_max, table, arguments.limit_concurrency)
+        shutdown = Shutdown(arguments.timeout_graceful_shutdown)
+        [socks] = listen_on(arguments, 1)
+        metrics = Metrics(arguments.model, os.getpid(), 1, counters, socks, reported(arguments))
+        _serve(arguments, serve, socks, metrics, counters, shutdown, begun)
+    end()
+
+
+def run_worker(arguments: Arguments, serve: Serve, socks: Socks, place: Place) -> NoReturn:
+    """Do what ``run`` does, on sockets that are listening already; ready is told the supervisor.
+
+    Raises:
+        StartUpError: It cannot begin to serve.
+    """
+    log.begin("%(asctime)s %(levelname)s worker %(process)d: %(message)s")
+    with starting() as begun:
+        tables = Tables(place)
+        counters = tables.counters(place.rows_max, arguments.limit_concurrency)
+        grace_s = arguments.timeout_graceful_shutdown
+        shutdown = Shutdown(
+            grace_s, patience_s=min(arguments.timeout_keep_alive, grace_s / 2), supervised=True
+        )
+        metrics = Metrics(arguments.model, os.getppid(), 2, tables, socks, reported(arguments))
+        _serve(arguments, serve, socks, metrics, counters, shutdown, begun)
+    end()
+
+
+def _serve(
+    arguments: Arguments,
+    serve: Serve,
+    socks: Socks,
+    metrics: Metrics,
+    counters: Counters,
+    shutdown: Shutdown,
+    begun: Callable[[], None],
+) -> None:
+    """Have the model serve until the shutdown is drained, and say so once it is about to."""
+    say = say_ready if shutdown.supervised else announce
+
+    def say_so() -> None:
+        say(arguments.model, socks)
+        begun()
+
+    shutdown.on_serving = say_so
+    shutdown.on_signals()
+    serve(listeners_of(arguments, socks, metrics), counters, shutdown)
+
+
+def reported(arguments: Arguments) -> dict[str, float]:
+    """Return what the operator can set and /metrics tells, by name."""
+    options = {name: getattr(arguments, name) for name in _REPORTED}
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def listeners_of(arguments: Arguments, socks: Socks, metrics: Metrics) -> list[Listener]:
+    """Return what a model needs to serve on these sockets."""
+    app = App(metrics.text)
+
+    def connect_http(tally: Tally) -> Connection:
+        return HTTPConnection(app, date_line, tally, arguments.max_body_size)
+
+    def connect_echo(tally: Tally) -> Connection:
+        return EchoConnection()
+
+    too_busy = error(503, "no room for this connection")
+    head = too_busy.head + b"Connection: close\r\nRetry-After: 1\r\n\r\n"
+    whole = head + too_busy.body
+
+    def refuse_http(begun: bytes) -> bytes:
+        return head if asks_for_head(begun.lstrip(b"\r\n")) else whole
+
+    def refuse_echo(begun: bytes) -> bytes:
+        return b""
+
+    of = {"http": (connect_http, refuse_http), "echo": (connect_echo, refuse_echo)}
+    wish = arguments.max_connections
+    full_because = f"{wish} connections, as --max-connections asks: clients wait" if wish else ""
+    timeouts = timeouts_of(arguments)
+    listeners = []
+    for protocol, sock in [(name, sock) for name, each in socks.items() for sock in each]:
+        connect, refusal = of[protocol]
+        listeners.append(
+            Listener(
+                protocol=protocol,
+                index=PROTOCOLS.index(protocol),
+                sock=sock,
+                backlog=arguments.backlog,
+                kind=kind_of(sock),
+                connect=connect,
+                timeouts=timeouts[protocol],
+                refusal=refusal,
+                full_because=full_because,
+            )
+        )
+    return listeners

@@ -1,0 +1,1 @@
+"""Listening sockets, and the kernel calls that Python has no function for."""

@@ -1,0 +1,1 @@
+"""How each way of waiting works: handlers, accepting, deadlines, the shutdown."""
