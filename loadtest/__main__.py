@@ -10,13 +10,13 @@ if __name__ == "__main__" and _signal.getsignal(_signal.SIGINT) is _signal.defau
 import sys
 from collections.abc import Sequence
 
-from loadtest import output
-from loadtest.commands.compare import add_compare
-from loadtest.commands.proving import add_doctor, add_selftest
-from loadtest.commands.reading import add_dashboard, add_report
-from loadtest.commands.run import add_run
-from loadtest.files import is_of_the_disk, said_of
-from loadtest.usage import Parser, interruptible
+from loadtest.cli.compare import add_compare
+from loadtest.cli.flags import Parser, interruptible
+from loadtest.cli.proving import add_doctor, add_selftest
+from loadtest.cli.reading import add_dashboard, add_report
+from loadtest.cli.run import add_run
+from loadtest.host import output
+from loadtest.host.files import is_of_the_disk, said_of
 
 
 def main(argv: Sequence[str] | None = None) -> int:

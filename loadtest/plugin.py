@@ -21,25 +21,25 @@ from locust.env import Environment
 from locust.rpc import Message
 from locust.runners import MasterRunner, WorkerRunner
 
-from loadtest.address import resolve, url_of
-from loadtest.arrivals import ARRIVALS
-from loadtest.asked import options_of, unaskable
-from loadtest.clock import now_s
-from loadtest.conductor import BEGIN, CLOSE, ESTABLISHED, FINISHED, OPEN
-from loadtest.crew import Crew
-from loadtest.descriptors import raised
-from loadtest.errors import NotConnectedError
-from loadtest.failing import FAILED, guarded, register
-from loadtest.lead import Lead
-from loadtest.locust_stats import rounded_ms
-from loadtest.mixture import begin_with_one, objection
-from loadtest.output import prepare
-from loadtest.page import be_read, watch
-from loadtest.request import field_line, target_of
+from loadtest.cli.flags import checked, number, one_of, whole_number
+from loadtest.client.address import resolve, url_of
+from loadtest.client.arrivals import ARRIVALS
+from loadtest.client.crew import Crew
+from loadtest.client.request import field_line, target_of
+from loadtest.control.asked import options_of, unaskable
+from loadtest.control.conductor import BEGIN, CLOSE, ESTABLISHED, FINISHED, OPEN
+from loadtest.control.failing import FAILED, guarded, register
+from loadtest.control.lead import Lead
+from loadtest.control.locust_page import be_read, watch
+from loadtest.control.mixture import begin_with_one, objection
+from loadtest.control.teller import TICK_S, Teller
+from loadtest.host.descriptors import raised
+from loadtest.host.output import prepare
+from loadtest.measure.clock import now_s
+from loadtest.measure.errors import NotConnectedError
+from loadtest.measure.locust_stats import rounded_ms
+from loadtest.running.target import process_is_there
 from loadtest.scenarios import ECHO_BYTES, ECHO_BYTES_MAX, ECHO_PORT
-from loadtest.target import process_is_there
-from loadtest.teller import TICK_S, Teller
-from loadtest.usage import checked, number, one_of, whole_number
 
 _REPORT = "loadtest"  # our part of a worker's report
 _leads: dict[int, Lead] = {}

@@ -12,10 +12,10 @@ from typing import ClassVar
 from locust import User, task
 from locust.env import Environment
 
-from loadtest.address import Address, Url, address_of, url_of
-from loadtest.crew import Crew, Options
-from loadtest.replies import EchoExchange, Exchange, HTTPExchange
-from loadtest.request import asks_to_close
+from loadtest.client.address import Address, Url, address_of, url_of
+from loadtest.client.crew import Crew, Options
+from loadtest.client.replies import EchoExchange, Exchange, HTTPExchange
+from loadtest.client.request import asks_to_close
 
 ECHO_PORT = 7000
 ECHO_BYTES = 128

@@ -8,12 +8,12 @@ from typing import Any
 
 from hdrh.histogram import HdrHistogram
 
-from loadtest.bundle import write_cell
-from loadtest.compare.matrix import CellPlan, Matrix
-from loadtest.compare.state import FINISHED, State
-from loadtest.histogram import new_histogram
-from loadtest.machine import write_json
-from loadtest.observation import Observation, Plan
+from loadtest.bundle.plan import CellPlan, Matrix
+from loadtest.bundle.state import FINISHED, State
+from loadtest.bundle.write import write_cell
+from loadtest.host.machine import write_json
+from loadtest.measure.histogram import new_histogram
+from loadtest.measure.observation import Observation, Plan
 
 START_S = 1_700_000_000.0
 LATENCIES = 300

@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from loadtest.analysis.bundle import Bundle, read_bundle
-from loadtest.compare.matrix import CellPlan, Matrix
+from loadtest.bundle.plan import CellPlan, Matrix
+from loadtest.bundle.read import Bundle, read_bundle
 from tests.bundles import Cell, make_bundle, matrix, noisy
 
 COSTS = {

@@ -12,13 +12,13 @@ from itertools import count
 
 import gevent
 
-from loadtest.address import Address
-from loadtest.arrivals import ARRIVALS, Schedule
-from loadtest.channel import Channel
-from loadtest.engine import Engine
-from loadtest.histogram import new_histogram
-from loadtest.meter import Meter, Taken
-from loadtest.replies import Exchange, HTTPExchange
+from loadtest.client.address import Address
+from loadtest.client.arrivals import ARRIVALS, Schedule
+from loadtest.client.channel import Channel
+from loadtest.client.engine import Engine
+from loadtest.client.replies import Exchange, HTTPExchange
+from loadtest.measure.histogram import new_histogram
+from loadtest.measure.meter import Meter, Taken
 from tests.running import DEADLINE_S
 
 RIGHT = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"

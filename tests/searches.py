@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import cast
 
-from loadtest.capacity import Search, Step
-from loadtest.promise import WAITED_MAX, Promise
-from loadtest.result import Result, Times
-from loadtest.verdict import Verdict
+from loadtest.measure.result import Result, Times
+from loadtest.measure.verdict import Verdict
+from loadtest.running.capacity import Search, Step
+from loadtest.running.promise import WAITED_MAX, Promise
 from tests.test_verdict import HELD
 
 PROMISE = Promise.parse("p99=50ms")

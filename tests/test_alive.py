@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.analysis.bundle import read_about, read_bundle
-from loadtest.compare import alive
-from loadtest.compare.alive import HEARTBEAT, HEARTBEAT_AGE_MAX_S, Runner, this_process
-from loadtest.compare.state import FINISHED, INTERRUPTED, RUNNING, State
-from loadtest.machine import write_json
+from loadtest.bundle import alive
+from loadtest.bundle.alive import HEARTBEAT, HEARTBEAT_AGE_MAX_S, Runner, this_process
+from loadtest.bundle.read import read_about, read_bundle
+from loadtest.bundle.state import FINISHED, INTERRUPTED, RUNNING, State
+from loadtest.host.machine import write_json
 from tests.bundles import make_bundle, matrix
 from tests.running import wait_until
 

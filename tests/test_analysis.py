@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.analysis.bundle import Bundle, BundleError, read_bundle
 from loadtest.analysis.findings import Finding, Row, findings
 from loadtest.analysis.groups import Groups
-from loadtest.compare.matrix import CellPlan
+from loadtest.bundle.plan import CellPlan
+from loadtest.bundle.read import Bundle, BundleError, read_bundle
+from loadtest.measure.verdict import GENERATOR_BOUND
 from loadtest.report.chart import Pen
 from loadtest.report.words import sentence
-from loadtest.verdict import GENERATOR_BOUND
 from servers.registry import MODELS
 from tests.bundles import Cell, make_bundle, matrix, noisy
 from tests.costs import COSTS, SMALL_CPU, SMALL_P99, bundle_of

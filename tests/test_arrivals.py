@@ -4,8 +4,8 @@ import statistics
 
 import pytest
 
-from loadtest.arrivals import ARRIVALS, NEVER, Schedule, Turns
-from loadtest.meter import Meter
+from loadtest.client.arrivals import ARRIVALS, NEVER, Schedule, Turns
+from loadtest.measure.meter import Meter
 
 
 def turns(schedule: Schedule | None, number: int = 0) -> Turns:

@@ -21,7 +21,7 @@ from loadtest.bench.hold import hold
 from loadtest.bench.holding import Holding
 from loadtest.bench.processes import BenchError, cpu_s_of, tree_of
 from loadtest.bench.report import verdict
-from loadtest.processes import running
+from loadtest.running.processes import running
 from servers.registry import MODELS
 from tests.running import DEADLINE_S, process_is_gone, wait_until
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from loadtest.analysis.bundle import Bundle, BundleError, read_bundle
 from loadtest.analysis.likeness import refuse_unlike
+from loadtest.bundle.read import Bundle, BundleError, read_bundle
 from tests.bundles import make_bundle, matrix
 from tests.costs import COSTS, bundle_of
 

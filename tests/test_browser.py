@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from loadtest.analysis.bundle import read_bundle
 from loadtest.analysis.metrics import METRICS
-from loadtest.compare.matrix import CellPlan
-from loadtest.compare.state import FINISHED, RUNNING, State
+from loadtest.bundle.plan import CellPlan
+from loadtest.bundle.read import read_bundle
+from loadtest.bundle.state import FINISHED, RUNNING, State
 from loadtest.report.command import write_report
 from loadtest.report.page import Page
 from servers.registry import MODELS

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from loadtest.capacity import PRECISION, WINDOWS_MAX, Search, Step
-from loadtest.cell import Load
-from loadtest.promise import WAITED_MAX, Outcome, Promise
-from loadtest.run import step_name
+from loadtest.running.capacity import PRECISION, WINDOWS_MAX, Search, Step
+from loadtest.running.cell import Load
+from loadtest.running.promise import WAITED_MAX, Outcome, Promise
+from loadtest.running.run import step_name
 from tests.searches import CEILING_HZ, PROMISE, Server, window
 
 

@@ -7,9 +7,9 @@ import time
 import gevent
 import pytest
 
-from loadtest.address import Address
-from loadtest.histogram import quantile_s
-from loadtest.replies import EchoExchange, Exchange, HTTPExchange
+from loadtest.client.address import Address
+from loadtest.client.replies import EchoExchange, Exchange, HTTPExchange
+from loadtest.measure.histogram import quantile_s
 from servers.registry import MODELS
 from tests.driving import RIGHT, User, answering, at_rate, driving, right
 from tests.running import Server, running

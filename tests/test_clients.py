@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from loadtest.address import Address, address_of
-from loadtest.clients import HTTPClient
-from loadtest.errors import (
+from loadtest.client.address import Address, address_of
+from loadtest.client.clients import HTTPClient
+from loadtest.client.replies import EchoExchange, Exchange, HTTPExchange
+from loadtest.measure.errors import (
     LeftOverError,
     NotConnectedError,
     RefusedError,
@@ -21,7 +22,6 @@ from loadtest.errors import (
     WrongHeadError,
     WrongStatusError,
 )
-from loadtest.replies import EchoExchange, Exchange, HTTPExchange
 from tests.running import DEADLINE_S, Server
 
 RIGHT = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"

@@ -8,10 +8,10 @@ from dataclasses import asdict
 
 import pytest
 
-from loadtest import observation
-from loadtest.analysis.bundle import read_bundle
-from loadtest.compare.state import FINISHED
-from loadtest.result import result_of
+from loadtest.bundle.read import read_bundle
+from loadtest.bundle.state import FINISHED
+from loadtest.measure import observation
+from loadtest.measure.result import result_of
 from servers.registry import MODELS
 from tests.commands import folder_of, run
 

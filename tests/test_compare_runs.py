@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.analysis.bundle import read_bundle
-from loadtest.compare.alive import HEARTBEAT
-from loadtest.compare.matrix import CellPlan
+from loadtest.bundle.alive import HEARTBEAT
+from loadtest.bundle.plan import CellPlan
+from loadtest.bundle.read import read_bundle
+from loadtest.bundle.state import INTERRUPTED, RUNNING
 from loadtest.compare.shares import capacity_hz
-from loadtest.compare.state import INTERRUPTED, RUNNING
 from loadtest.report.style import looks
 from servers.counting.process_tree import children_of
 from tests.bundles import Cell, make_bundle, matrix

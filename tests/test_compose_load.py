@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from loadtest.analysis.bundle import read_bundle
-from loadtest.compare.state import FINISHED
-from loadtest.cores import numbers_in
+from loadtest.bundle.read import read_bundle
+from loadtest.bundle.state import FINISHED
+from loadtest.host.cores import numbers_in
 from tests import compose
 from tests.commands import ROOT, folder_of
 from tests.compose import OWNER, Project, docker, status_fields

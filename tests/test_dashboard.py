@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from loadtest.compare.state import FINISHED, RUNNING, State
+from loadtest.bundle.state import FINISHED, RUNNING, State
 from tests.bundles import Cell, make_bundle, matrix, write
 from tests.commands import started
 from tests.running import DEADLINE_S
@@ -190,8 +190,8 @@ async def test_a_folder_whose_name_is_no_utf_8_hides_none_of_the_others(
 RUNNER = """
 import sys, time
 from pathlib import Path
-from loadtest.compare.alive import beating
-from loadtest.compare.state import State
+from loadtest.bundle.alive import beating
+from loadtest.bundle.state import State
 folder = Path(sys.argv[1])
 State(total=2).write(folder)
 with beating(folder):

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.analysis.bundle import read_bundle
-from loadtest.bundle import write_cell
+from loadtest.bundle.read import read_bundle
+from loadtest.bundle.write import write_cell
 from loadtest.report.figures import without_figures
 from loadtest.report.page import Page
 from tests.bundles import Cell, make_bundle, matrix, observation

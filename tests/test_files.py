@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.files import replacing
-from loadtest.machine import new_folder, write_json
+from loadtest.host.files import replacing
+from loadtest.host.machine import new_folder, write_json
 
 
 @pytest.mark.parametrize("suffix", ["", "-run"])

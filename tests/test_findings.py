@@ -6,18 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.analysis.bundle import read_bundle
 from loadtest.analysis.findings import Finding
 from loadtest.analysis.metrics import failed
-from loadtest.bundle import write_cell
-from loadtest.compare.matrix import CellPlan
-from loadtest.compare.state import FINISHED, State
+from loadtest.bundle.plan import CellPlan
+from loadtest.bundle.read import read_bundle
+from loadtest.bundle.state import FINISHED, State
+from loadtest.bundle.write import write_cell
+from loadtest.measure.verdict import Verdict
 from loadtest.report.command import show
 from loadtest.report.markdown import headline
 from loadtest.report.overview import overview_chart
 from loadtest.report.page import Page
 from loadtest.report.svg import drawn
-from loadtest.verdict import Verdict
 from tests.bundles import Cell, make_bundle, matrix, observation
 from tests.costs import COSTS, SMALL_CPU
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from loadtest.instead import SILENCE, Instead
+from loadtest.measure.instead import SILENCE, Instead
 from tests.commands import folder_of, run
 from tests.driving import RIGHT, User, answering, driving, right
 from tests.test_right_names import answering as threaded

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.analysis.bundle import read_bundle
+from loadtest.bundle.read import read_bundle
 from tests.commands import run
 
 LOADTEST = [sys.executable, "-m", "loadtest"]

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from loadtest.analysis.bundle import read_bundle
 from loadtest.analysis.gate import (
     BROKEN,
     KEPT,
@@ -22,9 +21,10 @@ from loadtest.analysis.gate import (
     status_of,
 )
 from loadtest.analysis.groups import Groups
-from loadtest.compare.matrix import CellPlan
-from loadtest.cores import Cores
-from loadtest.machine import described
+from loadtest.bundle.plan import CellPlan
+from loadtest.bundle.read import read_bundle
+from loadtest.host.cores import Cores
+from loadtest.host.machine import described
 from loadtest.report.readme import stored_page
 from tests.bundles import Cell, make_bundle, matrix, noisy
 from tests.commands import ROOT, run

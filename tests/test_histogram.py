@@ -9,8 +9,8 @@ from hdrh.log import HistogramLogReader
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadtest import observation
-from loadtest.histogram import (
+from loadtest.measure import observation
+from loadtest.measure.histogram import (
     HIGHEST_US,
     VALUES_S,
     Counts,
@@ -20,7 +20,7 @@ from loadtest.histogram import (
     quantile_s,
     recorded,
 )
-from loadtest.observation import Observation, Plan
+from loadtest.measure.observation import Observation, Plan
 
 patient = settings(deadline=None)  # what is right is right on a busy machine, too
 TIMES_US = st.lists(st.integers(0, HIGHEST_US), min_size=1, max_size=200)

@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 import pytest
 
-from loadtest.address import Address
-from loadtest.errors import LeftOverError, ReplyError, WrongHeadError, WrongStatusError
-from loadtest.http_reply import HEAD_BYTES_MAX, HTTPReply
-from loadtest.replies import HTTPExchange
+from loadtest.client.address import Address
+from loadtest.client.http_reply import HEAD_BYTES_MAX, HTTPReply
+from loadtest.client.replies import HTTPExchange
+from loadtest.measure.errors import LeftOverError, ReplyError, WrongHeadError, WrongStatusError
 from tests.driving import (
     RIGHT,
     User,

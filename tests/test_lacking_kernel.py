@@ -164,7 +164,8 @@ def test_where_proc_is_hidden_the_doctor_says_what_it_cannot_see() -> None:
 def test_where_proc_is_hidden_another_servers_use_is_not_known() -> None:
     prefix = mounted("-t proc -o subset=pid proc /proc")
     ask = (
-        "import os; from loadtest.process_usage import usage_of_tree as of; print(of(os.getpid()))"
+        "import os; from loadtest.measure.process_usage import usage_of_tree as of;"
+        "print(of(os.getpid()))"
     )
     done = subprocess.run(
         [*prefix, sys.executable, "-c", ask],

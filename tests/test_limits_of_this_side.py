@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from loadtest import cgroup
+from loadtest.host import cgroup
 from tests.commands import folder_of, run, started
 from tests.running import Server
 from tests.test_locust import LOCUST, hosts

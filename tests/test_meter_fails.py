@@ -14,13 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from loadtest import cell, sampling
-from loadtest.bundle import summarise
-from loadtest.cores import Cores
-from loadtest.result import result_of
-from loadtest.selftest.calibration import load
-from loadtest.target import CellError, Target
-from loadtest.warm import Forked
+from loadtest.bundle.write import summarise
+from loadtest.control import sampling
+from loadtest.host.cores import Cores
+from loadtest.measure.result import result_of
+from loadtest.running import cell
+from loadtest.running.calibration import load
+from loadtest.running.target import CellError, Target
+from loadtest.running.warm import Forked
 from tests.bundles import Cell, matrix, observation
 from tests.commands import LIMIT_S, ROOT, free_port, run
 from tests.driving import answering
@@ -55,7 +56,7 @@ module = importlib.import_module("loadtest." + module)
 if owner:
     setattr(getattr(module, owner), name, boom)
 else:
-    importlib.import_module("loadtest.crew").usage_of_self = boom
+    importlib.import_module("loadtest.client.crew").usage_of_self = boom
 """
 
 

@@ -5,12 +5,12 @@ import socket
 
 import pytest
 
-from loadtest import address as addresses
-from loadtest import clients, pipe
-from loadtest.address import Address
-from loadtest.clients import HTTPClient
-from loadtest.errors import OwnLimitError, RefusedError
-from loadtest.replies import HTTPExchange
+from loadtest.client import address as addresses
+from loadtest.client import clients, pipe
+from loadtest.client.address import Address
+from loadtest.client.clients import HTTPClient
+from loadtest.client.replies import HTTPExchange
+from loadtest.measure.errors import OwnLimitError, RefusedError
 from tests.driving import RIGHT, User, answering, driving
 
 

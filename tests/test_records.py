@@ -10,12 +10,12 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from loadtest.analysis.bundle import BundleError
-from loadtest.analysis.records import read_record
-from loadtest.bundle import write_cell
-from loadtest.capacity import SEARCH_FILE, SearchPlan
-from loadtest.compare.matrix import CellPlan
-from loadtest.machine import write_json
+from loadtest.bundle.plan import CellPlan
+from loadtest.bundle.read import BundleError
+from loadtest.bundle.write import write_cell
+from loadtest.host.machine import write_json
+from loadtest.report.records import read_record
+from loadtest.running.capacity import SEARCH_FILE, SearchPlan
 from loadtest.selftest.proofs import Proof
 from tests.bundles import Cell, make_bundle, matrix, observation
 from tests.commands import ROOT, run, started

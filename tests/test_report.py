@@ -11,9 +11,9 @@ from typing import Any
 import plotly.graph_objects as go
 import pytest
 
-from loadtest.analysis.bundle import read_bundle
 from loadtest.analysis.metrics import METRICS
-from loadtest.compare.matrix import CellPlan, Matrix
+from loadtest.bundle.plan import CellPlan, Matrix
+from loadtest.bundle.read import read_bundle
 from loadtest.report.page import Page
 from loadtest.report.style import looks
 from servers.registry import MODELS

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.bundle import write_cell
-from loadtest.capacity import SEARCH_FILE, SearchPlan
-from loadtest.compare.matrix import CellPlan
-from loadtest.machine import write_json
+from loadtest.bundle.plan import CellPlan
+from loadtest.bundle.write import write_cell
+from loadtest.host.machine import write_json
+from loadtest.running.capacity import SEARCH_FILE, SearchPlan
 from tests.bundles import Cell, make_bundle, matrix, observation
 from tests.commands import run
 

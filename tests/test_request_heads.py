@@ -5,11 +5,11 @@ import re
 
 import pytest
 
-from loadtest.address import Address, address_of, url_of
-from loadtest.errors import NotConnectedError
-from loadtest.replies import HTTPExchange
-from loadtest.request import USER_AGENT, field_line, hidden_in, target_of
-from loadtest.usage import checked
+from loadtest.cli.flags import checked
+from loadtest.client.address import Address, address_of, url_of
+from loadtest.client.replies import HTTPExchange
+from loadtest.client.request import USER_AGENT, field_line, hidden_in, target_of
+from loadtest.measure.errors import NotConnectedError
 
 HERE = Address("127.0.0.1", 8000)
 

@@ -16,10 +16,10 @@ from typing import Any, Self
 
 import pytest
 
-from loadtest import fitting, terminal
-from loadtest.result import result_of
-from loadtest.table import cell_table
-from loadtest.target import process_is_there
+from loadtest.host import fitting, terminal
+from loadtest.measure.result import result_of
+from loadtest.running.table import cell_table
+from loadtest.running.target import process_is_there
 from tests.bundles import Cell, matrix, observation
 from tests.commands import folder_of, run
 

@@ -8,10 +8,10 @@ from typing import cast
 
 import pytest
 
-from loadtest.capacity import PRECISION, WINDOWS_MAX, Search, Step
-from loadtest.promise import WAITED_MAX
-from loadtest.result import Result
-from loadtest.verdict import Verdict
+from loadtest.measure.result import Result
+from loadtest.measure.verdict import Verdict
+from loadtest.running.capacity import PRECISION, WINDOWS_MAX, Search, Step
+from loadtest.running.promise import WAITED_MAX
 from tests.searches import CEILING_HZ, PROMISE, Server, window
 from tests.test_verdict import HELD
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from loadtest.bundle import write_cell
-from loadtest.observation import Observation
-from loadtest.replies import HTTPExchange
-from loadtest.table import cell_table
+from loadtest.bundle.write import write_cell
+from loadtest.client.replies import HTTPExchange
+from loadtest.measure.observation import Observation
+from loadtest.running.table import cell_table
 from tests.bundles import Cell, make_bundle, matrix, observation
 from tests.commands import folder_of, run
 from tests.driving import (

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from loadtest import warm
-from loadtest.selftest import calibration
-from loadtest.target import CellError
-from loadtest.warm import warm_locust
+from loadtest.running import calibration, warm
+from loadtest.running.target import CellError
+from loadtest.running.warm import warm_locust
 from tests.running import DEADLINE_S
 
 CORES = sorted(os.sched_getaffinity(0))

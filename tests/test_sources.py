@@ -12,7 +12,7 @@ from tests.running import DEADLINE_S
 _BEYOND = """
 import json, socket
 from pathlib import Path
-from loadtest.sources import Sources
+from loadtest.client.sources import Sources
 Path("/proc/sys/net/ipv4/ip_local_port_range").write_text("40000 40009")
 listener = socket.create_server(("127.0.0.1", 0), backlog=100)
 sources = Sources()

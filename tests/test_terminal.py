@@ -18,16 +18,16 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from loadtest import fitting, output, terminal
 from loadtest.bench import report as bench_report
-from loadtest.capacity import Search, Step
-from loadtest.doctor import Finding
-from loadtest.doctor import table_of as doctor_table
-from loadtest.promise import Promise
-from loadtest.result import result_of
+from loadtest.host import fitting, output, terminal
+from loadtest.host.doctor import Finding
+from loadtest.host.doctor import table_of as doctor_table
+from loadtest.measure.result import result_of
+from loadtest.running.capacity import Search, Step
+from loadtest.running.promise import Promise
+from loadtest.running.table import cell_table, search_table
 from loadtest.selftest.command import table_of as selftest_table
 from loadtest.selftest.proofs import Proof
-from loadtest.table import cell_table, search_table
 from tests.bundles import Cell, make_bundle, matrix, noisy, observation
 from tests.commands import ROOT, folder_of, run, started
 from tests.running import DEADLINE_S
@@ -169,7 +169,7 @@ def test_a_run_on_80_columns_in_ascii_into_a_folder_with_brackets(tmp_path: Path
 
 
 PROGRESS = """
-from loadtest.progress import matrix_progress
+from loadtest.running.progress import matrix_progress
 with matrix_progress(100.0) as progress:
     progress.begin("wait-4-rate-asyncio-twin-12345678")
     progress.say("[/red]y")

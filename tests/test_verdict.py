@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from loadtest.analysis.metrics import BY_THE_METER, RANKED_AT_RATE, RANKED_FLAT_OUT
-from loadtest.verdict import ERRORS, INVALID, NO_REPLY, SPOILT, VERDICTS, Evidence, judge
+from loadtest.measure.verdict import ERRORS, INVALID, NO_REPLY, SPOILT, VERDICTS, Evidence, judge
 from tests.commands import ROOT, run
 
 HELD = Evidence(

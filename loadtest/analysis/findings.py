@@ -8,8 +8,8 @@ from itertools import islice, takewhile
 from loadtest.analysis.estimates import Estimate, is_real
 from loadtest.analysis.groups import Group, Groups
 from loadtest.analysis.metrics import METRICS, Metric
-from loadtest.compare.matrix import FLAT_OUT, RATE
-from loadtest.verdict import GENERATOR_BOUND, OK
+from loadtest.bundle.plan import FLAT_OUT, RATE
+from loadtest.measure.verdict import GENERATOR_BOUND, OK
 
 
 @dataclass(frozen=True)

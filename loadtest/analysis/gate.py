@@ -8,12 +8,12 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from loadtest.analysis.bundle import shortened
 from loadtest.analysis.estimates import Estimate
 from loadtest.analysis.groups import Group, Groups
 from loadtest.analysis.metrics import METRICS, Metric
+from loadtest.bundle.plan import SHARE, CellPlan
+from loadtest.bundle.read import shortened
 from loadtest.catalogue import SCENARIOS
-from loadtest.compare.matrix import SHARE, CellPlan
 
 _RULE = re.compile(r"(\S+) (\S+) (\S+)(?: (\d+))? ([+-]\d+(?:\.\d+)?)%")
 

@@ -8,11 +8,11 @@ from functools import cached_property
 from itertools import chain, combinations
 from typing import NamedTuple
 
-from loadtest.analysis.bundle import Bundle
 from loadtest.analysis.estimates import Estimate, estimate, noise_floor, ratio
 from loadtest.analysis.metrics import METRICS, Metric, failed, ranked
-from loadtest.compare.matrix import CellPlan
-from loadtest.result import Result
+from loadtest.bundle.plan import CellPlan
+from loadtest.bundle.read import Bundle
+from loadtest.measure.result import Result
 
 OWN_PAIRS_MIN = 6
 """With as many pairs a block, or a scenario, has a noise floor of its own; else that of all."""

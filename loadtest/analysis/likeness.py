@@ -3,10 +3,10 @@
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from loadtest.address import url_of
-from loadtest.analysis.bundle import About, Bundle, BundleError, shortened
-from loadtest.errors import NotConnectedError
-from loadtest.request import names_of
+from loadtest.bundle.read import About, Bundle, BundleError, shortened
+from loadtest.client.address import url_of
+from loadtest.client.request import names_of
+from loadtest.measure.errors import NotConnectedError
 
 
 def refuse_unlike(bundles: Sequence[Bundle]) -> None:

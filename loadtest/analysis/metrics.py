@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from loadtest.compare.matrix import FLAT_OUT
-from loadtest.result import Result, Times
-from loadtest.verdict import (
+from loadtest.bundle.plan import FLAT_OUT
+from loadtest.measure.result import Result, Times
+from loadtest.measure.verdict import (
     ACCEPT_QUEUE_BOUND,
     GENERATOR_BOUND,
     INVALID,

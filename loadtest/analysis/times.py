@@ -11,8 +11,8 @@ from hdrh.codec import HdrCookieException, HdrHistogramSettingsException, HdrLen
 from hdrh.histogram import HdrHistogram
 from hdrh.log import HistogramLogReader
 
-from loadtest.analysis.bundle import BundleError, shortened
-from loadtest.histogram import new_histogram
+from loadtest.bundle.read import BundleError, shortened
+from loadtest.measure.histogram import new_histogram
 
 _BROKEN = (
     OSError, ValueError, IndexError, TypeError, AttributeError, binascii.Error, struct.error,

@@ -13,10 +13,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from loadtest import output
-from loadtest.descriptors import raised
-from loadtest.machine import new_folder
-from loadtest.usage import Parser, interruptible, names, seconds, whole_number
+from loadtest.cli.flags import Parser, interruptible, names, seconds, whole_number
+from loadtest.host import output
+from loadtest.host.descriptors import raised
+from loadtest.host.machine import new_folder
 from servers.registry import MODELS
 
 _DESCRIPTORS_RESERVED = 200

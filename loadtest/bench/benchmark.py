@@ -10,7 +10,6 @@ from typing import NoReturn
 
 from rich.progress import Progress, TaskID
 
-from loadtest import fitting, terminal
 from loadtest.bench import report
 from loadtest.bench.contestants import comparisons, missing_peers, order
 from loadtest.bench.cost import Run, ratio, run
@@ -18,11 +17,12 @@ from loadtest.bench.generators import NAMES, Sent, send
 from loadtest.bench.hold import hold
 from loadtest.bench.holding import Holding
 from loadtest.bench.processes import adopt_orphans
-from loadtest.cores import Cores
-from loadtest.descriptors import raised
-from loadtest.files import said_of
-from loadtest.machine import described, said_by, write_json
-from loadtest.progress import new_progress
+from loadtest.host import fitting, terminal
+from loadtest.host.cores import Cores
+from loadtest.host.descriptors import raised
+from loadtest.host.files import said_of
+from loadtest.host.machine import described, said_by, write_json
+from loadtest.running.progress import new_progress
 
 _PACKAGES = ("fastpysgi", "uvicorn", "httptools", "uvloop", "granian", "gunicorn", "gevent")
 GENERATOR_ROUNDS = 3

@@ -13,13 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from loadtest.address import Address
 from loadtest.bench.peer_app import HELLO
 from loadtest.bench.processes import BenchError
-from loadtest.clients import HTTPClient
-from loadtest.errors import ReplyError
-from loadtest.processes import last_line, running
-from loadtest.target import free_port
+from loadtest.client.address import Address
+from loadtest.client.clients import HTTPClient
+from loadtest.measure.errors import ReplyError
+from loadtest.running.processes import last_line, running
+from loadtest.running.target import free_port
 
 READY_S = 30.0
 """For a server to listen; the slowest peer takes 2 s."""

@@ -18,8 +18,8 @@ from loadtest.bench.processes import (
     cpu_s_of_machine,
     received_bytes_of,
 )
-from loadtest.cores import Cores
-from loadtest.processes import running
+from loadtest.host.cores import Cores
+from loadtest.running.processes import running
 
 CONNECTIONS = 64
 WARM_UP_S = 1.0

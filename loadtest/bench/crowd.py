@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Self
 
-from loadtest.address import Address
 from loadtest.bench.peer_app import HELLO
+from loadtest.client.address import Address
 
 AT_ONCE = 256
 """Clients that wait for an answer at the same time: what is measured is the server's pace, and

@@ -10,10 +10,10 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 
-from loadtest.address import Address
 from loadtest.bench.peer_app import HELLO
-from loadtest.clients import HTTPClient
-from loadtest.errors import ReplyError
+from loadtest.client.address import Address
+from loadtest.client.clients import HTTPClient
+from loadtest.measure.errors import ReplyError
 
 TIMEOUT_S = 60.0
 _PAUSE_S = 0.1

@@ -11,8 +11,8 @@ from pathlib import Path
 from loadtest.bench.contestants import serving
 from loadtest.bench.cost import Spread
 from loadtest.bench.processes import BenchError, cpu_s_of
-from loadtest.cores import Cores
-from loadtest.processes import last_line, running
+from loadtest.host.cores import Cores
+from loadtest.running.processes import last_line, running
 
 USERS = 64
 RATIO_MIN = 4.0

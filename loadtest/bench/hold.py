@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from loadtest.address import Address
 from loadtest.bench.contestants import serving
 from loadtest.bench.crowd import Crowd
 from loadtest.bench.fresh import TIMEOUT_S, Fresh
 from loadtest.bench.holding import Holding
 from loadtest.bench.processes import BenchError, cpu_s_of
-from loadtest.clients import HTTPClient
-from loadtest.errors import ReplyError
-from loadtest.processes import last_line, running
+from loadtest.client.address import Address
+from loadtest.client.clients import HTTPClient
+from loadtest.measure.errors import ReplyError
+from loadtest.running.processes import last_line, running
 
 IDLE_S = 10.0
 SETTLE_S = 1.0

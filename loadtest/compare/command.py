@@ -10,24 +10,24 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from loadtest import terminal
-from loadtest.analysis.bundle import BundleError, read_bundle
-from loadtest.bundle import PACKAGES, write_run
+from loadtest.bundle.alive import beating
+from loadtest.bundle.plan import FLAT_OUT, CellPlan, Matrix, model_and_workers
+from loadtest.bundle.read import BundleError, read_bundle
+from loadtest.bundle.state import FINISHED, INTERRUPTED, State
+from loadtest.bundle.write import PACKAGES, write_run
 from loadtest.catalogue import SCENARIOS
-from loadtest.cell import Load, run_model, run_target
-from loadtest.compare.alive import beating
-from loadtest.compare.matrix import FLAT_OUT, CellPlan, Matrix, model_and_workers
+from loadtest.client.request import hidden
 from loadtest.compare.shares import LeftOut, rate_of_share
-from loadtest.compare.state import FINISHED, INTERRUPTED, State
-from loadtest.cores import Cores
-from loadtest.files import is_of_the_disk, said_of
-from loadtest.machine import described, shown, write_json
-from loadtest.progress import CellProgress, matrix_progress
-from loadtest.request import hidden
-from loadtest.result import Result
-from loadtest.selftest.calibration import Calibration, calibrate
-from loadtest.target import CellError, Target
-from loadtest.warm import WarmLocust, warm_locust
+from loadtest.host import terminal
+from loadtest.host.cores import Cores
+from loadtest.host.files import is_of_the_disk, said_of
+from loadtest.host.machine import described, shown, write_json
+from loadtest.measure.result import Result
+from loadtest.running.calibration import Calibration, calibrate
+from loadtest.running.cell import Load, run_model, run_target
+from loadtest.running.progress import CellProgress, matrix_progress
+from loadtest.running.target import CellError, Target
+from loadtest.running.warm import WarmLocust, warm_locust
 
 CELLS_FILE = "cells.json"
 """The plan: all cells, in their order."""

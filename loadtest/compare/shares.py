@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from loadtest.compare.matrix import FLAT_OUT, RATE, CellPlan
-from loadtest.result import Result
-from loadtest.verdict import ACCEPT_QUEUE_BOUND, SERVER_BOUND
+from loadtest.bundle.plan import FLAT_OUT, RATE, CellPlan
+from loadtest.measure.result import Result
+from loadtest.measure.verdict import ACCEPT_QUEUE_BOUND, SERVER_BOUND
 
 GENERATOR_SHARE_MAX = 0.5
 """Of the generator's ceiling: at a rate, on many connections, a request costs it twice as much as

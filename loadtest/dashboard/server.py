@@ -16,12 +16,12 @@ from pathlib import Path
 from aiohttp import web
 from plotly.offline import get_plotlyjs
 
-from loadtest.analysis.bundle import BundleError
-from loadtest.analysis.records import COMPARE
+from loadtest.bundle.read import BundleError
 from loadtest.dashboard.store import Store
 from loadtest.report.command import asset
 from loadtest.report.page import render
 from loadtest.report.record_page import record_html
+from loadtest.report.records import COMPARE
 
 LOOK_S = 1.0
 """How often it is looked whether a run has come further, or has ended: two small files a run."""

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from loadtest.analysis.bundle import (
+from loadtest.analysis.likeness import refuse_unlike
+from loadtest.bundle.read import (
     About,
     Bundle,
     BundleError,
@@ -12,10 +13,9 @@ from loadtest.analysis.bundle import (
     read_bundle,
     read_state,
 )
-from loadtest.analysis.likeness import refuse_unlike
-from loadtest.analysis.records import COMPARE, Record, command_of, kind_of, read_records
-from loadtest.compare.state import FILE, RUNNING, State
+from loadtest.bundle.state import FILE, RUNNING, State
 from loadtest.report.page import Page
+from loadtest.report.records import COMPARE, Record, command_of, kind_of, read_records
 
 _SURROGATES = frozenset(map(chr, range(0xD800, 0xE000)))
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from loadtest.analysis.estimates import Estimate
 from loadtest.analysis.groups import Group, Groups
-from loadtest.compare.matrix import FLAT_OUT, RATE, SHARE
+from loadtest.bundle.plan import FLAT_OUT, RATE, SHARE
 from loadtest.report.style import DASHES, Look, looks, shown, unique_names
 
 Trace = dict[str, Any]

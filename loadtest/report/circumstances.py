@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from loadtest.analysis.bundle import Bundle, shortened
+from loadtest.bundle.read import Bundle, shortened
 
 Rows = list[tuple[str, list[str]]]
 

@@ -9,19 +9,19 @@ from plotly.offline import get_plotlyjs
 from rich.table import Table
 from rich.text import Text
 
-from loadtest import fitting, terminal
-from loadtest.analysis.bundle import Bundle, BundleError, read_bundle
 from loadtest.analysis.findings import Finding
 from loadtest.analysis.likeness import refuse_unlike
-from loadtest.analysis.records import COMPARE, kind_of, read_records
-from loadtest.files import write_whole
-from loadtest.machine import new_folder, shown
-from loadtest.progress import new_progress
+from loadtest.bundle.read import Bundle, BundleError, read_bundle
+from loadtest.host import fitting, terminal
+from loadtest.host.files import write_whole
+from loadtest.host.machine import new_folder, shown
 from loadtest.report import words
 from loadtest.report.figures import figures_table, without_figures
 from loadtest.report.markdown import markdown
 from loadtest.report.page import Page, as_json
 from loadtest.report.record_page import show_records, write_records
+from loadtest.report.records import COMPARE, kind_of, read_records
+from loadtest.running.progress import new_progress
 
 HTML, MARKDOWN = "report.html", "report.md"
 

@@ -7,10 +7,10 @@ from loadtest.analysis import usl
 from loadtest.analysis.estimates import Estimate, estimate
 from loadtest.analysis.groups import Group
 from loadtest.analysis.metrics import METRICS, Metric
+from loadtest.bundle.plan import FLAT_OUT, RATE
 from loadtest.catalogue import SCENARIOS
-from loadtest.compare.matrix import FLAT_OUT, RATE
+from loadtest.measure.verdict import SERVER_BOUND
 from loadtest.report.chart import Chart, Pen, axis, connections_axis, verdict_of
-from loadtest.verdict import SERVER_BOUND
 
 
 def scenario_charts(pen: Pen, scenario: str) -> list[Chart]:

@@ -3,15 +3,15 @@
 from collections.abc import Callable
 from typing import Any
 
-from loadtest.analysis.bundle import BundleError
 from loadtest.analysis.estimates import Estimate, estimate
 from loadtest.analysis.groups import Group
 from loadtest.analysis.metrics import METRICS, ranked
 from loadtest.analysis.times import merged_times, spectrum
-from loadtest.compare.matrix import CellPlan
+from loadtest.bundle.plan import CellPlan
+from loadtest.bundle.read import BundleError
+from loadtest.measure.result import Result
 from loadtest.report.chart import Chart, Pen, axis, load_name, verdict_of
 from loadtest.report.style import number
-from loadtest.result import Result
 
 _RARITIES = {1: "0", 10: "90 %", 100: "99 %", 1_000: "99.9 %", 10_000: "99.99 %"}
 _RARITIES |= {100_000: "99.999 %", 1_000_000: "max"}

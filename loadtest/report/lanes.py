@@ -10,13 +10,13 @@ import msgspec
 import numpy as np
 from hdrh.histogram import HdrHistogram
 
-from loadtest.analysis.bundle import BundleError, shortened
 from loadtest.analysis.groups import Group
 from loadtest.analysis.metrics import METRICS
 from loadtest.analysis.times import intervals
-from loadtest.compare.matrix import FLAT_OUT, CellPlan
-from loadtest.histogram import VALUES_S, new_histogram, recorded
-from loadtest.observation import Observation
+from loadtest.bundle.plan import FLAT_OUT, CellPlan
+from loadtest.bundle.read import BundleError, shortened
+from loadtest.measure.histogram import VALUES_S, new_histogram, recorded
+from loadtest.measure.observation import Observation
 from loadtest.report.chart import Chart, Pen, axis, load_name
 
 COLUMNS_MAX = 240

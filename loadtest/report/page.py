@@ -11,14 +11,14 @@ import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from loadtest.analysis.bundle import Bundle, BundleError
 from loadtest.analysis.findings import Finding, findings
 from loadtest.analysis.groups import Group, Groups
 from loadtest.analysis.metrics import METRICS, ranked
-from loadtest.anew import anew
+from loadtest.bundle.plan import FLAT_OUT, RATE
+from loadtest.bundle.read import Bundle, BundleError
+from loadtest.bundle.state import RUNNING
 from loadtest.catalogue import SCENARIOS
-from loadtest.compare.matrix import FLAT_OUT, RATE
-from loadtest.compare.state import RUNNING
+from loadtest.measure.anew import anew
 from loadtest.report import words
 from loadtest.report.advice import advice
 from loadtest.report.chart import Chart, Pen, load_name

@@ -10,7 +10,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from loadtest.analysis.bundle import read_bundle
+from loadtest.bundle.read import read_bundle
 from loadtest.report.markdown import choices, headline
 from loadtest.report.overview import overview_chart
 from loadtest.report.page import Page

@@ -8,11 +8,11 @@ from typing import Any
 from markupsafe import Markup
 from rich.table import Table
 
-from loadtest import fitting, terminal
-from loadtest.analysis.records import Record
-from loadtest.files import write_whole
+from loadtest.host import fitting, terminal
+from loadtest.host.files import write_whole
 from loadtest.report.markdown import plain
 from loadtest.report.page import render
+from loadtest.report.records import Record
 
 
 @dataclass(frozen=True)

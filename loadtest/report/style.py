@@ -5,8 +5,8 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from loadtest.analysis.bundle import shortened
-from loadtest.compare.matrix import model_and_workers
+from loadtest.bundle.plan import model_and_workers
+from loadtest.bundle.read import shortened
 
 NAME_CHARACTERS_MAX = 32
 """Longer names are cut where they are shown: a legend is no place for a paragraph."""

@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 from loadtest.analysis.estimates import Estimate
 from loadtest.analysis.findings import Finding, Row
-from loadtest.compare.matrix import FLAT_OUT
+from loadtest.bundle.plan import FLAT_OUT
+from loadtest.measure.verdict import OK
 from loadtest.report.chart import Pen
 from loadtest.report.style import number
-from loadtest.verdict import OK
 
 
 def value(found: Estimate | None, unit: str) -> str:

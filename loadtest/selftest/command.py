@@ -7,15 +7,15 @@ from pathlib import Path
 
 from rich.table import Table
 
-from loadtest import fitting, terminal
-from loadtest.bundle import write_run
-from loadtest.cores import Cores
-from loadtest.files import said_of
-from loadtest.machine import write_json
-from loadtest.progress import cell_progress
-from loadtest.selftest.calibration import calibrate
+from loadtest.bundle.write import write_run
+from loadtest.host import fitting, terminal
+from loadtest.host.cores import Cores
+from loadtest.host.files import said_of
+from loadtest.host.machine import write_json
+from loadtest.running.calibration import calibrate
+from loadtest.running.progress import cell_progress
+from loadtest.running.target import CellError
 from loadtest.selftest.proofs import Proof, run_proofs
-from loadtest.target import CellError
 
 
 def selftest(names: Sequence[str], folder: Path) -> int:

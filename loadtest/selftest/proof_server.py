@@ -21,7 +21,7 @@ from typing import cast
 
 import uvloop
 
-from loadtest.files import write_whole
+from loadtest.host.files import write_whole
 
 RIGHT = b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\nHello, World!"
 NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"

@@ -11,13 +11,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from loadtest import observation
-from loadtest.cell import run_target
-from loadtest.cores import Cores
-from loadtest.processes import running
-from loadtest.result import Result, Times
-from loadtest.selftest.calibration import Calibration, load, proof_server
-from loadtest.verdict import GENERATOR_BOUND
+from loadtest.host.cores import Cores
+from loadtest.measure import observation
+from loadtest.measure.result import Result, Times
+from loadtest.measure.verdict import GENERATOR_BOUND
+from loadtest.running.calibration import Calibration, load, proof_server
+from loadtest.running.cell import run_target
+from loadtest.running.processes import running
 
 FREEZE_S = 1.0
 FREEZE_AFTER_S = 4.0

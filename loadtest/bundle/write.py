@@ -1,0 +1,58 @@
+"""The folder of a run: enough to compute every number again, and to say what it was run on."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from loadtest.host import fitting, terminal
+from loadtest.host.cores import Cores
+from loadtest.host.machine import described, shown, write_json
+from loadtest.host.output import one_line
+from loadtest.measure import observation
+from loadtest.measure.observation import Observation
+from loadtest.measure.result import Result, result_of
+from loadtest.running.table import cell_table
+
+_log = logging.getLogger("loadtest")
+
+PACKAGES = (
+    "locust", "gevent", "greenlet", "hdrhistogram", "uvloop", "httptools", "prometheus-client",
+)  # fmt: skip
+
+
+def write_run(
+    folder: Path, options: Mapping[str, Any], cores: Cores, calibration: Mapping[str, Any]
+) -> None:
+    """Write down the command, the machine, and what the generator can do on it."""
+    content = described("loadtest", options, PACKAGES)
+    content |= {"cores": asdict(cores), "generator": dict(calibration)}
+    write_json(folder / "run.json", content)
+
+
+def write_cell(folder: Path, seen: Observation) -> Result:
+    """Write what was observed and, apart, the numbers computed from it; return these.
+
+    Raises:
+        OSError: It could not be written; then there is nothing of it in the folder.
+    """
+    result = result_of(seen)
+    try:
+        observation.write(folder, seen)
+        write_json(folder / "cell.json", asdict(result))
+    except OSError:  # half a cell is none
+        observation.remove(folder)
+        raise
+    return result
+
+
+def summarise(result: Result, folder: Path) -> None:
+    """Print a cell's times, on standard error: standard output is Locust's, for --json.
+
+    The verdict goes to Locust's log, so that the page's Logs tab has it, too.
+    """
+    fitting.show(terminal.console(stderr=True), cell_table(result))
+    verdict = result.verdict
+    _log.info("verdict: %s: %s", verdict.name, one_line(verdict.why))
+    _log.info("raw results: %s", one_line(str(shown(folder))))

@@ -1,0 +1,39 @@
+"""What a request over HTTP asks for and says, as ``run`` and ``compare`` take it."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from loadtest.cli.flags import Parser, checked
+from loadtest.client.request import asks_to_close, field_line, target_of
+
+if TYPE_CHECKING:
+    from loadtest.running.target import Target
+
+
+def add_request(parser: Parser) -> None:
+    """Add what a request over HTTP asks for and says."""
+    parser.add_argument(
+        "--path", metavar="PATH", type=checked(target_of),
+        help="and query that the scenario get asks for (default: the target's own, or /)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--header", metavar="'NAME: VALUE'", type=checked(field_line), action="append", default=[],
+        dest="headers", help="of every request over HTTP; again for more; results keep no values",
+    )  # fmt: skip
+
+
+def check_request(
+    scenarios: Sequence[str], path: str | None, headers: Sequence[str], target: "Target | None"
+) -> str:
+    """Return the path that is to be asked for.
+
+    Raises:
+        ValueError: A path or a header would not be sent; says what to do.
+    """
+    if path is not None and "get" not in scenarios:
+        raise ValueError(f"expected the scenario get with --path, got {','.join(scenarios)}")
+    if headers and list(scenarios) == ["echo"]:
+        raise ValueError("expected a scenario over HTTP with --header, got echo")
+    if "idle" in scenarios and asks_to_close(headers):
+        raise ValueError("expected no 'Connection: close' with idle, which holds its connections")
+    return (path or "/") if target is None else target.path_with(path, scenarios)

@@ -1,0 +1,147 @@
+"""python -m loadtest run."""
+
+import argparse
+from typing import Any
+
+from loadtest.catalogue import SCENARIOS
+from loadtest.cli.common import (
+    add,
+    add_out,
+    default_scenario,
+    folder_for,
+    verdicts_and_statuses,
+)
+from loadtest.cli.flags import Parser, number, one_of, whole_number
+from loadtest.cli.http_options import add_request, check_request
+from loadtest.host.descriptors import connections_max
+from loadtest.measure.verdict import SPOILT
+from servers.registry import MODELS
+
+_EPILOG = (
+    """\
+examples:
+  python -m loadtest run gevent --scenario wait --rate 1000 --connections 100
+  python -m loadtest run uvloop --scenario hello --connections 64            (flat out)
+  python -m loadtest run --target http://host:8000/x --scenario get --rate 500 --pid 4711
+  python -m loadtest run --target http://host:8000 --scenario get --path /x --header 'A: b'
+  python -m loadtest run threaded --find-capacity p99=50ms --connections 100
+
+scenarios:
+"""
+    + "".join(f"  {name:8} {entry.reveals}\n" for name, entry in SCENARIOS.items())
+    + "\n"
+    + verdicts_and_statuses(
+        {
+            0: "there is a figure, whatever limited it",
+            1: f"there is none ({', '.join(sorted(SPOILT))}; of a search, at each of its rates),\n"
+            "       or it could not be run",
+        }
+    )
+)
+
+
+_DEADLINE = (
+    "what is later is dropped and counted; silence of 30 s, or of this if longer, is an error"
+)
+
+
+def add_run(commands: Any) -> None:
+    """Add the command."""
+    parser = add(
+        commands,
+        "run",
+        _run,
+        help="one load on one server, with a verdict",
+        description="Put one load on a model, which is started for it, or on any server.",
+        epilog=_EPILOG,
+    )
+    parser.add_argument(
+        "model", metavar="MODEL", nargs="?", choices=list(MODELS), help=", ".join(MODELS)
+    )
+    option = parser.option
+    parser.add_argument(
+        "--target",
+        metavar="URL",
+        help="http://HOST:PORT[/PATH] or tcp://HOST:PORT, instead of a model",
+    )
+    parser.add_argument(
+        "--pid", metavar="N", type=whole_number(1, 1 << 22), default=0,
+        help="of the target, where it has no /metrics: its CPU time is taken from the kernel",
+    )  # fmt: skip
+    parser.add_argument(
+        "--scenario", metavar="NAME", type=one_of(SCENARIOS),
+        help="what the clients do; see below (default: hello; of a --target get, of tcp:// echo)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--rate", metavar="N", type=number(0.01, 1e6), default=0.0,
+        help="requests a second in all (default: flat out, one after the other)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--find-capacity", metavar="P=T",
+        help="search the highest rate at which this holds, such as p99=50ms",
+    )  # fmt: skip
+    option("--connections", "N", "64", whole_number(1, 1_000_000), "clients at the same time")
+    option("--duration", "S", "10", number(0.1, 86400), "length of the window")
+    option("--warmup", "S", "1", number(0, 3600), "at the full rate, before the window")
+    option("--processes", "N", "1", whole_number(1, 256), "that make the load")
+    option("--arrivals", "NAME", "constant", one_of(("constant", "poisson")), "constant or poisson")
+    option("--deadline", "S", "10", number(0.1, 600), _DEADLINE)
+    option("--echo-bytes", "N", "128", whole_number(1, 1 << 20), "length of an echoed message")
+    add_request(parser)
+    add_out(parser)
+
+
+def _run(parser: Parser, arguments: argparse.Namespace) -> int:
+    from loadtest.running.cell import Load
+    from loadtest.running.promise import Promise
+    from loadtest.running.run import Options, run
+    from loadtest.running.target import Target
+
+    if (arguments.model is None) == (arguments.target is None):
+        parser.error("expected a MODEL or a --target, and not both")
+    if arguments.scenario is None:
+        arguments.scenario = default_scenario(arguments.target)
+    entry = SCENARIOS[arguments.scenario]
+    if arguments.connections < entry.connections_min:
+        parser.error(
+            f"expected --connections {entry.connections_min} or more for {arguments.scenario},"
+            f" got {arguments.connections}"
+        )
+    # A model that is started for it is one process: its descriptors are an end, too.
+    room = connections_max(arguments.processes if arguments.target else 1)
+    if arguments.connections > room:
+        parser.error(
+            f"expected --connections up to {room} (the descriptor limit of each process; of them"
+            f" there are --processes {arguments.processes}, and 1 of a MODEL), got"
+            f" {arguments.connections}"
+        )
+    if arguments.find_capacity is not None and arguments.rate:
+        parser.error("expected --rate or --find-capacity, and not both")
+    try:
+        find, url = arguments.find_capacity, arguments.target
+        promise = None if find is None else Promise.parse(find)
+        target = None if url is None else Target.parse(url, arguments.pid)
+        path = check_request([arguments.scenario], arguments.path, arguments.headers, target)
+    except ValueError as error:  # it says what was expected and what was got
+        parser.error(str(error))
+    if target is not None and target.speaks_http == (arguments.scenario == "echo"):
+        parser.error(
+            f"expected {'tcp' if target.speaks_http else 'http'}://HOST:PORT for the scenario"
+            f" {arguments.scenario}, got {arguments.target}"
+        )
+    load = Load(
+        scenario=arguments.scenario,
+        classes=entry.users,
+        connections=arguments.connections,
+        rate_hz=arguments.rate,
+        arrivals=arguments.arrivals,
+        deadline_s=arguments.deadline,
+        warmup_s=arguments.warmup,
+        window_s=arguments.duration,
+        processes=arguments.processes,
+        echo_bytes=arguments.echo_bytes,
+        path=path,
+        headers=tuple(arguments.headers),
+    )
+    options = Options(arguments.model or "", target, load, promise)
+    return run(options, folder_for(parser, arguments, "-run"))

@@ -1,0 +1,1 @@
+"""One connection of the load: what it sends, when, and what it accepts as a reply."""

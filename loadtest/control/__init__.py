@@ -1,0 +1,1 @@
+"""One load under Locust: its phases, its processes, its messages."""

@@ -1,0 +1,94 @@
+"""An exception in one of our hooks or greenlets ends the test, with its reason in one line.
+
+Locust logs what a listener raises, gevent what a greenlet raises, and both go on: without a lead
+a test without end, which a parent waits for. Every hook and greenlet of ours is guarded here.
+"""
+
+import functools
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, ParamSpec
+
+import gevent
+import locust.log
+from locust.env import Environment
+
+from loadtest.host.files import said_of
+from loadtest.host.output import one_line
+
+FAILED = "loadtest_failed"
+"""What a process that makes load tells the one that leads."""
+
+REASON_CHARACTERS_MAX = 300
+
+WATCH_INTERVAL_S = 0.5
+
+LOG_INTERVAL_S = 1.0
+"""Between two lines with the same reason: what fails a thousand times a second has one."""
+
+_P = ParamSpec("_P")
+_log = logging.getLogger("loadtest")
+_last_logged_s: dict[str, float] = {}
+_ends: dict[int, tuple[Environment, Callable[[str], None]]] = {}
+
+
+def register(environment: Environment, end: Callable[[str], None]) -> None:
+    """Say what ends the tests of a Locust process; it takes the reason, and does not wait."""
+    _ends[id(environment)] = environment, end
+
+
+def fail(error: BaseException, environment: Environment | None = None) -> None:
+    """End the test with an exception for its reason.
+
+    Args:
+        error: What was raised.
+        environment: Whose test; None: of all in this process (some hooks of Locust do not say).
+    """
+    why = reason(error)
+    if _last_logged_s.get(why, 0.0) + LOG_INTERVAL_S < time.monotonic():
+        _last_logged_s[why] = time.monotonic()
+        # A disk that fails is no mistake of a program's: its traceback says nothing more.
+        traced = None if isinstance(error, OSError) else error
+        _log.error("failed: %s", why, exc_info=traced)  # as the parent looks for it: FAILED_MARK
+    for whose, end in list(_ends.values()):
+        if environment in (None, whose):
+            end(why)
+
+
+def reason(error: BaseException) -> str:
+    """Return an exception as a line that is not too long."""
+    text = said_of(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+    return one_line(text)[:REASON_CHARACTERS_MAX]
+
+
+def guarded(function: Callable[_P, None]) -> Callable[_P, None]:
+    """Return the same function, of which an exception ends the test.
+
+    Whose test it is, a keyword or an attribute called ``environment`` says.
+    """
+
+    @functools.wraps(function)
+    def run(*args: _P.args, **kwargs: _P.kwargs) -> None:
+        try:
+            function(*args, **kwargs)
+        except Exception as error:  # of whatever kind: gevent or Locust would log it and go on
+            whose: Any = kwargs.get("environment")
+            fail(error, whose)
+
+    return run
+
+
+def watch_start(started: Callable[[], bool], environment: Environment) -> gevent.Greenlet:
+    """End a test whose users Locust itself cannot start: it logs why, and waits for ever."""
+    before = locust.log.unhandled_greenlet_exception
+
+    def watch() -> None:
+        while not started():
+            gevent.sleep(WATCH_INTERVAL_S)
+            if locust.log.unhandled_greenlet_exception and not before:
+                why = "Locust could not start the users; its log says why"
+                fail(RuntimeError(why), environment)
+                return
+
+    return gevent.spawn(watch)

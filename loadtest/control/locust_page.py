@@ -1,0 +1,156 @@
+"""Locust's page, as far as it is ours: what is ticked at first, and what START refuses.
+
+Locust ticks every class there is, takes each field as it comes, and answers what it cannot read
+with a 500, which its page calls an unknown error. A refusal is a reply of 200 whose message the
+page shows; the log has it, too.
+"""
+
+import argparse
+import logging
+import math
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from typing import Any, cast
+
+from flask import Flask, before_render_template, jsonify, request
+from flask.wrappers import Response
+from gevent.event import Event
+from locust import User
+from locust.env import Environment
+from locust.web import WebUI
+from werkzeug.datastructures import ImmutableMultiDict
+
+from loadtest.catalogue import SCENARIOS
+from loadtest.client.request import target_of
+from loadtest.control.asked import options_of, unaskable
+from loadtest.control.mixture import objection
+
+Reads = Mapping[str, Callable[[str], Any]]
+"""Flag without its dashes -> what reads a text, and raises ``ArgumentTypeError`` with a reason."""
+
+_ORDER = [name for entry in SCENARIOS.values() for name in entry.users]
+
+_STYLE = b"<style>thead:has(input[type=checkbox]) { display: none }</style>"
+"""No box that ticks all: all at once make no sense, and Locust's own shows those that are ticked at
+first as all there are."""
+
+LOGS_EVERY_S = 5.0
+"""How often an open page asks for the log while a test runs; afterwards never again."""
+
+_log = logging.getLogger("loadtest")
+
+
+class _Reader:
+    """Of the log: an open page, if there is one."""
+
+    def __init__(self) -> None:
+        self._asked, self._asked_s = Event(), -math.inf
+
+    def ask(self) -> None:
+        self._asked_s = time.monotonic()
+        self._asked.set()
+
+    def wait(self) -> None:
+        if time.monotonic() - self._asked_s < 2 * LOGS_EVERY_S:
+            self._asked.clear()
+            self._asked.wait(2 * LOGS_EVERY_S)
+
+
+_readers: dict[int, _Reader] = {}
+
+
+def watch(environment: Environment, web_ui: WebUI, reads: Reads) -> None:
+    """Tick what is about to run, and refuse what makes no sense before anything has started."""
+    assert web_ui.app is not None
+
+    web_ui.app.jinja_env.policies["json.dumps_kwargs"] = {"sort_keys": False}  # in our order
+
+    @before_render_template.connect_via(web_ui.app)
+    def _tick(_: Flask, context: dict[str, Any], **__: Any) -> None:
+        arguments = context.get("template_args", {})
+        if users := arguments.get("users"):  # not so on the page of the login
+            ticked = _names(environment)
+            arguments["available_user_classes"] = ticked  # all that are ticked at first
+            order = [*ticked, *(name for name in _ORDER if name in users), *users]
+            shown = {"users": {name: users[name] for name in dict.fromkeys(order)}}
+            context["template_args"] = dict(sorted((arguments | shown).items()))
+
+    @web_ui.app.after_request
+    def _hide(response: Response) -> Response:
+        if request.endpoint == "locust.index" and response.mimetype == "text/html":
+            response.set_data(response.get_data().replace(b"</head>", _STYLE + b"</head>", 1))
+        return response
+
+    reader = _readers[id(environment)] = _Reader()
+
+    @web_ui.app.before_request
+    def _read() -> Response | None:
+        if request.endpoint == "locust.logs":
+            reader.ask()
+        if request.endpoint != "locust.swarm":
+            return None
+        if web_ui.userclass_picker_is_active and "user_classes" not in request.form:
+            # Locust would take all there are.
+            ticked = [("user_classes", name) for name in _names(environment)]
+            request.form = ImmutableMultiDict([*request.form.items(multi=True), *ticked])
+        classes = _chosen(environment, picked=web_ui.userclass_picker_is_active)
+        why = (
+            _wrong_flag(reads)
+            or _wrong_host(environment, classes)
+            or objection(classes, _users(environment))
+        )
+        if not why:
+            return None
+        _log.error(why)
+        return jsonify({"success": False, "message": why, "host": environment.host})
+
+
+def be_read(environment: Environment) -> None:
+    """Let a test that has a verdict go on until an open page has asked for the log once more.
+
+    It asks while a test runs, and not when that has ended: the verdict would be missing there.
+    """
+    if (reader := _readers.get(id(environment))) is not None:
+        reader.wait()
+
+
+def _names(environment: Environment) -> list[str]:
+    return sorted(c.__name__ for c in environment.user_classes)
+
+
+def _wrong_flag(reads: Reads) -> str:
+    """Return what is wrong with the first of our fields that is; "" if none is."""
+    for name, read in reads.items():
+        text = request.form.get(name.replace("-", "_"))
+        try:
+            if text is not None:
+                read(text)
+        except argparse.ArgumentTypeError as error:  # it says what was expected and what was got
+            return f"{name}: {error}"
+    return ""
+
+
+def _wrong_host(environment: Environment, classes: Collection[type[User]]) -> str:
+    """Return why users of ours cannot ask the host for what they are to ask for; "" if they can."""
+    given = environment.parsed_options
+    assert given is not None
+    path = request.form.get("path", given.path)
+    options = replace(options_of(given), path=path and target_of(path))
+    return unaskable(classes, request.form.get("host") or environment.host or "", options)
+
+
+def _chosen(environment: Environment, picked: bool) -> list[type[User]]:
+    """Return the classes that a test would run."""
+    if not picked:
+        return environment.user_classes
+    names = request.form.getlist("user_classes")
+    available = cast("dict[str, type[User]]", environment.available_user_classes or {})
+    return [available[name] for name in names if name in available]
+
+
+def _users(environment: Environment) -> int | None:
+    """Return how many users are asked for; None: a shape decides, or Locust itself complains."""
+    text = request.form.get("user_count", "")
+    shaped = environment.shape_class or request.form.get("shape_class", "Default") != "Default"
+    return int(text) if text.isascii() and text.isdigit() and not shaped else None

@@ -1,0 +1,1 @@
+"""This machine: what it is and allows, its terminal and its files."""

@@ -1,0 +1,109 @@
+"""Tables that fit the terminal: narrower where they must be, and no word or number is ever cut.
+
+Rich cuts what does not fit (``0.4…``). Here columns of text wrap between words first; then the
+frame goes; then a table of numbers is turned, rows for columns; and where even that is too wide
+each cell is a line.
+"""
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Column, Table
+from rich.text import Text
+
+from loadtest.host.terminal import say
+
+_ANY_COLUMNS = 100_000
+"""No table is as wide: with so much room it shows how wide it is."""
+
+
+def show(console: Console, *tables: Table) -> None:
+    """Print tables, with an empty line between two; a console's text is to be no markup."""
+    for number, table in enumerate(tables):
+        if number:
+            console.print()
+        _show(console, table)
+
+
+def _show(console: Console, table: Table) -> None:
+    title, table.title = table.title, None
+    caption, table.caption = table.caption, None  # Rich cuts a long word in both
+    if title is not None:
+        console.print(title, style="italic", overflow="fold")
+    if _fits(console, table):
+        console.print(table)
+    elif (turned := _turned(table)) is not None and _fits(console, turned):
+        console.print(turned)
+    else:
+        _show_rows(console, table)
+    if caption is not None:
+        console.print(caption, style="dim", overflow="fold")
+
+
+def _fits(console: Console, table: Table) -> bool:
+    """Make a table as narrow as it must be; return whether that is enough."""
+    sizes = [_measured(console, column) for column in table.columns]
+    for framed in (True, False):
+        if not framed:
+            table.box, table.padding, table.pad_edge = None, (0, 1, 0, 0), False
+        room = console.width - _frame(console, table, sizes)
+        if sum(size.maximum for size in sizes) <= room:
+            return True
+        if sum(size.minimum for size in sizes) <= room:
+            for column, width in zip(table.columns, _shared(sizes, room), strict=True):
+                column.width = width
+            return True
+    return False
+
+
+def _measured(console: Console, column: Column) -> Measurement:
+    """Return the least width of a column, that of its longest word, and the most."""
+    wide = console.options.update(width=_ANY_COLUMNS)
+    cells = [column.header, *column.cells]
+    sizes = [Measurement.get(console, wide, cell) for cell in cells]
+    most = max(size.maximum for size in sizes)
+    return Measurement(most if column.no_wrap else max(size.minimum for size in sizes), most)
+
+
+def _frame(console: Console, table: Table, sizes: Sequence[Measurement]) -> int:
+    """Return how many columns of the terminal the frame takes, and the space between columns."""
+    whole = Measurement.get(console, console.options.update(width=_ANY_COLUMNS), table).maximum
+    return whole - sum(size.maximum for size in sizes)
+
+
+def _shared(sizes: Sequence[Measurement], room: int) -> list[int]:
+    """Return widths that make up a room: each gets what it needs, and its share of the rest."""
+    widths = [size.minimum for size in sizes]
+    wanted = [size.maximum - size.minimum for size in sizes]
+    spare = room - sum(widths)
+    return [width + spare * more // sum(wanted) for width, more in zip(widths, wanted, strict=True)]
+
+
+def _turned(table: Table) -> Table | None:
+    """Return a table of numbers with its rows as columns; None for any other."""
+    names, *numbers = table.columns
+    if any(column.justify != "right" for column in numbers):
+        return None
+    turned = Table(_text(names.header))
+    for name in names.cells:
+        turned.add_column(name, justify="right")
+    for column in numbers:
+        turned.add_row(column.header, *column.cells)
+    return turned
+
+
+def _show_rows(console: Console, table: Table) -> None:
+    """Print each row as lines: its first cell, then the name and the value of each other."""
+    names = [_text(column.header) for column in table.columns]
+    for row in zip(*(column.cells for column in table.columns), strict=True):
+        first, *others = map(_text, row)
+        say(console, f"{names[0]}: {first}")
+        for name, value in zip(names[1:], others, strict=True):
+            if value:
+                say(console, f"  {name}: {value}" if name else f"  {value}")
+
+
+def _text(cell: object) -> str:
+    text = cell.plain if isinstance(cell, Text) else str(cell)
+    return " ".join(text.split())

@@ -1,0 +1,1 @@
+"""From raw observations to numbers and verdicts."""

@@ -1,0 +1,156 @@
+"""All that was seen of one cell, raw, and the folder that keeps it.
+
+``observation.json`` has the counts and samples; of the times there is a standard HdrHistogram log
+for each kind, a line for each second, scenario class and process.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from hdrh.histogram import HdrHistogram
+from hdrh.log import HistogramLogReader, HistogramLogWriter
+
+from loadtest.host.files import replacing
+from loadtest.host.machine import write_json
+from loadtest.measure.histogram import merged, new_histogram
+from loadtest.measure.meter import KINDS
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a cell was to be.
+
+    Attributes:
+        target: Model or address.
+        scenario: Its name.
+        result_class: The user class whose times are the scenario's result.
+        connections: Of all classes together.
+        rate_hz: Requests a second of all connections that share it; 0: flat out.
+        arrivals: How they were to come.
+        deadline_s: Later requests were dropped.
+        warmup_s: At the same load, before the window.
+        window_s: Wanted length; 0: until stopped.
+        server_cores: How many the server may use; 0: not known.
+        workers: Processes that make the load.
+        rated: The classes that share the rate, and that a verdict is about; none: the result's.
+    """
+
+    target: str
+    scenario: str
+    result_class: str
+    connections: int
+    rate_hz: float
+    arrivals: str
+    deadline_s: float
+    warmup_s: float
+    window_s: float
+    server_cores: int
+    workers: int
+    rated: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What was seen.
+
+    Attributes:
+        plan: What was to be.
+        established: Connections that had a reply before the load began, by class.
+        window_s: Real length; 0 if it did not come to a window.
+        records: Of each second, class and process: phase, counts, and what ``meter.Taken`` says.
+        usage: Of each process: at the window's opening and at its close.
+        seconds: Of each process: its usage, every second.
+        samples: Of server and kernel, every second; the marks say which.
+        marks: Name -> sample: "idle", "open", "close", "loaded".
+        missing: Processes that were lost, or did not report at the end.
+        sampling_cpu_s: What taking the samples has cost the generator.
+        conditions: Limits and socket options that the server says it serves under.
+        trouble: Why it did not come to a window; "" if it did.
+        without_reply: Connections that had no right first reply, by the error that came instead;
+            ``instead.SILENCE`` where nothing did.
+    """
+
+    plan: Plan
+    established: dict[str, int] = field(default_factory=dict)
+    window_s: float = 0.0
+    records: list[dict[str, Any]] = field(default_factory=list)
+    usage: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
+    seconds: dict[str, list[dict[str, float]]] = field(default_factory=dict)
+    samples: list[dict[str, Any]] = field(default_factory=list)
+    marks: dict[str, dict[str, Any]] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+    sampling_cpu_s: float = 0.0
+    conditions: dict[str, float] = field(default_factory=dict)
+    trouble: str = ""
+    without_reply: dict[str, int] = field(default_factory=dict)
+
+    def histogram(self, kind: str, class_: str) -> HdrHistogram:
+        """Return the merged times of one kind and class, of the window."""
+        return merged(
+            record["inside"]["histograms"][kind]
+            for record in self.records
+            if record["class"] == class_ and kind in record["inside"]["histograms"]
+        )
+
+
+def write(folder: Path, observation: Observation) -> None:
+    """Write an observation into a folder of its own."""
+    for kind in KINDS:
+        records = [r for r in observation.records if kind in r["inside"]["histograms"]]
+        if records:
+            _write_log(folder / f"{kind}.hlog", kind, records)
+    content = asdict(observation)
+    for record in content["records"]:
+        record["inside"]["histograms"] = sorted(record["inside"]["histograms"])
+    write_json(folder / "observation.json", content)
+
+
+def remove(folder: Path) -> None:
+    """Remove what was written, as far as it was."""
+    with suppress(OSError):  # what cannot be written can often not be removed either
+        for path in (folder / "observation.json", *folder.glob("*.hlog")):
+            path.unlink(missing_ok=True)
+
+
+def _write_log(path: Path, kind: str, records: list[dict[str, Any]]) -> None:
+    # A whole second: readers leave out what seems to lie before the start by a rounding.
+    base_s = math.floor(records[0]["from_s"])
+    with replacing(path) as file:
+        log = HistogramLogWriter(file)
+        log.output_comment(f"[{kind} in microseconds]")
+        log.output_log_format_version()
+        log.output_base_time(base_s * 1000)
+        file.write(f"#[StartTime: {base_s:f} (seconds since epoch)]\n")
+        log.output_legend()
+        for record in records:
+            file.write(f"Tag={record['class']}@{record['worker']},")
+            histogram = HdrHistogram.decode(record["inside"]["histograms"][kind])
+            log.output_interval_histogram(
+                histogram, record["from_s"] - base_s, record["to_s"] - base_s, 1.0
+            )
+
+
+def read(folder: Path) -> Observation:
+    """Return what was written into a folder."""
+    content = json.loads((folder / "observation.json").read_text(encoding="utf-8"))
+    plan = Plan(**content["plan"])
+    observation = Observation(**content | {"plan": replace(plan, rated=tuple(plan.rated))})
+    logs = {
+        path.stem: HistogramLogReader(str(path), new_histogram()) for path in folder.glob("*.hlog")
+    }
+    records = []
+    for record in observation.records:
+        histograms = {}
+        for kind in KINDS:  # each log has its lines in the order of the records
+            if kind in record["inside"]["histograms"]:
+                histogram = logs[kind].get_next_interval_histogram()
+                histograms[kind] = histogram.encode().decode("ascii")
+        records.append(record | {"inside": record["inside"] | {"histograms": histograms}})
+    for log in logs.values():
+        log.close()
+    return replace(observation, records=records)

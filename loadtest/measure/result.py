@@ -1,0 +1,293 @@
+"""From what was observed to what is shown: every number is computed here, from raw values."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hdrh.histogram import HdrHistogram
+
+from loadtest.measure.artefacts import artefacts
+from loadtest.measure.errors import TimedOutError
+from loadtest.measure.histogram import mean_s, quantile_s
+from loadtest.measure.meter import KINDS
+from loadtest.measure.observation import Observation
+from loadtest.measure.server_use import ServerUse, memory_bytes_per_connection, server_use
+from loadtest.measure.verdict import OWN, Evidence, Verdict, judge
+
+_QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999, "max": 1.0}
+
+
+@dataclass(frozen=True)
+class Times:
+    """The distribution of a time, in milliseconds, from merged histograms of 3 digits."""
+
+    count: int
+    mean_ms: float | None
+    p50_ms: float | None
+    p90_ms: float | None
+    p99_ms: float | None
+    p999_ms: float | None
+    max_ms: float | None
+
+
+@dataclass(frozen=True)
+class Class:
+    """The requests of one user class that were due in the window.
+
+    Attributes:
+        requests: With a right reply.
+        rate_hz: Right replies a second in the window, whenever they had been due.
+        times: By kind (``meter.KINDS``); those that occurred.
+        in_flight: Mean number of requests in flight: rate x mean time.
+        artefacts: What looks like a timer of TCP's, not like the server: name -> requests.
+        reconnects: Connections made anew because the server had ended the one before.
+        retries: Requests sent again because a kept connection ended just then.
+        given_up: Requests that were sent too late for the server to have its time.
+        closing: Of ``in_flight``: had their last reply, and waited for their connection's end.
+    """
+
+    connections: int
+    requests: int
+    rate_hz: float
+    errors: dict[str, int]
+    dropped: int
+    reply_bytes: int
+    times: dict[str, Times]
+    in_flight: float
+    artefacts: dict[str, int]
+    reconnects: int = 0
+    retries: int = 0
+    given_up: int = 0
+    closing: float = 0.0
+
+    @property
+    def due(self) -> int:
+        """How many were due in the window."""
+        return self.requests + sum(self.errors.values()) + self.dropped + self.given_up
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process of the generator over the window, in shares of a core."""
+
+    cpu: float
+    waiting: float
+    resident_bytes: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """The numbers of a cell; None where there is nothing to say.
+
+    Attributes:
+        due: Requests that were due in the window and have come to an end.
+        held_share: How much of what was due the replies that came within the window make up: of
+            the class in which it is least.
+        server_cpu: Of the server over the window, in cores.
+        cpu_us_per_request: Of the server, for each right reply in the window; then its two parts.
+        memory_bytes_per_connection: Proportional, of the server's whole process tree.
+        kernel: What TCP lost or repeated in the window, in the generator's network namespace.
+        conditions: Limits and socket options that the server has read back from the kernel.
+        sampling_cpu: What the samples cost the generator, in cores.
+    """
+
+    target: str
+    scenario: str
+    connections: int
+    rate_wanted_hz: float
+    window_s: float
+    result_class: str
+    classes: dict[str, Class]
+    due: int
+    held_share: float | None
+    generators: dict[str, Process]
+    server_cpu: float | None
+    cpu_us_per_request: float | None
+    cpu_user_us_per_request: float | None
+    cpu_system_us_per_request: float | None
+    context_switches_per_request: float | None
+    memory_bytes_per_connection: float | None
+    kernel: dict[str, int]
+    conditions: dict[str, float]
+    sampling_cpu: float
+    evidence: Evidence
+    verdict: Verdict
+
+    @property
+    def main(self) -> Class | None:
+        """The class whose times are the scenario's result; None if there is none."""
+        return self.classes.get(self.result_class)
+
+
+def result_of(seen: Observation) -> Result:
+    """Return what an observation says."""
+    plan, window_s = seen.plan, seen.window_s
+    classes = {name: _class(seen, name) for name in seen.established} if window_s else {}
+    done = sum(_done_in_window(seen.records, name) for name in classes)
+    rated = _rated(seen, classes)
+    due = sum(c.due for c in rated.values())
+    held_share = None
+    if plan.rate_hz and due:
+        held_share = min(_held_share(seen, name, class_) for name, class_ in rated.items())
+    use = server_use(seen.marks)
+    cost = None if use is None or not done else use.per_request(done / window_s)
+    kernel = _difference(seen.marks, "kernel")
+    generators = {
+        worker: _process(usage["open"], usage["close"], window_s)
+        for worker, usage in seen.usage.items()
+        if window_s and {"open", "close"} <= usage.keys()
+    }
+    evidence = _evidence(seen, classes, held_share, generators, use, kernel)
+    return Result(
+        target=plan.target,
+        scenario=plan.scenario,
+        connections=plan.connections,
+        rate_wanted_hz=plan.rate_hz,
+        window_s=window_s,
+        result_class=plan.result_class,
+        classes=classes,
+        due=due,
+        held_share=held_share,
+        generators=generators,
+        server_cpu=None if use is None else use.cpu,
+        cpu_us_per_request=None if cost is None else cost.cpu * 1e6,
+        cpu_user_us_per_request=None if cost is None else cost.user * 1e6,
+        cpu_system_us_per_request=None if cost is None else cost.system * 1e6,
+        context_switches_per_request=None if cost is None else cost.context_switches,
+        memory_bytes_per_connection=memory_bytes_per_connection(seen.marks),
+        kernel=kernel,
+        conditions=seen.conditions,
+        sampling_cpu=seen.sampling_cpu_s / window_s if window_s else 0.0,
+        evidence=evidence,
+        verdict=judge(evidence),
+    )
+
+
+def times_of(histogram: HdrHistogram) -> Times:
+    """Return the quantiles of a histogram."""
+    seconds = [mean_s(histogram), *(quantile_s(histogram, q) for q in _QUANTILES.values())]
+    return Times(histogram.total_count, *(None if s is None else s * 1000 for s in seconds))
+
+
+def _class(seen: Observation, name: str) -> Class:
+    inside = [record["inside"] for record in seen.records if record["class"] == name]
+    histograms = {kind: seen.histogram(kind, name) for kind in KINDS}
+    times = {kind: times_of(h) for kind, h in histograms.items() if h.total_count}
+    busy, closing = (
+        times[kind].count * (times[kind].mean_ms or 0.0) / 1000 / seen.window_s
+        if kind in times
+        else 0.0
+        for kind in ("service_time", "close")
+    )
+    return Class(
+        connections=seen.established[name],
+        requests=sum(taken["requests"] for taken in inside),
+        rate_hz=_done_in_window(seen.records, name) / seen.window_s,
+        errors=dict(sum((Counter(taken["errors"]) for taken in inside), Counter())),
+        dropped=sum(taken["dropped"] for taken in inside),
+        reply_bytes=sum(taken["reply_bytes"] for taken in inside),
+        times=times,
+        in_flight=busy + closing,
+        artefacts=artefacts(histograms),
+        reconnects=sum(taken.get("reconnects", 0) for taken in inside),  # not in older bundles
+        retries=sum(taken.get("retries", 0) for taken in inside),
+        given_up=sum(taken.get("given_up", 0) for taken in inside),
+        closing=closing,
+    )
+
+
+def _done_in_window(records: Iterable[Mapping[str, Any]], name: str) -> int:
+    return sum(
+        record["inside"]["requests"] + record["outside"]["requests"]
+        for record in records
+        if record["phase"] == "window" and record["class"] == name
+    )
+
+
+def _rated(seen: Observation, classes: Mapping[str, Class]) -> dict[str, Class]:
+    """Return the classes that share the rate."""
+    names = seen.plan.rated or [seen.plan.result_class]
+    return {name: classes[name] for name in names if name in classes}
+
+
+def _held_share(seen: Observation, name: str, class_: Class) -> float:
+    done, due = _done_in_window(seen.records, name), class_.due
+    return min(done / due, class_.requests / due) if due else 1.0
+
+
+def _process(open_: Mapping[str, float], close: Mapping[str, float], window_s: float) -> Process:
+    cpu_s = sum(close[name] - open_[name] for name in ("cpu_user_s", "cpu_system_s"))
+    waiting_s = close["waiting_s"] - open_["waiting_s"]
+    return Process(cpu_s / window_s, waiting_s / window_s, close["resident_bytes"])
+
+
+def _difference(marks: Mapping[str, Mapping[str, Any]], what: str) -> dict[str, int]:
+    if not {"open", "close"} <= marks.keys():
+        return {}
+    before, after = marks["open"][what], marks["close"][what]
+    return {name: after[name] - before[name] for name in after if name in before}
+
+
+def _evidence(
+    seen: Observation,
+    classes: Mapping[str, Class],
+    held_share: float | None,
+    generators: Mapping[str, Process],
+    use: ServerUse | None,
+    kernel: Mapping[str, int],
+) -> Evidence:
+    plan = seen.plan
+    rated = _rated(seen, classes).values()
+    errors: Counter[str] = sum((Counter(c.errors) for c in classes.values()), Counter())
+    ended = errors.total() + sum(c.requests for c in classes.values())
+    of_server = sum(count for name, count in errors.items() if name not in OWN)
+    lateness = [c.times["lateness"].p99_ms or 0.0 for c in rated if "lateness" in c.times]
+    server_busy = None
+    if use is not None and plan.server_cores:
+        # One process of Python has one interpreter lock.
+        server_busy = use.cpu / (plan.server_cores if use.processes > 1 else 1)
+    return Evidence(
+        trouble=seen.trouble,
+        missing=seen.missing,
+        requests=min((c.requests for c in rated), default=0),
+        errors_share=of_server / ended if ended else 0.0,
+        rate_wanted_hz=plan.rate_hz,
+        rate_held_share=held_share if plan.rate_hz else None,
+        generator_busy=max((p.cpu + p.waiting for p in generators.values()), default=0.0),
+        generator_cpu=max((p.cpu for p in generators.values()), default=0.0),
+        lateness_p99_ms=max(lateness, default=None),
+        server_busy=server_busy,
+        listen_drops=max(kernel.get("ListenOverflows", 0), kernel.get("ListenDrops", 0)),
+        syn_retransmits=kernel.get("TCPSynRetrans", 0),
+        retransmits=kernel.get("RetransSegs", 0),
+        in_flight=sum(c.in_flight for c in rated),
+        connections=sum(c.connections for c in rated),
+        dropped=sum(c.dropped for c in classes.values()),
+        given_up=sum(c.given_up for c in classes.values()),
+        due=sum(c.due for c in classes.values()),
+        errors=dict(errors),
+        silent_before=_silent_before(seen.records),
+        unfinished=_unfinished(seen.records),
+        without_reply=seen.without_reply,
+        retries=sum(c.retries for c in classes.values()),
+        closing=sum(c.closing for c in rated),
+    )
+
+
+def _silent_before(records: Iterable[Mapping[str, Any]]) -> int:
+    """Count requests from before the window that were waited for until after it, in vain."""
+    return sum(
+        record["outside"].get("given_up", 0)
+        - record["outside"].get("unfinished", 0)
+        + record["outside"]["errors"].get(TimedOutError.__name__, 0)
+        for record in records
+        if record["phase"] != "before"
+    )
+
+
+def _unfinished(records: Iterable[Mapping[str, Any]]) -> int:
+    """Count requests whose reply had begun when it was given up."""
+    return sum(
+        record[part].get("unfinished", 0) for record in records for part in ("inside", "outside")
+    )

@@ -1,0 +1,114 @@
+"""What the generator itself can do on this machine: the least it measures, the most it sends."""
+
+import json
+import select
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from loadtest.host.cores import Cores
+from loadtest.host.files import need_room
+from loadtest.measure.result import Result
+from loadtest.running.cell import Interrupted, Load, run_target
+from loadtest.running.processes import last_line, running
+from loadtest.running.target import READY_S, STOP_S, CellError, Target
+
+FLOOR_HZ = 1000.0
+CONNECTIONS = 64
+WINDOW_S = 1.5
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The generator against a server that does nothing but answer.
+
+    Attributes:
+        floor_p50_us: Service time at a low rate: of no server can less be measured.
+        floor_p99_us: The same of 99 in 100; what is above the other is the machine's noise.
+        ceiling_hz: Requests a second of one process on one core.
+    """
+
+    floor_p50_us: float
+    floor_p99_us: float
+    ceiling_hz: float
+
+    @property
+    def said(self) -> str:
+        """It in a sentence."""
+        return (
+            f"generator on this machine: floor {self.floor_p50_us:,.0f} µs at p50 and"
+            f" {self.floor_p99_us:,.0f} µs at p99, ceiling {self.ceiling_hz:,.0f} requests/s of one"
+            " process"
+        )
+
+
+@dataclass
+class Served:
+    """A proof server, and what it logged; empty until it has ended."""
+
+    target: Target
+    process: subprocess.Popen[str]
+    log: dict[str, Any]
+
+
+@contextmanager
+def proof_server(mode: str, cores: Sequence[int], folder: Path) -> Iterator[Served]:
+    """Run a proof server for the length of a block; afterwards there is its log."""
+    path = folder / "proof.json"
+    command = [sys.executable, "-m", "loadtest.selftest.proof_server", mode, str(path)]
+    with running(command, cores, folder / "server.log") as process:
+        assert process.stdout is not None
+        readable, _, _ = select.select([process.stdout], [], [], READY_S)
+        port = process.stdout.readline().strip() if readable else ""
+        if not port:
+            raise CellError(f"the proof server is not ready: {last_line(folder / 'server.log')}")
+        served = Served(Target(f"proof-{mode}", f"http://127.0.0.1:{port}"), process, {})
+        yield served
+        process.terminate()
+        try:
+            process.wait(STOP_S)
+        except subprocess.TimeoutExpired as late:
+            raise CellError(f"the proof server had not ended after {STOP_S:g} s") from late
+        try:
+            served.log.update(json.loads(path.read_text(encoding="ascii")))
+        except (OSError, ValueError) as error:  # none, or half of one: it could not write it
+            need_room(folder)
+            why = last_line(folder / "server.log") or str(error)
+            raise CellError(f"the proof server left no log: {why}") from error
+
+
+def load(rate_hz: float, window_s: float = WINDOW_S, connections: int = CONNECTIONS) -> Load:
+    """Return a load of plain requests."""
+    return Load("hello", ("Hello",), connections, rate_hz, warmup_s=0.5, window_s=window_s)
+
+
+def calibrate(
+    cores: Cores, folder: Path, say: Callable[[str], None] = lambda stage: None
+) -> Calibration:
+    """Measure the floor and the ceiling, in some 6 s.
+
+    Raises:
+        CellError: It could not be measured.
+    """
+    results: list[Result] = []
+    for name, rate_hz in (("floor", FLOOR_HZ), ("ceiling", 0.0)):
+        say(name)
+        cell = folder / name
+        cell.mkdir(parents=True)
+        with proof_server("plain", cores.server, cell) as served:
+            try:
+                result = run_target(served.target, load(rate_hz), cores, cell, lambda _: None)
+            except Interrupted as interrupt:  # what it has is not what was asked for
+                raise KeyboardInterrupt from interrupt
+            results.append(result)
+    floor, ceiling = results
+    if floor.main is None or ceiling.main is None or "service_time" not in floor.main.times:
+        raise CellError(f"the generator could not be measured: {floor.verdict.why}")
+    times = floor.main.times["service_time"]
+    return Calibration(
+        (times.p50_ms or 0.0) * 1000, (times.p99_ms or 0.0) * 1000, ceiling.main.rate_hz
+    )

@@ -1,0 +1,230 @@
+"""One cell: Locust, in processes of its own, against one target, until it has ended."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from loadtest.host.cores import Cores
+from loadtest.host.files import disk_error_in, need_room
+from loadtest.limits import WORKERS_LIMIT_S, cell_limit_s
+from loadtest.measure import observation
+from loadtest.measure.result import Result, result_of
+from loadtest.running.processes import FAILED_MARK, last_line, lines_of, running
+from loadtest.running.target import CellError, Target, free_port, serving
+from loadtest.running.warm import Forked, WarmLocust
+
+POLL_S = 0.05
+
+_LOCUSTFILE = Path(__file__).parent.parent / "locustfile.py"
+
+Say = Callable[[str], None]
+_Process = subprocess.Popen[str] | Forked
+
+
+@dataclass(frozen=True)
+class Load:
+    """What the clients do.
+
+    Attributes:
+        scenario: Its name.
+        classes: The users that make it up.
+        connections: Of all of them together.
+        rate_hz: Requests a second in all; 0: flat out.
+        arrivals: Of ``arrivals.ARRIVALS``.
+        deadline_s: Later requests are dropped.
+        warmup_s: At the full rate, before the window.
+        window_s: Its length.
+        processes: How many make the load.
+        distant: Whether these run elsewhere and call us, on ``port``.
+        port: Where the master listens for them.
+        echo_bytes: Length of an echoed message.
+        path: What the scenario ``get`` asks for; "": a slash.
+        headers: Of every request over HTTP, ``Name: value``.
+    """
+
+    scenario: str
+    classes: tuple[str, ...]
+    connections: int
+    rate_hz: float
+    arrivals: str = "constant"
+    deadline_s: float = 10.0
+    warmup_s: float = 1.0
+    window_s: float = 10.0
+    processes: int = 1
+    distant: bool = False
+    port: int = 0
+    echo_bytes: int = 128
+    path: str = ""
+    headers: tuple[str, ...] = ()
+
+    @property
+    def limit_s(self) -> float:
+        """How long it may take, with all that comes before and after it."""
+        return cell_limit_s(self.connections, self.warmup_s + self.window_s, self.deadline_s)
+
+    def flags(self, target: Target, folder: Path) -> list[str]:
+        """Return what Locust is to be called with."""
+        return [
+            f"--users={self.connections}",
+            f"--spawn-rate={self.connections}",
+            f"--rate={self.rate_hz:g}",
+            f"--arrivals={self.arrivals}",
+            f"--deadline={self.deadline_s:g}",
+            f"--warmup={self.warmup_s:g}",
+            f"--window={self.window_s:g}",
+            f"--echo-bytes={self.echo_bytes}",
+            f"--path={self.path}",
+            *(f"--header={text}" for text in self.headers),
+            f"--host={target.host}",
+            f"--echo-host={target.echo}",
+            f"--server-pid={target.pid}",
+            f"--server-cores={target.cores}",
+            f"--target-name={target.name}",
+            f"--cell={folder}",
+        ]
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C while a cell ran; it has what was measured until then, if that is anything."""
+
+    def __init__(self, result: Result | None) -> None:
+        super().__init__()
+        self.result = result
+
+
+def run_model(
+    model: str,
+    load: Load,
+    cores: Cores,
+    folder: Path,
+    say: Say,
+    warm: WarmLocust | None = None,
+    workers: int = 1,
+) -> Result:
+    """Run a cell against a model that is started for it.
+
+    Raises:
+        CellError: It could not be run.
+        Interrupted: Ctrl-C.
+    """
+    with serving(model, cores.server, folder / "server.log", workers) as target:
+        return run_target(target, load, cores, folder, say, warm)
+
+
+def run_target(
+    target: Target,
+    load: Load,
+    cores: Cores,
+    folder: Path,
+    say: Say,
+    warm: WarmLocust | None = None,
+) -> Result:
+    """Run a cell against a server that is there; what Locust says goes into files in the folder.
+
+    Args:
+        say: Called with what it is doing, whenever that changes.
+        warm: Forks Locust, where one process makes the load; None: it is started each time.
+
+    Raises:
+        CellError: It could not be run.
+        Interrupted: Ctrl-C.
+        OSError: The disk takes no more.
+    """
+    log = folder / "generator.log"
+    try:
+        with ExitStack() as stack:
+            if warm is not None and load.processes == 1 and not load.distant:
+                argv = ["locust", *_argv(target, load, folder)]
+                lead: _Process = stack.enter_context(warm.running(argv, log))
+            else:
+                lead = _start(stack, target, load, cores.generator, folder)
+            late = ""
+            try:
+                if not _follow(lead, log, say, load.limit_s):
+                    late = f"the generator had not ended after {load.limit_s:.0f} s"
+                    _stop(lead, load, say)
+            except KeyboardInterrupt:
+                _stop(lead, load, say)
+                raise
+    except KeyboardInterrupt as interrupt:
+        raise Interrupted(_result(folder)) from interrupt
+    except subprocess.TimeoutExpired as stuck:  # not even killed does it end
+        raise CellError(f"the generator had not ended after {stuck.timeout:g} s") from stuck
+    result = _result(folder)
+    if result is None:
+        need_room(folder)  # a full disk has no log that says so
+        said = "; ".join([late] * bool(late) + _reasons(folder))
+        if full := disk_error_in(said, folder):
+            raise full
+        raise CellError(f"the generator failed: {said}")
+    return result
+
+
+def _stop(lead: _Process, load: Load, say: Say) -> None:
+    """End Locust, which keeps what was measured, within a time."""
+    say("stopping")
+    lead.terminate()
+    with suppress(subprocess.TimeoutExpired):  # then it is killed
+        lead.wait(load.deadline_s + 20)
+
+
+def _reasons(folder: Path) -> list[str]:
+    """Return why the generator's processes have failed, as far as their logs say."""
+    logs = [folder / "generator.log", *sorted(folder.glob("worker-*.log"))]
+    lines = [line for log in logs for line in lines_of(log)]
+    marked = [line.partition(FAILED_MARK)[2] for line in lines if FAILED_MARK in line]
+    return list(dict.fromkeys(marked)) or [line for line in map(last_line, logs) if line]
+
+
+def _start(
+    stack: ExitStack, target: Target, load: Load, cores: Sequence[int], folder: Path
+) -> "subprocess.Popen[str]":
+    """Start Locust, with workers if there is to be more than one process; return who leads."""
+    argv = [sys.executable, "-m", "locust", *_argv(target, load, folder)]
+    log = folder / "generator.log"
+    if load.processes == 1 and not load.distant:
+        return stack.enter_context(running(argv, cores, log))
+    port = load.port if load.distant else free_port()
+    argv += ["--master", f"--master-bind-port={port}", f"--expect-workers={load.processes}"]
+    argv += [f"--expect-workers-max-wait={WORKERS_LIMIT_S}"]
+    if load.distant:
+        return stack.enter_context(running(argv, cores, log))
+    lead = stack.enter_context(running([*argv, "--master-bind-host=127.0.0.1"], cores, log))
+    worker = [sys.executable, "-m", "locust", "-f", str(_LOCUSTFILE), "--worker"]
+    worker += ["--master-host=127.0.0.1", f"--master-port={port}", *load.classes]
+    for number in range(load.processes):
+        own = [cores[number % len(cores)]]
+        stack.enter_context(running(worker, own, folder / f"worker-{number}.log"))
+    return lead
+
+
+def _argv(target: Target, load: Load, folder: Path) -> list[str]:
+    return [
+        "-f", str(_LOCUSTFILE), "--headless", "--only-summary", *load.flags(target, folder),
+        *load.classes,
+    ]  # fmt: skip
+
+
+def _follow(lead: _Process, log: Path, say: Say, limit_s: float) -> bool:
+    """Say what Locust's log says of stages, until its end; return whether that came in time."""
+    give_up_s = time.monotonic() + limit_s
+    with log.open(encoding="utf-8", errors="replace") as lines:
+        while lead.poll() is None:
+            for line in lines:
+                _, found, stage = line.partition("stage: ")
+                if found:
+                    say(stage.strip())
+            if time.monotonic() > give_up_s:
+                return False
+            time.sleep(POLL_S)
+    return True
+
+
+def _result(folder: Path) -> Result | None:
+    if not (folder / "observation.json").exists():
+        return None
+    return result_of(observation.read(folder))

@@ -1,0 +1,69 @@
+"""Processes that a measurement starts: on their own cores, and never left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+_ROOT = Path(__file__).parent.parent.parent
+"""Where ``python -m servers`` and ``python -m loadtest`` are found without an installation."""
+
+
+FAILED_MARK = "/loadtest: failed: "
+"""What stands before the reason in Locust's log, where an exception has ended a test."""
+
+
+@contextmanager
+def running(
+    command: Sequence[str], cores: Sequence[int], log: Path
+) -> Iterator[subprocess.Popen[str]]:
+    """Run a command for the length of a block; afterwards nothing of its group is left.
+
+    Args:
+        command: It must not start a session or process group of its own.
+        cores: Those it may use, with all that it starts.
+        log: What it has to say on standard error goes there.
+    """
+    start = ["-m", "loadtest.running.start", ",".join(map(str, cores)), str(os.getpid())]
+    with (
+        log.open("w", encoding="utf-8") as stderr,
+        subprocess.Popen(  # noqa: S603  # our own commands
+            [sys.executable, *start, *command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            cwd=_ROOT,
+            process_group=0,  # Ctrl-C is for us alone: it is this block that ends the others
+        ) as process,
+    ):
+        try:
+            yield process
+        finally:
+            _end_group(process)
+
+
+def _end_group(process: subprocess.Popen[str]) -> None:
+    """Kill a group, whether or not its first process has ended, and wait for its end."""
+    with suppress(ProcessLookupError):  # all have ended, and have been waited for
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    with suppress(ChildProcessError):  # none is left that we could wait for
+        while True:
+            os.waitpid(-process.pid, 0)
+
+
+def last_line(log: Path) -> str:
+    """Return the last line of a log that says something."""
+    return next((line for line in reversed(lines_of(log)) if line.strip()), "")
+
+
+def lines_of(log: Path) -> list[str]:
+    """Return what a log says; nothing if there is none, as on a full disk."""
+    try:
+        return log.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:  # it could not be made
+        return []

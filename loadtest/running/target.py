@@ -1,0 +1,157 @@
+"""What the load is aimed at: a model of ours, started for it, or a server that runs somewhere."""
+
+import re
+import select
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from loadtest.client.address import Address, url_of
+from loadtest.measure.errors import NotConnectedError
+from loadtest.running.processes import last_line, running
+
+READY_S = 30.0
+STOP_S = 40.0
+"""For a server to listen, and to end: it allows itself 30 s of grace."""
+
+PROBE_S = 5.0
+"""For a server that runs somewhere to take a connection."""
+
+_READY = re.compile(r"listening model=\S+ http=(\S+) echo=(\S+) pid=(\d+)\n")
+
+
+class CellError(Exception):
+    """A cell could not be run; says why."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A server.
+
+    Attributes:
+        name: What results call it.
+        host: ``http://HOST:PORT`` or ``tcp://HOST:PORT``.
+        echo: Where echo is spoken; "" where it is not known.
+        pid: Of the server, if it is to be watched from outside; 0 if not.
+        cores: How many it may use; 0: not known.
+        path: That its URL named, with a query; "" if it named none.
+    """
+
+    name: str
+    host: str
+    echo: str = ""
+    pid: int = 0
+    cores: int = 0
+    path: str = ""
+
+    @classmethod
+    def parse(cls, text: str, pid: int = 0, name: str = "") -> "Target":
+        """Return the server at ``http://HOST:PORT[/PATH]`` or ``tcp://HOST:PORT``.
+
+        Args:
+            text: What a user wrote.
+            pid: Of the server; 0: not known.
+            name: What results call it; "": what the user wrote.
+
+        Raises:
+            ValueError: It is neither, or it is not there; says what to do.
+        """
+        tcp = text[:6].lower() == "tcp://"
+        if not tcp and text[:7].lower() != "http://":
+            raise ValueError(f"expected http://HOST:PORT or tcp://HOST:PORT, got {text!r}")
+        if pid and not process_is_there(pid):
+            raise ValueError(f"expected the pid of a process that runs here, got {pid}")
+        try:
+            url = url_of(text, 7000 if tcp else 80)
+            socket.create_connection(url.address, PROBE_S).close()
+        except NotConnectedError as error:  # it says what was expected and what was got
+            raise ValueError(str(error)) from error
+        except OSError as error:  # nobody there, or no such host
+            raise ValueError(
+                f"expected a server at {text}, got: {error.strerror or error}; start it first, or"
+                " name one of ours"
+            ) from error
+        authority = url.address.authority
+        host, echo = f"{url.scheme}://{authority}", authority if tcp else ""
+        return cls(name or text, host, echo, pid, path=url.target)
+
+    @property
+    def url(self) -> str:
+        """What ``parse`` can take again."""
+        return self.host + self.path
+
+    def path_with(self, path: str | None, scenarios: Sequence[str]) -> str:
+        """Return what the scenario ``get`` is to ask this server for.
+
+        Args:
+            path: Of the command line; None: it says none.
+            scenarios: That are to be run.
+
+        Raises:
+            ValueError: The URL has a path that would not be asked for; says what to do.
+        """
+        if self.path and list(scenarios) != ["get"]:
+            raise ValueError(
+                f"expected the scenario get for a target with a path, got {','.join(scenarios)}"
+                f" and {self.url}"
+            )
+        if self.path and path not in (None, self.path):
+            raise ValueError(f"expected one path, got {self.url} and --path {path}")
+        return self.path or path or "/"
+
+    @property
+    def speaks_http(self) -> bool:
+        """Whether it can be asked over HTTP."""
+        return self.host.startswith("http://")
+
+
+@contextmanager
+def serving(model: str, cores: Sequence[int], log: Path, workers: int = 1) -> Iterator[Target]:
+    """Run a model for the length of a block; it has to end well.
+
+    Raises:
+        CellError: It does not serve, or does not end as it should.
+    """
+    argv = ["servers", model, "--http-port=0", "--echo-port=0", f"--workers={workers}"]
+    argv += ["--timeout-keep-alive=3600", "--timeout-echo-idle=3600"]  # a turn may come late
+    with running([sys.executable, "-m", *argv], cores, log) as process:
+        http, echo = _announced(process, log)
+        yield Target(model, f"http://{http}", echo, cores=len(cores))
+        process.terminate()
+        try:
+            status = process.wait(STOP_S)
+        except subprocess.TimeoutExpired as late:
+            raise CellError(f"the server had not ended after {STOP_S:g} s") from late
+        if status != 0:
+            raise CellError(f"the server exited with {status}, expected 0: {last_line(log)}")
+
+
+def _announced(process: subprocess.Popen[str], log: Path) -> tuple[str, str]:
+    """Return the addresses for HTTP and echo that a model prints when it listens."""
+    assert process.stdout is not None
+    readable, _, _ = select.select([process.stdout], [], [], READY_S)
+    line = process.stdout.readline() if readable else ""
+    match = _READY.fullmatch(line)
+    if match is None:
+        raise CellError(f"the server is not ready: {last_line(log) or repr(line)}")
+    return match[1], match[2]
+
+
+def free_port() -> int:
+    """Return a port that was free a moment ago: not everybody can say which they have picked."""
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        return Address(*sock.getsockname()[:2]).port
+
+
+def process_is_there(pid: int) -> bool:
+    """Return whether a pid is that of a process that has not ended, and of no thread."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace")
+    except OSError:  # there is none, or it is hidden from us, and could not be watched
+        return False
+    said = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    return said.get("Tgid") == str(pid) and not said.get("State", "Z").startswith(("Z", "X"))

@@ -1,0 +1,166 @@
+"""Locust, imported once and forked for each cell: half of a short cell was importing it.
+
+A cell's process is still its own, with nothing of the last cell in it: the one that is forked
+never runs anything itself.
+
+python -m loadtest.running.warm    reads a line of JSON for each: {"argv": [...], "log": PATH}
+"""
+
+import gc
+import importlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from loadtest.limits import IMPORT_LIMIT_S
+from loadtest.running.processes import last_line, running
+from loadtest.running.target import CellError
+from servers.sockets.kernel import die_with_parent
+
+
+class Forked:
+    """A process that is not our child: what ``subprocess.Popen`` would tell of it, and do to it."""
+
+    def __init__(self, pid: int) -> None:
+        try:
+            self._fd = os.pidfd_open(pid)
+        except ProcessLookupError:  # it has ended already: its log says why
+            self._fd, writer = os.pipe()  # readable for ever, as the descriptor of what has ended
+            os.close(writer)
+
+    def poll(self) -> int | None:
+        """Return None while it runs, and then 0: its status is its own business."""
+        return 0 if select.select([self._fd], [], [], 0)[0] else None
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        with suppress(OSError):  # it has ended, before there was a descriptor of it or since
+            signal.pidfd_send_signal(self._fd, signal.SIGTERM)
+
+    def wait(self, timeout: float) -> int:
+        """Wait for its end.
+
+        Raises:
+            subprocess.TimeoutExpired: It has not come in time.
+        """
+        if not select.select([self._fd], [], [], timeout)[0]:
+            raise subprocess.TimeoutExpired("locust", timeout)
+        return 0
+
+    def kill(self) -> None:
+        """End it, whatever it does."""
+        with suppress(OSError):  # it has ended, before there was a descriptor of it or since
+            signal.pidfd_send_signal(self._fd, signal.SIGKILL)
+        self.wait(IMPORT_LIMIT_S)
+        os.close(self._fd)
+
+
+class WarmLocust:
+    """What forks.
+
+    Args:
+        process: Of ``python -m loadtest.running.warm``.
+    """
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self._process = process
+
+    @contextmanager
+    def running(self, argv: Sequence[str], log: Path) -> Iterator[Forked]:
+        """Run Locust for the length of a block; afterwards it has ended.
+
+        Raises:
+            CellError: The process that forks has ended, or does not answer.
+        """
+        assert self._process.stdin is not None and self._process.stdout is not None
+        log.touch()  # whoever follows it need not wait for Locust
+        wanted = json.dumps({"argv": list(argv), "log": str(log.absolute())})
+        try:
+            # Past the buffer: what a broken pipe left there would be raised again at its close.
+            os.write(self._process.stdin.fileno(), f"{wanted}\n".encode())
+        except BrokenPipeError as error:
+            raise CellError("the process that forks Locust has ended") from error
+        readable, _, _ = select.select([self._process.stdout], [], [], IMPORT_LIMIT_S)
+        if not readable:
+            self._process.kill()  # a late answer would be taken for that of the next cell
+            self._process.wait()
+            raise CellError(
+                f"the process that forks Locust has not answered for {IMPORT_LIMIT_S:g} s"
+            )
+        pid = self._process.stdout.readline()
+        if not pid:
+            raise CellError("the process that forks Locust has ended")
+        forked = Forked(int(pid))
+        try:
+            yield forked
+        finally:
+            forked.kill()
+
+
+@contextmanager
+def warm_locust(cores: Sequence[int], log: Path) -> Iterator[WarmLocust]:
+    """Have Locust ready for the length of a block.
+
+    Raises:
+        CellError: It does not come up; says why.
+    """
+    with running([sys.executable, "-m", "loadtest.running.warm"], cores, log) as process:
+        assert process.stdout is not None
+        readable, _, _ = select.select([process.stdout], [], [], IMPORT_LIMIT_S)
+        if not readable or process.stdout.readline() != "ready\n":
+            raise CellError(f"Locust cannot be imported: {last_line(log)}")
+        yield WarmLocust(process)
+
+
+def main() -> None:
+    """Import Locust, then fork for each line of standard input, until that ends."""
+    importlib.import_module("locust.main")
+    importlib.import_module("loadtest.locustfile")
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them: they leave no zombie
+    gc.collect()
+    gc.freeze()  # or the first collection in a child would copy all of it
+    print("ready", flush=True)
+    while line := sys.stdin.readline():
+        wanted = json.loads(line)
+        pid = os.fork()
+        if not pid:
+            _become_locust(wanted["argv"], wanted["log"])
+        print(pid, flush=True)
+
+
+def _become_locust(argv: list[str], log: str) -> None:
+    """Run Locust in this process, as if it had been started; does not return."""
+    locust: Any = sys.modules["locust.main"]
+    status = 1
+    try:
+        die_with_parent()
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        for fd in (1, 2):
+            os.dup2(out, fd)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        sys.argv = argv
+        locust.main()
+        status = 0
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else 1
+    except BaseException:  # as an interpreter that ends by it would do
+        with suppress(OSError):  # the disk of the log may be full
+            traceback.print_exc()
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError):  # the same
+                stream.flush()
+        os._exit(status)  # not sys.exit(): the parent's loop is not ours to go on with
+
+
+if __name__ == "__main__":
+    main()
