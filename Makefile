@@ -15,7 +15,7 @@ test: .venv/installed
 # Every test of a server once more, each of them with three workers.
 test-workers: .venv/installed
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadgroup --workers 3 $(ARGS) \
-	  $(addprefix tests/test_,$(addsuffix .py,caps conformance_over_tcp deadlines fairness faults \
+	  $(addprefix tests/servers/test_,$(addsuffix .py,caps conformance_over_tcp deadlines fairness faults \
 	  handlers launcher machine_limits models real_clients shutdown))
 
 lint: .venv/installed
@@ -25,11 +25,11 @@ lint: .venv/installed
 
 # A minute; or make fuzz SECONDS=3600.
 fuzz: .venv/installed
-	$(BIN)/python -Wignore -m tests.fuzz $(SECONDS)
+	$(BIN)/python -Wignore -m tests.tools.fuzz $(SECONDS)
 
 # Five minutes; or make soak MINUTES=600 ARGS=--workers=3.
 soak: .venv/installed
-	$(BIN)/python -m tests.soak $(MINUTES) $(ARGS)
+	$(BIN)/python -m tests.tools.soak $(MINUTES) $(ARGS)
 
 # Needs wrk, and takes a quarter of an hour.
 bench: .venv/installed

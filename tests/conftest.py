@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-import tests.running
+import tests.support.running
 from servers.registry import MODELS
-from tests.compose import BASE, OWNER, Project, docker
-from tests.running import Server, running
+from tests.support.compose import BASE, OWNER, Project, docker
+from tests.support.running import Server, running
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -19,7 +19,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Tell those who start servers."""
-    tests.running.WORKERS = config.getoption("--workers")
+    tests.support.running.WORKERS = config.getoption("--workers")
 
 
 @pytest.fixture(scope="session", params=list(MODELS))

@@ -1,8 +1,8 @@
-"""The parent of --workers: starts them, replaces those that end, and takes them along at the end.
+"""The parent of --workers: it starts them, replaces those that end, and ends them.
 
 Each worker has listeners of its own, over which the kernel spreads the clients (SO_REUSEPORT): with
-one listener for all, who wakes first takes most of them. The supervisor holds them all, too: so who
-is in the queue of a worker that dies, or is replaced, is not lost but served by the next one.
+one listener for all, the worker that wakes first takes most. The supervisor holds them all: so
+a client in the queue of a worker that dies, or is replaced, is served by the next one.
 """
 
 import logging

@@ -1,0 +1,213 @@
+"""The summary answers with the load that was asked for, whatever each contender makes of it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from loadtest.analysis.findings import Finding
+from loadtest.analysis.metrics import failed
+from loadtest.bundle.plan import CellPlan
+from loadtest.bundle.read import read_bundle
+from loadtest.bundle.state import FINISHED, State
+from loadtest.bundle.write import write_cell
+from loadtest.measure.verdict import Verdict
+from loadtest.report.command import show
+from loadtest.report.markdown import headline
+from loadtest.report.overview import overview_chart
+from loadtest.report.page import Page
+from loadtest.report.svg import drawn
+from tests.support.bundles import Cell, make_bundle, matrix, observation
+from tests.support.costs import COSTS, SMALL_CPU
+
+MODELS = [*COSTS]
+Behaviour = Callable[[CellPlan], Cell | None]
+
+
+def page_of(folder: Path, cell_of: Behaviour, failed: Mapping[str, str] | None = None) -> Page:
+    wanted = matrix(models=MODELS)
+    read = read_bundle(make_bundle(folder, wanted, cell_of))
+    total = len(wanted.cells())
+    State(FINISHED, done=total, total=total, failed=dict(failed or {})).write(folder)
+    return Page({"run": read_bundle(read.folder)})
+
+
+def cpu_findings(page: Page) -> list[Finding]:
+    return [finding for finding in page.findings if finding.question.title == SMALL_CPU]
+
+
+def cannot(connections: int, *models: str, repeats: tuple[int, ...] = (1, 2, 3)) -> Behaviour:
+    """Return cells of which some models do not hold the rate with so many connections."""
+
+    def cell_of(cell: CellPlan) -> Cell:
+        own = COSTS[cell.contender]
+        late = cell.contender in models and cell.repeat in repeats and not cell.twin
+        return replace(own, rate_hz=500.0) if late and cell.connections == connections else own
+
+    return cell_of
+
+
+def names(finding: Finding) -> tuple[list[str], list[str]]:
+    return (
+        [row.group.key.contender for row in finding.ranked],
+        [row.group.key.contender for row in finding.unranked],
+    )
+
+
+@pytest.mark.parametrize("repeats", [(1, 2, 3), (1, 3)])
+def test_a_model_that_fails_with_most_connections_is_listed_there_with_the_reason(
+    tmp_path: Path, repeats: tuple[int, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = page_of(tmp_path / "run", cannot(1000, "uvloop", repeats=repeats))
+    (finding,) = cpu_findings(page)
+    assert finding.connections == 1000
+    assert names(finding) == (["asyncio", "forking"], ["uvloop"])
+    why = "rate-not-held: 25.00% of what was due was answered in time"
+    (row,) = (line for line in headline(page) if SMALL_CPU in line)
+    assert "1,000 connections" in row and f"~~uvloop 60 µs~~ {why}" in row
+    assert f"<s>uvloop 60 µs</s> <small>{why}" in page.html(inline=False)
+    show(page)
+    assert "not ranked: uvloop 60 µs" in capsys.readouterr().out
+
+
+def test_one_late_cell_of_two_does_not_move_the_question_to_fewer_connections(
+    tmp_path: Path,
+) -> None:
+    def cell_of(cell: CellPlan) -> Cell:
+        late = cell.name == "hello-1000-rate-uvloop-2"
+        return replace(COSTS[cell.contender], generator_busy=0.95 if late else 0.3)
+
+    folder = make_bundle(tmp_path / "run", matrix(models=MODELS, repeats=2), cell_of)
+    (finding,) = cpu_findings(Page({"run": read_bundle(folder)}))
+    assert finding.connections == 1000
+    assert names(finding) == (["uvloop", "asyncio", "forking"], [])
+
+
+def silent_with_1000(folder: Path, models: list[str]) -> Page:
+    """Return a run in which some models answer nothing on 1,000 connections."""
+    wanted = matrix(models=MODELS)
+    make_bundle(folder, wanted, lambda cell: COSTS[cell.contender])
+    for cell in wanted.cells():
+        if cell.contender in models and cell.connections == 1000:
+            seen = observation(wanted, cell, COSTS["uvloop"])
+            silent = replace(seen, trouble="0 of 1000 had a reply", window_s=0.0, records=[])
+            write_cell(folder / cell.name, silent)
+    return Page({"run": read_bundle(folder)})
+
+
+def test_a_model_that_answers_nothing_is_not_the_best_of_fewer_connections(tmp_path: Path) -> None:
+    (finding,) = cpu_findings(silent_with_1000(tmp_path / "run", ["uvloop"]))
+    assert finding.connections == 1000
+    assert names(finding) == (["asyncio", "forking"], ["uvloop"])
+    assert "0 of 1000 had a reply" in finding.unranked[0].why
+
+
+def test_where_none_answers_that_comes_first_and_then_fewer_connections(tmp_path: Path) -> None:
+    first, second = cpu_findings(silent_with_1000(tmp_path / "run", MODELS))
+    assert first.connections == 1000 and names(first) == ([], MODELS)
+    assert second.connections == 10 and names(second) == (["uvloop", "asyncio", "forking"], [])
+
+
+def test_what_is_best_with_few_connections_is_not_best_where_it_fails(tmp_path: Path) -> None:
+    page = page_of(tmp_path / "run", cannot(1000, "uvloop"))
+    for finding in page.findings:
+        assert finding.connections == 1000
+        assert "uvloop" not in {row.group.key.contender for row in finding.winners}
+
+
+def test_where_one_alone_carries_the_load_it_is_the_answer(tmp_path: Path) -> None:
+    page = page_of(tmp_path / "run", cannot(1000, "forking", "asyncio"))
+    (finding,) = cpu_findings(page)
+    assert finding.connections == 1000
+    assert names(finding) == (["uvloop"], ["forking", "asyncio"])
+    (row,) = (line for line in headline(page) if SMALL_CPU in line)
+    assert "| no other could do it |" in row
+
+
+def test_where_none_carries_the_load_that_is_said_and_then_what_fewer_connections_say(
+    tmp_path: Path,
+) -> None:
+    page = page_of(tmp_path / "run", cannot(1000, *MODELS))
+    first, second = cpu_findings(page)
+    assert first.connections == 1000 and names(first) == ([], MODELS)
+    assert second.connections == 10 and names(second) == (["uvloop", "asyncio", "forking"], [])
+    rows = [line for line in headline(page) if SMALL_CPU in line]
+    assert "| no contender could be ranked |" in rows[0]
+    assert "No contender could be ranked" in page.html(inline=False)
+
+
+def test_a_model_whose_cells_could_not_be_run_is_listed_with_the_reason(tmp_path: Path) -> None:
+    lost = [
+        c
+        for c in matrix(models=MODELS).cells()
+        if (c.contender, c.connections) == ("forking", 1000)
+    ]
+    page = page_of(
+        tmp_path / "run",
+        lambda cell: None if cell in lost else COSTS[cell.contender],
+        {cell.name: "the server is not ready: no memory" for cell in lost},
+    )
+    (finding,) = cpu_findings(page)
+    assert finding.connections == 1000
+    assert names(finding) == (["uvloop", "asyncio"], ["forking"])
+    (row,) = (line for line in headline(page) if SMALL_CPU in line)
+    assert "~~forking~~ could not be run: the server is not ready: no memory" in row
+
+
+def test_what_has_not_had_its_turn_yet_is_not_called_a_failure(tmp_path: Path) -> None:
+    page = page_of(
+        tmp_path / "run",
+        lambda cell: None if cell.contender == "forking" else COSTS[cell.contender],
+    )
+    (finding,) = cpu_findings(page)
+    assert names(finding) == (["uvloop", "asyncio"], [])
+
+
+def test_what_the_generator_limited_leaves_open_what_is_best(tmp_path: Path) -> None:
+    def cell_of(cell: CellPlan) -> Cell:
+        busy = 0.95 if cell.contender == "uvloop" else 0.3
+        return replace(COSTS[cell.contender], generator_busy=busy)
+
+    page = page_of(tmp_path / "run", cell_of)
+    (row,) = (line for line in headline(page) if SMALL_CPU in line)
+    assert "| yes of those ranked (noise " in row
+
+
+def test_the_chart_has_a_cross_for_what_could_not_be_ranked(tmp_path: Path) -> None:
+    page = page_of(tmp_path / "run", cannot(1000, "uvloop", "forking"))
+    chart = overview_chart(page.pen, page.findings)
+    crosses = [trace for trace in chart.traces if trace["marker"]["symbol"] == "x"]
+    assert {trace["meta"]["contender"] for trace in crosses} == {"uvloop", "forking"}
+    rightmost = max(x for t in chart.traces if t not in crosses for x in t["x"])
+    assert all(x > rightmost for trace in crosses for x in trace["x"])
+    assert "uvloop: rate-not-held" in drawn(chart)
+
+
+def test_the_drawing_has_every_mark_and_every_question(tmp_path: Path) -> None:
+    page = page_of(tmp_path / "run", cannot(1000, "uvloop"))
+    chart = overview_chart(page.pen, page.findings)
+    assert asdict(chart)["layout"]["yaxis"]["categoryarray"]
+    svg = drawn(chart)
+    assert svg == drawn(chart)
+    marks = sum(len(trace["x"]) for trace in chart.traces)
+    legend = len({trace["name"] for trace in chart.traces if trace.get("showlegend", True)}) + 1
+    assert svg.count("<title>") == 1 + marks + legend
+    for finding in page.findings:
+        assert f">{finding.question.title}</text>" in svg
+
+
+@pytest.mark.parametrize(
+    ("name", "fails"),
+    [
+        ("rate-not-held", True), ("errors", True), ("some-new-name", True), ("ok", False),
+        ("generator-bound", False), ("invalid", False),
+    ],
+)  # fmt: skip
+def test_what_is_neither_ranked_nor_of_the_meter_is_the_contenders_own_failure(
+    tmp_path: Path, name: str, fails: bool
+) -> None:
+    wanted = matrix(models=["uvloop"], connections=[10], repeats=1)
+    bundle = read_bundle(make_bundle(tmp_path / "run", wanted, lambda cell: Cell()))
+    for result in bundle.cells.values():
+        assert failed(replace(result, verdict=Verdict(name, ""))) == fails

@@ -1,0 +1,281 @@
+"""The gate: what is worse breaks a rule, what the noise hides is undecided, all else is kept."""
+
+import random
+import re
+import shlex
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loadtest.analysis.gate import (
+    BROKEN,
+    KEPT,
+    UNDECIDED,
+    Judgement,
+    Rule,
+    judge_rule,
+    status_of,
+)
+from loadtest.analysis.groups import Groups
+from loadtest.bundle.plan import CellPlan
+from loadtest.bundle.read import read_bundle
+from loadtest.host.cores import Cores
+from loadtest.host.machine import described
+from loadtest.report.readme import stored_page
+from tests.support.bundles import Cell, make_bundle, matrix, noisy
+from tests.support.commands import ROOT, run
+from tests.support.costs import COSTS, bundle_of
+
+COMPARE = [sys.executable, "-m", "loadtest", "compare"]
+REPORT = [sys.executable, "-m", "loadtest", "report"]
+LOADS = ["rate", "flat-out"]
+
+
+def judged(tmp_path: Path, factor: float, rule: str, share: float = 0.02) -> list[Judgement]:
+    groups = Groups(
+        {
+            "baseline": bundle_of(tmp_path / "old", share=share),
+            "run": bundle_of(tmp_path / "new", factor=factor, share=share),
+        }
+    )
+    return judge_rule(groups, Rule.parse(rule), "baseline", "run")
+
+
+def outcomes(judgements: list[Judgement]) -> list[int]:
+    return [one.outcome for one in judgements]
+
+
+def test_a_number_that_is_worse_by_more_than_allowed_breaks_the_rule(tmp_path: Path) -> None:
+    judgements = judged(tmp_path, 1.3, "uvloop hello cpu +10%")
+    assert outcomes(judgements) == [BROKEN, BROKEN]  # with 10 connections, with 1,000
+    assert re.search(r"1,000 connections, rate\): .* µs, \+[23]\d\.\d%", judgements[1].said)
+
+
+def test_one_number_of_connections_can_be_meant(tmp_path: Path) -> None:
+    assert len(judged(tmp_path, 1.3, "uvloop hello cpu 1000 +10%")) == 1
+
+
+def test_worse_but_by_no_more_than_allowed_is_kept(tmp_path: Path) -> None:
+    assert outcomes(judged(tmp_path, 1.3, "uvloop hello cpu +50%")) == [KEPT, KEPT]
+
+
+def test_much_better_is_kept(tmp_path: Path) -> None:
+    assert outcomes(judged(tmp_path, 0.5, "uvloop hello p99 +10%")) == [KEPT, KEPT]
+
+
+@pytest.mark.parametrize("factor", [0.95, 1.0, 1.15, 1.4])
+def test_what_the_noise_hides_is_undecided_and_what_would_decide_it_is_said(
+    tmp_path: Path, factor: float
+) -> None:
+    for judgement in judged(tmp_path, factor, "uvloop hello cpu +5%", share=0.4):
+        assert judgement.outcome == UNDECIDED
+        assert judgement.said.startswith("undecided: uvloop hello cpu +5% (")
+        assert re.search(
+            r"may be off by \d+%, more than the rule bears; to decide: .*a rule of \+\d+%$",
+            judgement.said,
+        )
+
+
+def test_a_change_far_beyond_noise_and_rule_is_broken_though_the_noise_exceeds_the_rule(
+    tmp_path: Path,
+) -> None:
+    assert outcomes(judged(tmp_path, 40.0, "uvloop hello cpu +5%", share=0.3)) == [BROKEN, BROKEN]
+
+
+def test_the_rule_that_is_advised_can_be_decided(tmp_path: Path) -> None:
+    first = judged(tmp_path / "first", 1.0, "uvloop hello cpu 1000 +5%", share=0.3)
+    (advised,) = re.findall(r"a rule of (\+\d+%)$", first[0].said)
+    again = judged(tmp_path / "again", 1.0, f"uvloop hello cpu 1000 {advised}", share=0.3)
+    assert outcomes(again) != [UNDECIDED]
+
+
+def test_equals_hardly_ever_break_a_rule_and_twice_the_rule_is_hardly_ever_kept(
+    tmp_path: Path,
+) -> None:
+    wanted = matrix(connections=[10], repeats=4)
+
+    def measured(name: str, factor: float) -> Any:
+        rng = random.Random(name)
+        cell = Cell(cpu_us=100.0 * factor)
+        return read_bundle(
+            make_bundle(tmp_path / name, wanted, lambda _: noisy(cell, rng, 0.05), seconds=1)
+        )
+
+    seen: dict[float, list[int]] = {1.0: [], 1.44: []}
+    rule = Rule.parse("uvloop hello cpu +20%")
+    for seed in range(15):
+        old = measured(f"old-{seed}", 1.0)
+        for factor, found in seen.items():
+            groups = Groups({"baseline": old, "run": measured(f"new-{seed}-{factor}", factor)})
+            found += outcomes(judge_rule(groups, rule, "baseline", "run"))
+    assert seen[1.0].count(BROKEN) == 0 and seen[1.0].count(KEPT) > 10
+    assert seen[1.44].count(KEPT) == 0 and seen[1.44].count(BROKEN) > 10
+
+
+def flat_out(rate_hz: float, seed: int) -> Callable[[CellPlan], Cell]:
+    rng = random.Random(seed)
+    return lambda cell: noisy(Cell(rate_hz=rate_hz, server_busy=0.97), rng)
+
+
+@pytest.mark.parametrize(("rate_hz", "outcome"), [(1000.0, KEPT), (700.0, BROKEN), (1500.0, KEPT)])
+def test_of_throughput_less_is_worse(tmp_path: Path, rate_hz: float, outcome: int) -> None:
+    wanted = matrix(scenarios=["wait"], connections=[100], loads=["flat-out"])
+    bundles = {
+        name: read_bundle(make_bundle(tmp_path / name, wanted, flat_out(rate, seed)))
+        for seed, (name, rate) in enumerate({"baseline": 1000.0, "run": rate_hz}.items())
+    }
+    rule = Rule.parse("uvloop wait rate -15%")
+    assert outcomes(judge_rule(Groups(bundles), rule, "baseline", "run")) == [outcome]
+
+
+def bound(**cell: Any) -> Callable[[CellPlan], Cell]:
+    return lambda plan: replace(COSTS[plan.contender], **cell)
+
+
+@pytest.mark.parametrize(
+    ("cell", "outcome", "why"),
+    [
+        ({"generator_busy": 0.95}, UNDECIDED, "generator-bound"),
+        ({"rate_hz": 500.0}, BROKEN, "rate-not-held"),
+    ],
+)
+def test_a_rate_no_longer_held_is_broken_and_what_the_meter_lost_is_undecided(
+    tmp_path: Path, cell: dict[str, float], outcome: int, why: str
+) -> None:
+    lost = read_bundle(make_bundle(tmp_path / "lost", matrix(models=[*COSTS]), bound(**cell)))
+    groups = Groups({"baseline": bundle_of(tmp_path / "old"), "run": lost})
+    judgements = judge_rule(groups, Rule.parse("uvloop hello p99 +10%"), "baseline", "run")
+    assert outcomes(judgements) == [outcome, outcome]
+    assert f"the run has no such figure: {why}: " in judgements[0].said
+
+
+def test_with_one_repeat_it_is_undecided(tmp_path: Path) -> None:
+    wanted = matrix(models=[*COSTS], repeats=1)
+    bundles = {name: bundle_of(tmp_path / name, wanted) for name in ("baseline", "run")}
+    found = judge_rule(Groups(bundles), Rule.parse("uvloop hello cpu +10%"), "baseline", "run")
+    assert outcomes(found) == [UNDECIDED, UNDECIDED]
+    assert "--repeats 3" in found[0].said
+
+
+def test_broken_comes_before_undecided_before_kept() -> None:
+    assert status_of([KEPT, UNDECIDED, BROKEN, UNDECIDED]) == 1
+    assert status_of([KEPT, UNDECIDED]) == 4
+    assert status_of([KEPT]) == 0
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        ("uvloop hello p99", "expected such as 'uvloop hello p99 \\+10%'"),
+        ("uvloop bye p99 +10%", "expected a scenario out of hello,"),
+        ("uvloop hello p42 +10%", "expected a metric out of p50,"),
+        ("uvloop hello p99 -10%", "expected \\+, since more of it is worse"),
+        ("uvloop wait rate +10%", "expected -, since less of it is worse"),
+        ("uvloop wait rate -100%", "expected less than 100 %"),
+    ],
+)
+def test_a_rule_that_is_none_says_what_was_expected(rule: str, expected: str) -> None:
+    with pytest.raises(ValueError, match=expected):
+        Rule.parse(rule)
+
+
+# -- from the command line -------------------------------------------------------------------------
+
+
+def test_a_gate_that_cannot_see_exits_with_4_and_a_broken_rule_with_1(tmp_path: Path) -> None:
+    old, new = (
+        bundle_of(tmp_path / name, factor=factor, share=0.3).folder
+        for name, factor in (("old", 1.0), ("new", 1.1))
+    )
+    argv = [*REPORT, str(new), "--baseline", str(old), "--fail-if", "uvloop hello cpu 1000 +5%"]
+    ended = run(argv)
+    assert ended.returncode == 4, ended.stdout + ended.stderr
+    assert re.search(r"^undecided: uvloop hello cpu 1000 \+5%", ended.stdout, re.MULTILINE)
+    slow = make_bundle(tmp_path / "slow", matrix(models=[*COSTS]), bound(rate_hz=500.0))
+    argv[len(REPORT)] = str(slow)
+    assert run(argv).returncode == 1
+    # Broken, undecided: broken.
+    ended = run([*argv, "--fail-if", "uvloop hello memory +0.1%"])
+    assert ended.returncode == 1, ended.stdout
+
+
+def here(folder: Path, **options: Any) -> Path:
+    """Return a bundle as it would be made on this machine."""
+    about = described("loadtest", {}, ())
+    kept = {name: about[name] for name in ("kernel", "cpu", "memory_bytes", "limits")}
+    wanted = matrix(models=[*COSTS], **options)
+    halves = asdict(Cores.halves())
+    return bundle_of(folder, wanted, cores=halves, **kept).folder
+
+
+AS_HERE = [
+    *COMPARE, "--models", "uvloop,asyncio", "--scenarios", "hello", "--connections", "10,1000",
+    "--loads", "rate", "--duration", "4", "--warmup", "1", "--load-cores", "", "--repeats", "2",
+]  # fmt: skip
+RULE = "uvloop hello cpu +10%"
+
+
+@pytest.mark.parametrize(
+    ("options", "rule", "expected"),
+    [
+        (None, RULE, "expected the folder of a comparison"),
+        ({"duration_s": 9.0}, RULE, "different duration: 9.0 in the baseline, 4.0 in this run"),
+        ({"scenarios": ["wait"]}, RULE, "expected a rule about cells of the baseline|scenarios"),
+        ({"cpu": "Another CPU"}, RULE, "different machine: CPU: Another CPU in the baseline"),
+        ({}, "gevent hello cpu +10%", "expected a contender of this run, out of asyncio,uvloop"),
+        ({}, "uvloop wait cpu +10%", "expected a rule about cells of this run"),
+        ({}, "uvloop hello cpu 64 +10%", "expected a rule about cells of this run"),
+        ({}, "uvloop hello rate -10%", "expected a rule about cells of this run"),
+    ],
+)
+def test_what_cannot_be_judged_is_refused_before_anything_is_measured(
+    tmp_path: Path, options: dict[str, Any] | None, rule: str, expected: str
+) -> None:
+    baseline = tmp_path / "old"
+    if options is not None:
+        about = {name: options.pop(name) for name in ("cpu",) if name in options}
+        path = here(baseline, **options)
+        if about:
+            text = (path / "run.json").read_text("utf-8")
+            (path / "run.json").write_text(
+                re.sub(r'"cpu": "[^"]*"', f'"cpu": "{about["cpu"]}"', text), "utf-8"
+            )
+    argv = [*AS_HERE, "--baseline", str(baseline), "--fail-if", rule, "--out", str(tmp_path / "o")]
+    ended = run(argv)
+    assert ended.returncode == 2, ended.stdout + ended.stderr
+    assert re.search(expected, ended.stderr) and ended.stderr.count("\n") == 1
+    assert not (tmp_path / "o").exists()
+
+
+def test_report_refuses_a_rule_about_no_cell_of_the_run_before_it_draws(tmp_path: Path) -> None:
+    old, new = (bundle_of(tmp_path / name).folder for name in ("old", "new"))
+    for rule in ("gevent hello p99 +10%", "uvloop wait p99 +10%", "uvloop hello p99 64 +10%"):
+        ended = run([*REPORT, str(new), "--baseline", str(old), "--fail-if", rule])
+        assert ended.returncode == 2
+        assert "of this run" in ended.stderr and ended.stderr.count("\n") == 1
+        assert not (new / "report.html").exists()
+
+
+def test_a_baseline_without_the_figure_is_refused(tmp_path: Path) -> None:
+    wanted = matrix(models=[*COSTS])
+    old = make_bundle(tmp_path / "old", wanted, bound(generator_busy=0.95))
+    new = bundle_of(tmp_path / "new").folder
+    ended = run([*REPORT, str(new), "--baseline", str(old), "--fail-if", RULE])
+    assert ended.returncode == 2
+    assert "expected a baseline with CPU per request of uvloop in hello" in ended.stderr
+    assert "generator-bound" in ended.stderr
+
+
+def test_the_readmes_rule_is_one_that_the_stored_run_can_decide() -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    (line,) = (line for line in readme.splitlines() if "--fail-if" in line)
+    words = shlex.split(line, comments=True)
+    rule = Rule.parse(words[words.index("--fail-if") + 1])
+    (bundle,) = stored_page().groups.bundles.values()
+    groups = Groups({"baseline": bundle, "run": bundle})
+    found = judge_rule(groups, rule, "baseline", "run")
+    assert found and outcomes(found) == [KEPT] * len(found)

@@ -1,0 +1,151 @@
+"""--max-connections and --limit-concurrency: who waits, who is sent away; both counted right."""
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.behaviours import ENDS
+from tests.support.crowd import Crowd
+from tests.support.room import BEYOND, full, metrics_over, serves
+from tests.support.running import DEADLINE_S, Server, read_to_end, running, stopped, wait_until
+
+N = 4
+
+
+def test_at_max_connections_clients_wait_until_another_has_gone(model: str) -> None:
+    flags = [f"--max-connections={N}", "--timeout-keep-alive=60"]
+    with running(model, *flags) as server:
+        room = N * server.workers
+        with full(server, room) as clients:
+            assert not clients.look(1)
+            assert all(map(serves, clients.inside))  # whoever is in is not disturbed
+            with clients.inside.pop() as sock:
+                metrics = metrics_over(sock)
+            assert f'\nserver_open_connections{{protocol="http"}} {room}.0\n' in metrics
+            assert '\nserver_limit{name="max_connections"} 4.0\n' in metrics
+            clients.leave_in_turn()
+        line = r"[^\n]*4 connections, as --max-connections asks[^\n]*\n"
+        assert re.fullmatch(f"({line}){{{server.workers}}}", server.log())
+        assert server.stop() == 0
+
+
+def test_beyond_the_limit_of_concurrency_clients_are_sent_away_in_words(model: str) -> None:
+    flags = [f"--limit-concurrency={N}", "--timeout-keep-alive=60"]
+    with running(model, *flags) as server:
+        with contextlib.ExitStack() as stack:
+            socks = [
+                stack.enter_context(let_in(server, f"room for client {number}"))
+                for number in range(N * server.workers)
+            ]
+            with server.connect() as beyond:
+                answer = read_to_end(beyond)
+            assert answer.startswith(b"HTTP/1.1 503 ")
+            assert b"\r\nRetry-After: 1\r\n" in answer and b"\r\nConnection: close\r\n" in answer
+            assert answer.endswith(b"\r\n\r\nno room for this connection\n")
+            for before in (b"", b"\r\n"):
+                # As it is stopped it cannot refuse the client before the request is there.
+                with stopped(server):
+                    beyond = stack.enter_context(server.connect())
+                    beyond.sendall(before + b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n")
+                answer = read_to_end(beyond)
+                assert answer.startswith(b"HTTP/1.1 503 ") and answer.endswith(b"\r\n\r\n")
+            with server.connect("echo") as beyond:
+                assert read_to_end(beyond) == b""
+            assert all(map(serves, socks))
+        with let_in(server, "room for the next client") as sock:
+            metrics = metrics_over(sock)
+        refused = "server_refused_connections_total"
+        assert re.search(rf'^{refused}{{protocol="http"}} [1-9]', metrics, re.MULTILINE)
+        assert f'\n{refused}{{protocol="echo"}} 1.0\n' in metrics
+        assert server.stop() == 0
+        assert server.log() == ""
+
+
+def test_at_max_connections_each_protocol_has_its_turn(model: str) -> None:
+    with running(model, "--max-connections=1", workers=1) as server:
+        crowd = Crowd(server)
+        threads = [threading.Thread(target=crowd.keep_coming) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        wait_until(lambda: crowd.answered > 10, "clients that want all the room")
+        with server.connect("echo") as sock:
+            sock.sendall(b"x")
+            assert sock.recv(1) == b"x"
+        crowd.enough = True
+        for thread in threads:
+            thread.join(DEADLINE_S)
+        assert crowd.lost_s == []
+        assert server.stop() == 0
+
+
+def test_who_leaves_makes_room_for_who_comes_at_once(model: str) -> None:
+    with running(model, "--limit-concurrency=1", workers=1) as server:
+        served = 0
+        for _ in range(50):
+            with server.connect() as sock:
+                served += serves(sock)
+        # Not all: a busy machine may take longer to end a process than we wait for it.
+        assert served > 20
+        assert server.stop() == 0
+        assert server.log() == ""
+
+
+@contextlib.contextmanager
+def let_in(server: Server, what: str) -> Iterator[socket.socket]:
+    """Hold a connection that is served, as soon as there is room for one."""
+    tried: list[socket.socket] = []
+
+    def is_served() -> bool:
+        if tried:
+            tried.pop().close()
+        tried.append(server.connect())
+        return serves(tried[0])
+
+    wait_until(is_served, what)
+    with tried[0] as sock:
+        yield sock
+
+
+def kill_its_child(sock: socket.socket, server: Server) -> None:
+    for pid in server.children:  # all of them: whose this is nobody can say
+        with contextlib.suppress(ProcessLookupError):  # it had just ended
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_room_is_counted_right_after_any_mixture_of_ways_to_die(model: str) -> None:
+    flags = [f"--limit-concurrency={N}", "--timeout-keep-alive=0.4", "--timeout-header=0.4"]
+    with running(model, *flags) as server:
+        for way in [*ENDS, kill_its_child]:
+            for _ in range(N + 1):  # one more than there is room for, if room were lost
+                with let_in(server, f"room before {way.__name__}") as sock:
+                    way(sock, server)
+
+        def exactly_so_many_are_served() -> bool:
+            with contextlib.ExitStack() as stack:
+                for number in range(N * server.workers):
+                    stack.enter_context(let_in(server, f"room for client {number}"))
+                beyond = [stack.enter_context(server.connect()) for _ in range(BEYOND)]
+                return not any(map(serves, beyond))
+
+        wait_until(exactly_so_many_are_served, "just the room that there was")
+        assert server.stop() == 0
+        assert server.log() == ""
+
+
+@pytest.mark.parametrize("wish", ["100000000"])
+def test_a_wish_that_cannot_be_met_is_a_start_up_failure(model: str, wish: str) -> None:
+    argv = [sys.executable, "-m", "servers", model, "--http-port=0", "--echo-port=0"]
+    ended = subprocess.run(
+        [*argv, f"--max-connections={wish}"], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 3
+    assert ended.stdout == "" and ended.stderr.count("\n") == 1
+    assert "expected --max-connections up to" in ended.stderr and "; run: " in ended.stderr

@@ -1,0 +1,165 @@
+"""No memory for what a server allocates for a client: that client is lost, and the server goes on.
+
+Which allocation fails is no matter of chance here: a file says when one of them does.
+"""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.support.crowd import ask
+from tests.support.limits_of_machine import HELLO, descriptors_of
+from tests.support.running import Server, read_to_end, running, wait_until
+
+_SITE = """
+import os, sys
+
+def no_memory():
+    return os.path.exists({flag!r})
+
+class Sabotage:
+    def find_spec(self, name, path, target=None):
+        if name == "servers.process.service":  # the model is there, and not begun
+            sys.meta_path.remove(self)
+            exec(CODE, {{"no_memory": no_memory}})
+
+CODE = {code!r}
+if "servers" in sys.orig_argv or "servers.process.worker" in sys.orig_argv:
+    sys.meta_path.insert(0, Sabotage())
+"""
+
+NO_PEER = """
+from servers.waiting.peer import Peer
+begin = Peer.__init__
+def __init__(self, *args):
+    if no_memory():
+        raise MemoryError
+    begin(self, *args)
+Peer.__init__ = __init__
+"""
+
+NO_NOTE = """
+from servers.waiting.children import Children
+class Tallies(dict):
+    def __setitem__(self, pid, tally):
+        if no_memory():
+            raise MemoryError
+        super().__setitem__(pid, tally)
+begin = Children.__init__
+def __init__(self, counters):
+    begin(self, counters)
+    self._tallies = Tallies()
+Children.__init__ = __init__
+"""
+
+NO_WORDS = """
+from servers.waiting import accepting
+begun = accepting._begun
+def _begun(sock):
+    if no_memory():
+        raise MemoryError
+    return begun(sock)
+accepting._begun = _begun
+"""
+
+NO_SOCKET = """
+from servers.waiting import accepting
+real = accepting.socket
+class Socket:
+    def __getattr__(self, name):
+        return getattr(real, name)
+    def socket(self, *args):
+        if no_memory():
+            raise MemoryError
+        return real.socket(*args)
+accepting.socket = Socket()
+"""
+
+NO_SOCKET_THAT_OWNS = NO_SOCKET.replace(
+    "            raise MemoryError", "            made = real.socket(*args); raise MemoryError"
+)
+
+
+@pytest.fixture
+def flag(tmp_path: Path) -> Path:
+    """Return a file: as long as it is there, there is no memory."""
+    return tmp_path / "no memory"
+
+
+def sabotaged(flag: Path, code: str) -> Mapping[str, str]:
+    """Return an environment in which a server's processes run this before they serve."""
+    site = _SITE.format(flag=str(flag), code=code)
+    flag.with_name("sitecustomize.py").write_text(site, "utf-8")
+    return {"PYTHONPATH": str(flag.parent)}
+
+
+def lost(server: Server) -> bytes:
+    """Return what one client gets that asks meanwhile; b"" if it is reset."""
+    with server.connect() as sock, suppress(ConnectionResetError, BrokenPipeError):
+        sock.sendall(HELLO)
+        return read_to_end(sock)
+    return b""
+
+
+def assert_serves_and_ends(server: Server) -> None:
+    """See whether all is as it was."""
+    wait_until(lambda: server.children == [], "no child")
+    assert [server.get("/") for _ in range(20)] == [b"Hello, World!"] * 20
+    wait_until(lambda: server.metrics()["server_open_connections{http}"] == 1, "no other client")
+    assert server.stop() == 0
+
+
+def test_a_child_without_memory_never_accepts(flag: Path) -> None:
+    with running("forking", env=sabotaged(flag, NO_PEER)) as server:
+        flag.touch()
+        assert lost(server) == b""
+        flag.unlink()
+        assert_serves_and_ends(server)
+        assert server.log().count("child failed") == 1
+
+
+def test_a_child_of_which_no_note_can_be_taken_serves_no_client_that_is_refused(
+    flag: Path,
+) -> None:
+    with running("forking", env=sabotaged(flag, NO_NOTE)) as server:
+        flag.touch()
+        with server.connect() as sock:
+            assert read_to_end(sock).startswith(b"HTTP/1.1 503 ")
+            assert server.children == []
+        flag.unlink()
+        assert_serves_and_ends(server)
+        assert "Traceback" not in server.log()
+
+
+def test_a_client_is_refused_though_there_is_no_memory_for_words(model: str, flag: Path) -> None:
+    env = sabotaged(flag, NO_WORDS)
+    with running(model, "--limit-concurrency=1", env=env, workers=1) as server:
+        with server.connect() as inside:
+            assert ask(inside).endswith(b"Hello, World!")
+            flag.touch()
+            assert [lost(server) for _ in range(3)] == [b""] * 3
+            flag.unlink()
+            assert lost(server).startswith(b"HTTP/1.1 503 ")
+            assert ask(inside).endswith(b"Hello, World!")
+        wait_until(lambda: lost(server).startswith(b"HTTP/1.1 200 "), "room")
+        assert server.stop() == 0
+        assert server.log() == ""
+
+
+@pytest.mark.parametrize("code", [NO_SOCKET, NO_SOCKET_THAT_OWNS], ids=["none", "half made"])
+def test_a_client_for_whose_socket_there_is_no_memory_leaves_no_descriptor(
+    model: str, code: str, flag: Path
+) -> None:
+    with running(model, env=sabotaged(flag, code), workers=1) as server:
+        server.get("/")
+        wait_until(lambda: server.children == [], "no child")
+        before = descriptors_of(server.pid)
+        flag.touch()
+        assert [lost(server) for _ in range(3)] == [b""] * 3
+        flag.unlink()
+        assert server.get("/") == b"Hello, World!"
+        wait_until(lambda: descriptors_of(server.pid) <= before, "as few descriptors as before")
+        assert_serves_and_ends(server)
+        assert server.log().count("no memory left") == server.log().count("\n") == 1

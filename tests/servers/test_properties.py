@@ -1,0 +1,300 @@
+"""What must hold for any input whatever, however it is cut and whenever the server stops."""
+
+from collections.abc import Callable, Iterator
+from itertools import accumulate
+
+import pytest
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
+
+from servers.protocol.connection import Awaiting, Step, Wait
+from servers.protocol.echo import EchoConnection
+from servers.protocol.http11 import HTTPConnection
+from tests.support.streams import (
+    CHUNKED,
+    GOOD,
+    SIZED,
+    SMALL,
+    Mirror,
+    Talk,
+    assembled,
+    connect,
+    cut,
+    joined,
+    repeatable,
+    single_bytes,
+    split_answer,
+    statuses,
+    streams,
+    talk,
+)
+
+TRAILED = CHUNKED + b'5;a="b c"\r\nhello\r\n0;d\r\nX: y\r\n\r\n'
+EXPECTING = SIZED.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n")
+WAITING = GOOD.replace(b"/", b"/wait", 1)
+CLOSE = b"\r\nConnection: close\r\n"
+
+# -- cuts, and the end of a connection -----------------------------------------------------------
+
+
+@given(cut(streams()))
+@example([b"GET / HTTP/1.1\r\nHost: a:" + b"0" * 5000 + b"\r\n\r\n"])  # int() takes 4300 digits
+@repeatable
+def test_the_answer_does_not_depend_on_the_cuts(parts: list[bytes]) -> None:
+    assert talk(parts) == talk([b"".join(parts)])
+
+
+@given(streams())
+@settings(repeatable, max_examples=200)
+def test_the_answer_is_the_same_byte_by_byte(stream: bytes) -> None:
+    assert talk(single_bytes(stream)) == talk([stream])
+
+
+@given(cut(st.binary(max_size=100)))
+@repeatable
+def test_noise_gets_400_or_was_but_empty_lines(parts: list[bytes]) -> None:
+    noise = b"".join(parts)
+    assume(b"HTTP/" not in noise)  # Hypothesis tries what it finds in our sources, requests too
+    assert (said := talk(parts)) == talk([noise])
+    assert said.asked == 0
+    assert statuses(said.answer) == [400] or (not noise.replace(b"\r\n", b"") and not said.answer)
+
+
+@given(streams())
+@repeatable
+def test_nothing_behind_a_close_is_answered_or_looked_at(stream: bytes) -> None:
+    said = talk([stream])
+    replies = split_answer(said.answer)
+    assert not any(CLOSE in reply for reply in replies[:-1])
+    if said.closed_by_server:
+        assert CLOSE in replies[-1]
+        assert talk([stream + GOOD]) == said
+        assert talk([stream, GOOD]) == said
+
+
+@given(cut(streams()), st.binary())
+@repeatable
+def test_a_closed_connection_stays_closed_and_silent(parts: list[bytes], late: bytes) -> None:
+    mirror = Mirror()
+    connection = connect(mirror)
+    for part in [*parts, b""]:
+        if not connection.closed:
+            joined(connection, connection.receive_data(part))
+    asked = mirror.asked
+    for data in (GOOD, late, b""):
+        assert list(connection.receive_data(data)) == []
+    assert list(connection.timed_out()) == []
+    connection.drain()
+    assert list(connection.receive_data(GOOD)) == []
+    assert connection.closed
+    assert connection.awaiting is Awaiting.NOTHING
+    assert mirror.asked == asked
+
+
+@given(st.lists(st.sampled_from(SMALL) | assembled() | st.just(GOOD), max_size=4), streams())
+@example([GOOD[:-2] + b"Accept: b\r\n\r\n"], GOOD.replace(b"a", b"a\r\nHost: a"))
+@repeatable
+def test_what_came_before_changes_no_verdict(before: list[bytes], stream: bytes) -> None:
+    # The parser of usual heads is used again and again: it must not remember anything.
+    before = list(filter(is_over_and_open, before))
+    said = [talk([one]) for one in [*before, stream]]
+    assert talk([*before, stream]) == Talk(
+        b"".join(one.answer for one in said),
+        said[-1].closed_by_server,
+        sum(one.asked for one in said),
+    )
+
+
+def is_over_and_open(stream: bytes) -> bool:
+    """Say whether all of the stream has been answered and another request may follow."""
+    connection = connect()
+    joined(connection, connection.receive_data(stream))
+    return connection.awaiting is Awaiting.IDLE and not connection._empty_lines
+
+
+# -- what is missing in the end --------------------------------------------------------------------
+
+
+@given(cut(streams()), st.integers(0, 20), st.booleans())
+@repeatable
+def test_at_any_moment_a_time_out_is_answered_with_408_or_nothing_was_begun(
+    parts: list[bytes], moment: int, by_the_peer: bool
+) -> None:
+    connection = connect()
+    for part in parts[:moment]:
+        joined(connection, connection.receive_data(part)) if part else None
+    begun = connection.awaiting in (Awaiting.HEAD, Awaiting.BODY)
+    end = connection.receive_data(b"") if by_the_peer else connection.timed_out()
+    last_words = joined(connection, end)
+    assert statuses(last_words) == ([400 if by_the_peer else 408] if begun else [])
+    assert last_words.count(CLOSE) == begun
+    assert connection.closed
+    assert connection.awaiting is Awaiting.NOTHING
+
+
+@pytest.mark.parametrize("drained", [False, True], ids=["", "drained"])
+@pytest.mark.parametrize("before", [[], [GOOD], [WAITING + SIZED]], ids=["first", "2nd", "3rd"])
+@pytest.mark.parametrize(
+    "request_bytes",
+    [GOOD, b"\r\n" + GOOD, SIZED, EXPECTING, TRAILED, GOOD.replace(b"/", b"http://a/?", 1)],
+    ids=["GET", "empty line", "sized", "expecting", "chunked", "absolute"],
+)
+def test_a_request_that_stops_half_way_gets_408_in_time_and_400_at_the_end_of_the_stream(
+    request_bytes: bytes, before: list[bytes], drained: bool
+) -> None:
+    head_end = request_bytes.index(b"\r\n\r\n") + 4
+    for length in range(1, len(request_bytes)):
+        for arrival in ([request_bytes[:length]], single_bytes(request_bytes[:length])):
+            for status in (408, 400):
+                connection = connect()
+                for part in [*before, *arrival]:
+                    joined(connection, connection.receive_data(part))
+                if request_bytes[:length] == b"\r\n":
+                    assert connection.awaiting is Awaiting.IDLE
+                    continue
+                assert connection.awaiting is (Awaiting.HEAD, Awaiting.BODY)[length >= head_end]
+                if drained:
+                    connection.drain()
+                assert not connection.closed
+                end = connection.timed_out() if status == 408 else connection.receive_data(b"")
+                answer = joined(connection, end)
+                assert statuses(answer) == [status]
+                assert CLOSE in answer
+                assert connection.closed
+
+
+# -- the server's own moments ----------------------------------------------------------------------
+
+Happening = Callable[[HTTPConnection], Iterator[Step]]
+
+
+def _received(data: bytes) -> Happening:
+    return lambda connection: connection.receive_data(data)
+
+
+def _drained(connection: HTTPConnection) -> Iterator[Step]:
+    connection.drain()
+    return iter(())
+
+
+@given(
+    st.lists(
+        (streams() | st.just(GOOD)).map(_received)
+        | st.sampled_from([HTTPConnection.timed_out, _drained])
+    ),
+    st.integers(0, 4),
+)
+@repeatable
+def test_no_moment_is_too_odd_to_drain_or_to_time_out(
+    happenings: list[Happening], drained_at_step: int
+) -> None:
+    connection = connect()
+    drained = False
+    for happening in happenings:
+        was_closed = connection.closed
+        for number, _ in enumerate(happening(connection)):
+            assert connection.awaiting is Awaiting.NOTHING
+            if number == drained_at_step:
+                connection.drain()
+                drained = True
+        drained |= happening is _drained
+        assert connection.closed >= was_closed
+        allowed = {Awaiting.HEAD, Awaiting.BODY} | (set() if drained else {Awaiting.IDLE})
+        assert connection.closed or connection.awaiting in allowed
+
+
+@given(
+    st.lists(st.sampled_from([GOOD, WAITING, SIZED, TRAILED]), min_size=1, max_size=4), st.data()
+)
+@repeatable
+def test_a_drained_connection_answers_what_was_begun_and_no_more(
+    requests: list[bytes], data: st.DataObject
+) -> None:
+    parts = data.draw(cut(st.just(b"".join(requests))))
+    moment = data.draw(st.integers(0, len(parts)))
+    connection = connect()
+    answer = b""
+    for part in parts[:moment]:
+        answer += joined(connection, connection.receive_data(part))
+    answered_before = len(statuses(answer))
+    connection.drain()
+    for part in parts[moment:]:
+        if connection.closed:
+            break
+        answer += joined(connection, connection.receive_data(part))
+
+    # It is over as soon as all that has arrived is answered, be it now or with some later part.
+    ends = [0, *accumulate(map(len, requests))]
+    arrived = [0, *accumulate(map(len, parts))]
+    last = ends.index(next(end for end in arrived[moment:] if end in ends))
+    assert connection.closed
+    replies = split_answer(answer)
+    assert [CLOSE in reply for reply in replies] == [
+        number == last and last > answered_before for number in range(1, last + 1)
+    ]
+    assert talk(requests).answer.startswith(answer.replace(CLOSE, b"\r\n"))
+
+
+@pytest.mark.parametrize("behind", [b"", GOOD, GOOD + SIZED], ids=["", "1 behind", "2 behind"])
+@pytest.mark.parametrize("before", [[], [GOOD], [TRAILED]], ids=["first", "usual", "chunked"])
+def test_the_last_reply_before_a_drained_connection_closes_says_so(
+    before: list[bytes], behind: bytes
+) -> None:
+    connection = connect()
+    for part in before:
+        joined(connection, connection.receive_data(part))
+    steps = connection.receive_data(WAITING + behind)
+    assert next(steps) == Wait(0)
+    connection.drain()
+    replies = split_answer(joined(connection, steps))
+    assert len(replies) == 1 + behind.count(b" HTTP/1.1")
+    assert [CLOSE in reply for reply in replies] == [False] * (len(replies) - 1) + [True]
+    assert connection.closed
+
+
+@pytest.mark.parametrize("behind", [b"", GOOD], ids=["", "1 behind"])
+@pytest.mark.parametrize(
+    "late",
+    [GOOD, GOOD.replace(b"GET", b"HEAD"), SIZED, TRAILED],
+    ids=["GET", "HEAD", "5", "chunked"],
+)
+def test_what_arrives_while_an_idle_connection_is_drained_is_answered_whatever_it_is(
+    late: bytes, behind: bytes
+) -> None:
+    # A blocking model may be woken by it after drain(): recv() returns what had arrived before.
+    connection = connect()
+    connection.drain()
+    answer = joined(connection, connection.receive_data(late + behind))
+    assert statuses(answer) == [200] * (1 + bool(behind))
+    assert connection.closed
+
+
+# -- echo ----------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.binary(min_size=1)))
+@repeatable
+def test_echo_returns_the_bytes_that_came_and_ends_when_the_peer_does(parts: list[bytes]) -> None:
+    connection = EchoConnection()
+    for part in parts:
+        assert connection.awaiting is Awaiting.IDLE
+        assert joined(connection, connection.receive_data(part)) == part
+        assert not connection.closed
+    assert list(connection.receive_data(b"")) == []
+    assert connection.closed
+
+
+@pytest.mark.parametrize("over", [EchoConnection.drain, EchoConnection.timed_out])
+@given(parts=st.lists(st.binary(min_size=1), min_size=1))
+@settings(repeatable, max_examples=50)
+def test_echo_still_returns_what_was_under_way_when_it_is_over(
+    over: Callable[[EchoConnection], Iterator[Step] | None], parts: list[bytes]
+) -> None:
+    connection = EchoConnection()
+    for part in parts[:-1]:
+        joined(connection, connection.receive_data(part))
+    steps = connection.receive_data(parts[-1])
+    assert next(steps) == parts[-1]
+    assert not list(over(connection) or ())
+    assert list(steps) == []
+    assert connection.closed

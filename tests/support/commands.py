@@ -1,0 +1,53 @@
+"""Commands of the project, run as a user runs them."""
+
+import os
+import re
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent.parent
+LIMIT_S = 150
+"""A demonstration of 20 short cells takes half of it, beside other tests."""
+
+
+def run(argv: list[str], **env: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    return subprocess.run(
+        argv,
+        cwd=ROOT,
+        env={**os.environ, "COLUMNS": "200", **env},
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+
+
+@contextmanager
+def started(argv: list[str]) -> Iterator[subprocess.Popen[str]]:
+    """Run a command for the length of a block."""
+    process = subprocess.Popen(
+        argv, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def folder_of(output: str) -> Path:
+    """Return the folder that a command says it has written to."""
+    match = re.search(r"^raw results: (.+)$", output, re.MULTILINE)
+    assert match is not None, output
+    return Path(match[1])
+
+
+def free_port() -> int:
+    """Return a port that was free a moment ago: Locust cannot say which it has picked."""
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port: int = unused.getsockname()[1]
+        return port
