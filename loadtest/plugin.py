@@ -25,10 +25,10 @@ from loadtest.cli.flags import checked, number, one_of, whole_number
 from loadtest.client.address import resolve, url_of
 from loadtest.client.arrivals import ARRIVALS
 from loadtest.client.crew import Crew
+from loadtest.client.failing import FAILED, guarded, register
 from loadtest.client.request import field_line, target_of
 from loadtest.control.asked import options_of, unaskable
 from loadtest.control.conductor import BEGIN, CLOSE, ESTABLISHED, FINISHED, OPEN
-from loadtest.control.failing import FAILED, guarded, register
 from loadtest.control.lead import Lead
 from loadtest.control.locust_page import be_read, watch
 from loadtest.control.mixture import begin_with_one, objection

@@ -11,13 +11,13 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from loadtest.bundle.calibration import Calibration
 from loadtest.bundle.plan import CellPlan, Matrix
 from loadtest.bundle.state import State
 from loadtest.catalogue import SCENARIOS
 from loadtest.host.cores import Cores
 from loadtest.host.output import one_line
 from loadtest.measure.result import Result
-from loadtest.running.calibration import Calibration
 
 _T = TypeVar("_T")
 

@@ -13,7 +13,7 @@ from loadtest.host.output import one_line
 from loadtest.measure import observation
 from loadtest.measure.observation import Observation
 from loadtest.measure.result import Result, result_of
-from loadtest.running.table import cell_table
+from loadtest.measure.table import cell_table
 
 _log = logging.getLogger("loadtest")
 

@@ -12,8 +12,8 @@ from locust.env import Environment
 from loadtest.client.arrivals import ARRIVALS, Schedule
 from loadtest.client.channel import Channel
 from loadtest.client.engine import Engine
+from loadtest.client.failing import fail
 from loadtest.client.replies import Asks, Exchange
-from loadtest.control.failing import fail
 from loadtest.limits import silence_max_s
 from loadtest.measure.clock import now_s
 from loadtest.measure.instead import Instead, merged

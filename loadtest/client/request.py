@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from urllib.parse import quote
 
+from loadtest.host.command_line import NOT_KEPT
 from servers import __version__
 
 USER_AGENT = f"concurrency-showcase/{__version__}"
@@ -18,7 +19,6 @@ _PATH_AND_QUERY = "%/?:@!$&'()*+,;=-._~"
 """What RFC 3986 (sections 3.3 and 3.4) allows besides letters and digits."""
 
 _FRAMING = ("content-length", "transfer-encoding")
-_HIDDEN = "(not kept)"
 
 
 def target_of(text: str) -> str:
@@ -112,25 +112,4 @@ def names_of(headers: Iterable[str]) -> list[str]:
 
 def hidden(headers: Iterable[str]) -> list[str]:
     """Return headers without their values: results are shown to others, and a token is a secret."""
-    return [f"{name}: {_HIDDEN}" for name, _ in map(field_of, headers)]
-
-
-def hidden_in(arguments: Sequence[str]) -> list[str]:
-    """Return a command line as results keep it: without the values of headers."""
-    shown: list[str] = []
-    for argument in arguments:
-        before = shown[-1] if shown else ""
-        flag, found, text = argument.partition("=")
-        if found and _is_header_flag(flag):
-            shown.append(f"{flag}={_without_value(text)}")
-        else:
-            shown.append(_without_value(argument) if _is_header_flag(before) else argument)
-    return shown
-
-
-def _is_header_flag(flag: str) -> bool:
-    return len(flag) > len("--h") and "--header".startswith(flag)  # argparse takes a begin, too
-
-
-def _without_value(text: str) -> str:
-    return f"{text.partition(':')[0]}: {_HIDDEN}"
+    return [f"{name}: {NOT_KEPT}" for name, _ in map(field_of, headers)]

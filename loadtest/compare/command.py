@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from loadtest.bundle.alive import beating
+from loadtest.bundle.calibration import Calibration
 from loadtest.bundle.plan import FLAT_OUT, CellPlan, Matrix, model_and_workers
 from loadtest.bundle.read import BundleError, read_bundle
 from loadtest.bundle.state import FINISHED, INTERRUPTED, State
@@ -23,7 +24,7 @@ from loadtest.host.cores import Cores
 from loadtest.host.files import is_of_the_disk, said_of
 from loadtest.host.machine import described, shown, write_json
 from loadtest.measure.result import Result
-from loadtest.running.calibration import Calibration, calibrate
+from loadtest.running.calibration import calibrate
 from loadtest.running.cell import Load, run_model, run_target
 from loadtest.running.progress import CellProgress, matrix_progress
 from loadtest.running.target import CellError, Target

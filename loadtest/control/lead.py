@@ -12,8 +12,8 @@ from locust.runners import MasterRunner
 from loadtest.bundle.write import summarise, write_cell
 from loadtest.catalogue import SCENARIOS
 from loadtest.client.address import address_of
+from loadtest.client.failing import guarded, reason, watch_start
 from loadtest.control.conductor import Conductor
-from loadtest.control.failing import guarded, reason, watch_start
 from loadtest.control.sampling import Sampler
 from loadtest.host.machine import new_folder
 from loadtest.measure.observation import Plan

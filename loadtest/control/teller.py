@@ -6,8 +6,8 @@ import gevent
 from locust.env import Environment
 
 from loadtest.client.crew import Crew
+from loadtest.client.failing import guarded
 from loadtest.control.conductor import ESTABLISHED
-from loadtest.control.failing import guarded
 
 TICK_S = 0.1
 """How often a process looks how many connections it has."""

@@ -12,8 +12,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from loadtest.client.request import hidden_in
 from loadtest.host import cgroup
+from loadtest.host.command_line import hidden_in
 from loadtest.host.descriptors import raised
 from loadtest.host.files import write_whole
 

@@ -10,12 +10,12 @@ import msgspec
 from loadtest.analysis.gate import Rule, judge_rule, status_of
 from loadtest.analysis.groups import Groups
 from loadtest.analysis.likeness import refuse_other, refuse_unlike
+from loadtest.bundle.calibration import Calibration
 from loadtest.bundle.plan import Matrix
 from loadtest.bundle.read import About, Bundle, BundleError, read_bundle
 from loadtest.host import terminal
 from loadtest.host.cores import Cores
 from loadtest.host.machine import described
-from loadtest.running.calibration import Calibration
 
 _BASELINE, _RUN = "the baseline", "this run"
 

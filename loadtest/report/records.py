@@ -17,10 +17,11 @@ from loadtest.bench.generators import Sent
 from loadtest.bench.holding import Holding
 from loadtest.bundle.read import BundleError, decoded, is_comparison, is_there
 from loadtest.measure.result import Result
+from loadtest.measure.table import cell_table
 from loadtest.measure.verdict import SPOILT
 from loadtest.running.capacity import SEARCH_FILE, Search, SearchPlan, Step
 from loadtest.running.promise import Promise
-from loadtest.running.table import cell_table, search_table
+from loadtest.running.table import search_table
 from loadtest.selftest.command import table_of
 from loadtest.selftest.proofs import Proof
 

@@ -8,19 +8,21 @@ from pathlib import Path
 
 from rich.console import Console
 
+from loadtest.bundle.calibration import Calibration
 from loadtest.bundle.write import write_run
 from loadtest.client.request import hidden
 from loadtest.host import fitting, terminal
 from loadtest.host.cores import Cores
 from loadtest.host.files import said_of
 from loadtest.host.machine import write_json
+from loadtest.measure.table import cell_table
 from loadtest.measure.verdict import SPOILT
-from loadtest.running.calibration import Calibration, calibrate
+from loadtest.running.calibration import calibrate
 from loadtest.running.capacity import FLAT_OUT_S, SEARCH_FILE, Search, SearchPlan, Step, replyless
 from loadtest.running.cell import Interrupted, Load, run_model, run_target
 from loadtest.running.progress import CellProgress, cell_progress
 from loadtest.running.promise import Promise
-from loadtest.running.table import cell_table, search_table
+from loadtest.running.table import search_table
 from loadtest.running.target import CellError, Target
 
 

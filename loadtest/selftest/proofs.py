@@ -11,11 +11,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from loadtest.bundle.calibration import Calibration
 from loadtest.host.cores import Cores
 from loadtest.measure import observation
 from loadtest.measure.result import Result, Times
 from loadtest.measure.verdict import GENERATOR_BOUND
-from loadtest.running.calibration import Calibration, load, proof_server
+from loadtest.running.calibration import load, proof_server
 from loadtest.running.cell import run_target
 from loadtest.running.processes import running
 

@@ -17,9 +17,6 @@ from typing import NamedTuple, TypeVar
 from servers import limits
 from servers.protocol.connection import Tally
 
-REQUESTS, REQUEST_ERRORS, RECEIVED_BYTES, SENT_BYTES, RESETS = range(5)
-"""Columns of a connection's row: requests answered, answers of 4xx and 5xx, bytes, resets."""
-
 ACCEPTED, REFUSED, ACCEPT_ERRORS = range(5, 8)
 """Further columns of a row of totals, written by the accepting process only."""
 

@@ -18,17 +18,18 @@ from prometheus_client.registry import Collector
 from servers import __version__, limits
 from servers.counting import counters
 from servers.counting.process_tree import pss_bytes_of_tree, tree_of, usage_of_tree
+from servers.protocol import connection
 from servers.sockets.listeners import Socks, read_back
 
 _COUNTS = {
     "accepted_connections": (counters.ACCEPTED, "Connections accepted"),
     "refused_connections": (counters.REFUSED, "Connections sent away: no room, process or thread"),
     "accept_errors": (counters.ACCEPT_ERRORS, "Calls of accept() that failed"),
-    "reset_connections": (counters.RESETS, "Connections reset by their peer"),
-    "requests": (counters.REQUESTS, "Requests answered"),
-    "request_errors": (counters.REQUEST_ERRORS, "Requests answered with 4xx or 5xx"),
-    "received_bytes": (counters.RECEIVED_BYTES, "Bytes received"),
-    "sent_bytes": (counters.SENT_BYTES, "Bytes sent"),
+    "reset_connections": (connection.RESETS, "Connections reset by their peer"),
+    "requests": (connection.REQUESTS, "Requests answered"),
+    "request_errors": (connection.REQUEST_ERRORS, "Requests answered with 4xx or 5xx"),
+    "received_bytes": (connection.RECEIVED_BYTES, "Bytes received"),
+    "sent_bytes": (connection.SENT_BYTES, "Bytes sent"),
 }
 
 

@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable
 from typing import NoReturn
 
-from servers.app import App, error
+from servers.app import App
 from servers.counting.counters import Counters, table_bytes
 from servers.counting.metrics import Metrics
 from servers.counting.tables import PROTOCOLS, Place, Tables
@@ -25,6 +25,7 @@ from servers.process.startup import (
 from servers.protocol.connection import Connection, Tally
 from servers.protocol.echo import EchoConnection
 from servers.protocol.http11 import HTTPConnection
+from servers.protocol.messages import error
 from servers.protocol.request_line import asks_for_head
 from servers.registry import MODELS, Serve
 from servers.sockets.listeners import Listener, Socks, kind_of

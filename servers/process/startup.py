@@ -15,8 +15,7 @@ from servers.process.arguments import Arguments
 from servers.registry import MODELS, Model
 from servers.sockets.binding import Address, ListenError, listen, resolve
 from servers.sockets.kernel import can_die_with_parent
-from servers.sockets.listeners import Socks, address_of, read_back
-from servers.waiting.deadlines import Timeouts
+from servers.sockets.listeners import Socks, Timeouts, address_of, read_back
 
 _log = logging.getLogger("servers")
 

@@ -29,9 +29,12 @@ class Wait:
 
 Step = bytes | Wait
 
+REQUESTS, REQUEST_ERRORS, RECEIVED_BYTES, SENT_BYTES, RESETS = range(5)
+"""Columns of a connection's row: requests answered, answers of 4xx and 5xx, bytes, resets."""
+
 
 class Tally(Protocol):
-    """One connection's counts, by the columns of ``servers.counting.counters``; it alone writes."""
+    """One connection's counts, by the columns above; it alone writes."""
 
     def __getitem__(self, column: int, /) -> int: ...
     def __setitem__(self, column: int, count: int, /) -> None: ...

@@ -9,12 +9,19 @@ import logging
 from collections.abc import Callable, Iterator
 
 from servers import limits
-from servers.app import App, BadParameter, Handler, Response, error
-from servers.counting.counters import REQUEST_ERRORS, REQUESTS
 from servers.protocol.body import ChunkedBody, SizedBody
-from servers.protocol.connection import Awaiting, Step, Tally, Wait
+from servers.protocol.connection import REQUEST_ERRORS, REQUESTS, Awaiting, Step, Tally, Wait
 from servers.protocol.head import HeadParser, valid_so_far
-from servers.protocol.messages import Refused, Request, malformed
+from servers.protocol.messages import (
+    Application,
+    BadParameter,
+    Handler,
+    Refused,
+    Request,
+    Response,
+    error,
+    malformed,
+)
 from servers.protocol.request_line import asks_for_head, request_line_may_follow
 
 _IDLE, _HEAD, _BODY, _NOTHING = Awaiting
@@ -56,7 +63,7 @@ class HTTPConnection:
     )
 
     def __init__(
-        self, app: App, date_line: Callable[[], bytes], tally: Tally, body_bytes_max: int
+        self, app: Application, date_line: Callable[[], bytes], tally: Tally, body_bytes_max: int
     ) -> None:
         self.awaiting = _IDLE
         self.closed = False

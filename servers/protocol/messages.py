@@ -1,5 +1,10 @@
 """What a request says, or why it is refused."""
 
+from collections.abc import Callable, Generator, Iterator
+from typing import Protocol, final
+
+from servers.protocol.connection import Wait
+
 
 class Refused(Exception):
     """A request that gets an error for an answer, and its connection closed.
@@ -34,3 +39,82 @@ class Request:
         self.method = method
         self.path = path
         self.query = query
+
+
+class BadParameter(Refused):
+    """A parameter beyond its bound: the request was well framed, so the connection lives on."""
+
+
+REASONS = {
+    200: "OK",
+    204: "No Content",
+    400: "Bad Request",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    408: "Request Timeout",
+    413: "Content Too Large",
+    414: "URI Too Long",
+    417: "Expectation Failed",
+    421: "Misdirected Request",
+    431: "Request Header Fields Too Large",
+    500: "Internal Server Error",
+    501: "Not Implemented",
+    503: "Service Unavailable",
+    505: "HTTP Version Not Supported",
+}
+
+
+@final
+class Response:
+    """An answer: its head, rendered once but for Date and Connection, and its body.
+
+    Args:
+        status: A status code of ``REASONS``.
+        body: All the content.
+        stream: Instead of ``body``: pieces of ``length`` bytes in all, made as they are sent.
+        length: The content's length in bytes; of ``body`` where left out.
+        allow: The Allow field's value, for 405 and for the answer to OPTIONS.
+        costly: It took so long to make that others have their turn before the same client's next.
+    """
+
+    __slots__ = ("body", "costly", "head", "status", "stream", "tail")
+
+    def __init__(
+        self,
+        status: int,
+        body: bytes = b"",
+        content_type: str = "text/plain",
+        stream: Iterator[bytes] | None = None,
+        length: int | None = None,
+        allow: str = "",
+        costly: bool = False,
+    ) -> None:
+        self.costly = costly
+        self.status = status
+        self.body = body
+        self.stream = stream
+        lines = [f"HTTP/1.1 {status} {REASONS[status]}"]
+        if allow:
+            lines.append(f"Allow: {allow}")
+        if status != 204:
+            lines.append(f"Content-Type: {content_type}")
+            lines.append(f"Content-Length: {len(body) if length is None else length}")
+        self.tail = b"\r\n" + body
+        self.head = "\r\n".join([*lines, ""]).encode("ascii")
+
+
+Answer = Response | Generator[Wait, None, Response]
+Handler = Callable[[Request], Answer]
+
+
+class Application(Protocol):
+    """Knows the routes."""
+
+    def find(self, method: bytes, path: bytes) -> Handler | Response:
+        """Return the handler of a request, or its answer where there is none to be called."""
+        ...
+
+
+def error(status: int, detail: str, allow: str = "") -> Response:
+    """Return an error whose body is one fixed sentence."""
+    return Response(status, f"{detail}\n".encode("ascii"), allow=allow)

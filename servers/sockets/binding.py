@@ -8,8 +8,7 @@ from typing import NamedTuple
 
 from servers import limits
 from servers.sockets.kernel import set_receive_timeout, set_send_timeout
-from servers.sockets.listeners import OPTIONS
-from servers.waiting.deadlines import Timeouts
+from servers.sockets.listeners import OPTIONS, Timeouts
 
 _ALL = "0.0.0.0", "::"  # noqa: S104 - as a name may have it
 """What stands for all addresses of its family (ip(7), ipv6(7))."""

@@ -10,11 +10,11 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from servers import limits
 from servers.protocol.connection import Connection, Tally
 from servers.sockets.kernel import tcp_info
-from servers.waiting.deadlines import Timeouts
 
 OPTIONS: dict[str, tuple[int, int, int]] = {
     "TCP_NODELAY": (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
@@ -26,6 +26,22 @@ OPTIONS: dict[str, tuple[int, int, int]] = {
 
 Socks = Mapping[str, Sequence[socket.socket]]
 """Protocol -> its listening sockets, one for each address; the first is the one to tell of."""
+
+
+class Timeouts(NamedTuple):
+    """How long a client may take, in seconds.
+
+    Attributes:
+        idle_s: In silence, before a request has begun, and while nothing of ours is to be taken.
+        header_s: For a head, from its first byte.
+        body_s: For a body, from the end of its head.
+        write_s: To take STREAM_BYTES of ours, or what is left; then it has as long for the next.
+    """
+
+    idle_s: float
+    header_s: float
+    body_s: float
+    write_s: float
 
 
 @dataclass(frozen=True, eq=False)

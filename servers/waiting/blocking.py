@@ -11,8 +11,8 @@ from collections import deque
 from collections.abc import Callable, Collection, Sequence
 
 from servers import limits
-from servers.counting.counters import RECEIVED_BYTES, RESETS, SENT_BYTES, Counters
-from servers.protocol.connection import Awaiting, Tally, Wait
+from servers.counting.counters import Counters
+from servers.protocol.connection import RECEIVED_BYTES, RESETS, SENT_BYTES, Awaiting, Tally, Wait
 from servers.sockets.kernel import reset_on_close, shut_reading
 from servers.sockets.listeners import Listener
 from servers.waiting.accepting import NO_MEMORY, BackOff, NobodyToServe, accept, last_turns, refuse

@@ -5,9 +5,8 @@ import time
 from typing import Protocol
 
 from servers import limits
-from servers.counting.counters import RECEIVED_BYTES
-from servers.protocol.connection import Tally
-from servers.waiting.deadlines import Timeouts
+from servers.protocol.connection import RECEIVED_BYTES, Tally
+from servers.sockets.listeners import Timeouts
 from servers.waiting.lingering import Lingering
 
 

@@ -5,8 +5,16 @@ from collections.abc import Iterator
 from typing import cast
 
 from servers import limits
-from servers.counting.counters import RECEIVED_BYTES, RESETS, SENT_BYTES, Counters
-from servers.protocol.connection import Awaiting, Step, Tally, Wait
+from servers.counting.counters import Counters
+from servers.protocol.connection import (
+    RECEIVED_BYTES,
+    RESETS,
+    SENT_BYTES,
+    Awaiting,
+    Step,
+    Tally,
+    Wait,
+)
 from servers.sockets.kernel import reset_on_close, unread_bytes, unsent_bytes
 from servers.sockets.listeners import Listener
 from servers.waiting.callback_lingering import Lingerer

@@ -7,30 +7,21 @@ pay nothing for it: no timer, no look at a clock, no system call per request.
 """
 
 from collections.abc import Collection, Iterator
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from servers import limits
-from servers.counting.counters import RECEIVED_BYTES, REQUESTS, SENT_BYTES
-from servers.protocol.connection import Awaiting, Connection, Tally
+from servers.protocol.connection import (
+    RECEIVED_BYTES,
+    REQUESTS,
+    SENT_BYTES,
+    Awaiting,
+    Connection,
+    Tally,
+)
 from servers.sockets.kernel import quiet_s, unread_bytes
+from servers.sockets.listeners import Timeouts
 
 _IDLE, _HEAD, _, _NOTHING = Awaiting
-
-
-class Timeouts(NamedTuple):
-    """How long a client may take, in seconds.
-
-    Attributes:
-        idle_s: In silence, before a request has begun, and while nothing of ours is to be taken.
-        header_s: For a head, from its first byte.
-        body_s: For a body, from the end of its head.
-        write_s: To take STREAM_BYTES of ours, or what is left; then it has as long for the next.
-    """
-
-    idle_s: float
-    header_s: float
-    body_s: float
-    write_s: float
 
 
 class Timed(Protocol):

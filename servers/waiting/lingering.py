@@ -21,7 +21,7 @@ import time
 from contextlib import suppress
 
 from servers import limits
-from servers.counting.counters import RECEIVED_BYTES
+from servers.protocol.connection import RECEIVED_BYTES
 from servers.sockets.kernel import peer_sends
 from servers.waiting.deadlines import stalls
 from servers.waiting.peer import Peer

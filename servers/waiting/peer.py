@@ -5,8 +5,7 @@ import time
 from collections.abc import Iterator
 
 from servers import limits
-from servers.counting.counters import RECEIVED_BYTES
-from servers.protocol.connection import Awaiting, Connection, Step, Tally
+from servers.protocol.connection import RECEIVED_BYTES, Awaiting, Connection, Step, Tally
 from servers.sockets.kernel import peer_sends, set_receive_timeout, unsent_bytes
 from servers.sockets.listeners import Listener
 from servers.waiting.deadlines import silent_too_long, stalls, sweep_interval_s, too_late

@@ -18,7 +18,7 @@ import pytest
 
 from loadtest.host import fitting, terminal
 from loadtest.measure.result import result_of
-from loadtest.running.table import cell_table
+from loadtest.measure.table import cell_table
 from loadtest.running.target import process_is_there
 from tests.support.bundles import Cell, matrix, observation
 from tests.support.commands import folder_of, run

@@ -13,7 +13,7 @@ import pytest
 from loadtest.bundle.write import write_cell
 from loadtest.client.replies import HTTPExchange
 from loadtest.measure.observation import Observation
-from loadtest.running.table import cell_table
+from loadtest.measure.table import cell_table
 from tests.support.bundles import Cell, make_bundle, matrix, observation
 from tests.support.commands import folder_of, run
 from tests.support.driving import (

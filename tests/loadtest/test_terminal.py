@@ -23,9 +23,10 @@ from loadtest.host import fitting, output, terminal
 from loadtest.host.doctor import Finding
 from loadtest.host.doctor import table_of as doctor_table
 from loadtest.measure.result import result_of
+from loadtest.measure.table import cell_table
 from loadtest.running.capacity import Search, Step
 from loadtest.running.promise import Promise
-from loadtest.running.table import cell_table, search_table
+from loadtest.running.table import search_table
 from loadtest.selftest.command import table_of as selftest_table
 from loadtest.selftest.proofs import Proof
 from tests.support.bundles import Cell, make_bundle, matrix, noisy, observation

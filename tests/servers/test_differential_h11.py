@@ -16,9 +16,9 @@ from itertools import pairwise
 import pytest
 from hypothesis import example, given, settings
 
-from servers.app import App, Handler, Response
+from servers.app import App
 from servers.protocol.connection import Wait
-from servers.protocol.messages import Request
+from servers.protocol.messages import Handler, Request, Response
 from tests.support.conversations import CORPUS, Conversation
 from tests.support.h11_differences import BODY_BYTES_MAX, OURS_ALONE, REASONS, Reason
 from tests.support.h11_verdict import Message, Taken, h11_verdict

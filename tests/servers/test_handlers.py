@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from servers.app import App, Handler, Response
+from servers.app import App
 from servers.protocol.connection import Awaiting
 from servers.protocol.http11 import HTTPConnection
-from servers.protocol.messages import Request
+from servers.protocol.messages import Handler, Request, Response
 from tests.support.conversations import DATE
 from tests.support.streams import joined
 

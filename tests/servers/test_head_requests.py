@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given
 
 from servers import limits
-from servers.app import App, Handler, Response
+from servers.app import App
 from servers.protocol.connection import Awaiting
 from servers.protocol.http11 import HTTPConnection
-from servers.protocol.messages import Request
+from servers.protocol.messages import Handler, Request, Response
 from tests.support.conversations import CORPUS, DATE, Conversation
 from tests.support.running import Server, read_to_end
 from tests.support.streams import (

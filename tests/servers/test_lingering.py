@@ -12,8 +12,8 @@ import pytest
 
 from servers import limits
 from servers.protocol.connection import Awaiting
+from servers.sockets.listeners import Timeouts
 from servers.waiting import blocking
-from servers.waiting.deadlines import Timeouts
 from servers.waiting.lingering import linger
 from tests.support.limits_of_machine import HELLO, open_sockets, wakings
 from tests.support.room import small_window

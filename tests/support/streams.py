@@ -8,10 +8,10 @@ from itertools import pairwise
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from servers.app import App, Handler, Response
+from servers.app import App
 from servers.protocol.connection import Awaiting, Connection, Step, Wait
 from servers.protocol.http11 import HTTPConnection
-from servers.protocol.messages import Request
+from servers.protocol.messages import Handler, Request, Response
 from tests.support.conversations import CONTINUE, CORPUS, DATE
 
 BODY_BYTES_MAX = 200

@@ -1,0 +1,70 @@
+"""Imports go in one direction: a folder imports from the layers below its own, and no others."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from tests.support.commands import ROOT
+
+LAYERS = {
+    "servers": """
+        __main__
+        process
+        models registry
+        waiting
+        counting
+        sockets app
+        protocol
+        limits
+    """,
+    "loadtest": """
+        __main__ locustfile compose_locustfile
+        plugin
+        cli
+        dashboard
+        report
+        analysis compare selftest bench
+        running
+        control
+        scenarios
+        bundle
+        client
+        measure
+        host
+        catalogue limits
+    """,
+}
+"""From the top down; what stands on one line does not import from the others there."""
+
+
+def _imports(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
+
+
+@pytest.mark.parametrize("package", LAYERS)
+def test_a_layer_imports_only_from_the_layers_below(package: str) -> None:
+    depths = {
+        name: depth
+        for depth, line in enumerate(LAYERS[package].split("\n"))
+        for name in line.split()
+    }
+    wrong = []
+    for path in sorted((ROOT / package).rglob("*.py")):
+        place = path.relative_to(ROOT / package).with_suffix("").parts
+        unit = "__main__" if place[-1] == "__main__" else place[0]  # a program's start is a face
+        if unit == "__init__":
+            continue
+        for name in _imports(path):
+            root, _, rest = name.partition(".")
+            other = rest.partition(".")[0]
+            known = root == package and other in depths and other != unit
+            if known and depths[unit] >= depths[other]:
+                wrong.append(f"{path.relative_to(ROOT)} imports {name}")
+    assert wrong == []
