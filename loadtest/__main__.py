@@ -12,16 +12,16 @@ from collections.abc import Sequence
 
 from loadtest.cli.compare import add_compare
 from loadtest.cli.flags import Parser, interruptible
-from loadtest.cli.proving import add_doctor, add_selftest
-from loadtest.cli.reading import add_dashboard, add_report
+from loadtest.cli.report import add_dashboard, add_report
 from loadtest.cli.run import add_run
-from loadtest.host import output
-from loadtest.host.files import is_of_the_disk, said_of
+from loadtest.cli.selftest import add_doctor, add_selftest
+from loadtest.host import safe_output
+from loadtest.host.files import is_disk_error, os_error_text
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run what the command line asks for and return the exit status."""
-    output.prepare()
+    safe_output.install()
     return interruptible(lambda: _run(new_parser(), argv))
 
 
@@ -34,9 +34,9 @@ def _run(parser: Parser, argv: Sequence[str] | None) -> int:
             f"expected the extra 'load', got no {missing.name}; run: pip install '.[load]'"
         )
     except OSError as error:
-        if not is_of_the_disk(error):
+        if not is_disk_error(error):
             raise
-        parser.exit(1, f"{parser.prog}: {output.one_line(said_of(error))}\n")
+        parser.exit(1, f"{parser.prog}: {safe_output.one_line(os_error_text(error))}\n")
     return status
 
 

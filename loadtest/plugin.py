@@ -33,8 +33,8 @@ from loadtest.control.lead import Lead
 from loadtest.control.locust_page import be_read, watch
 from loadtest.control.mixture import begin_with_one, objection
 from loadtest.control.teller import TICK_S, Teller
-from loadtest.host.descriptors import raised
-from loadtest.host.output import prepare
+from loadtest.host.descriptors import raise_descriptor_limit
+from loadtest.host.safe_output import install
 from loadtest.measure.clock import now_s
 from loadtest.measure.errors import NotConnectedError
 from loadtest.measure.locust_stats import rounded_ms
@@ -114,8 +114,8 @@ def on_init(environment: Environment, **_: Any) -> None:
     runner = environment.runner
     if runner is None:  # asked for nothing but help
         return
-    prepare()
-    raised()  # Locust has done so, but to 10,000 at the most
+    install()
+    raise_descriptor_limit()  # Locust has done so, but to 10,000 at the most
     # Python would raise it wherever the code is just then, and in a finalizer or in compiled code
     # it is swallowed: one Ctrl-C of 100 was, in the moment in which a test ends.
     gevent.signal_handler(signal.SIGINT, _interrupt)

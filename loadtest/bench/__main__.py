@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from loadtest.cli.flags import Parser, interruptible, names, seconds, whole_number
-from loadtest.host import output
-from loadtest.host.descriptors import raised
+from loadtest.host import safe_output
+from loadtest.host.descriptors import raise_descriptor_limit
 from loadtest.host.machine import new_folder
 from servers.registry import MODELS
 
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str] | None) -> int:
-    output.prepare()
+    safe_output.install()
     parser = Parser(
         prog="python -m loadtest.bench",
         description="Compare what a request costs with other servers, and hold many connections.",
@@ -49,7 +49,7 @@ def _run(argv: Sequence[str] | None) -> int:
     )
 
     option = parser.option
-    descriptors = max(0, raised() - _DESCRIPTORS_RESERVED)
+    descriptors = max(0, raise_descriptor_limit() - _DESCRIPTORS_RESERVED)
     option(
         "--models", "A,B", ",".join(MODELS), names("model", list(MODELS)), "our servers to measure"
     )

@@ -17,11 +17,11 @@ from loadtest.bench.generators import NAMES, Sent, send
 from loadtest.bench.hold import hold
 from loadtest.bench.holding import Holding
 from loadtest.bench.processes import adopt_orphans
-from loadtest.host import fitting, terminal
+from loadtest.host import tables, terminal
 from loadtest.host.cores import Cores
-from loadtest.host.descriptors import raised
-from loadtest.host.files import said_of
-from loadtest.host.machine import described, said_by, write_json
+from loadtest.host.descriptors import raise_descriptor_limit
+from loadtest.host.files import os_error_text
+from loadtest.host.machine import describe_run, first_output_line, write_json
 from loadtest.running.progress import new_progress
 
 _PACKAGES = ("fastpysgi", "uvicorn", "httptools", "uvloop", "granian", "gunicorn", "gevent")
@@ -86,11 +86,11 @@ def benchmark(options: Options, folder: Path) -> int:
     for signum in (signal.SIGINT, signal.SIGTERM):  # even where a shell has it ignored
         signal.signal(signum, _interrupt)
     adopt_orphans()
-    raised()
+    raise_descriptor_limit()
     cores = Cores.halves()
     (folder / "logs").mkdir()
-    machine = described("loadtest.bench", asdict(options), _PACKAGES)
-    machine["versions"]["wrk"] = said_by("wrk", "-v")
+    machine = describe_run("loadtest.bench", asdict(options), _PACKAGES)
+    machine["versions"]["wrk"] = first_output_line("wrk", "-v")
     write_json(folder / "run.json", machine | {"cores": asdict(cores)})
     results = Results(options, folder)
     missing = missing_peers(results.names)
@@ -98,7 +98,7 @@ def benchmark(options: Options, folder: Path) -> int:
         with new_progress() as progress:
             for name, packages in missing.items():
                 said = f"no {name}: it needs {', '.join(packages)}; {INSTALL}"
-                terminal.say(progress.console, said)
+                terminal.print_line(progress.console, said)
             _measure_costs(results, missing, cores, progress)
             _measure_generators(results, cores, progress)
             _measure_holding(results, progress)
@@ -106,7 +106,7 @@ def benchmark(options: Options, folder: Path) -> int:
     except KeyboardInterrupt:  # what has been measured is on disk already
         status = 130
     except OSError as error:  # a full disk: what was written before is whole
-        terminal.say(terminal.console(), f"ended: {said_of(error)}")
+        terminal.print_line(terminal.console(), f"ended: {os_error_text(error)}")
         status = 1
     _show(results)
     return status
@@ -165,23 +165,23 @@ def _measure_holding(results: Results, progress: Progress) -> None:
 def _say(progress: Progress, task: TaskID, what: str) -> None:
     progress.update(task, description=what)
     if not progress.console.is_terminal:
-        terminal.say(progress.console, f"{what} ...")
+        terminal.print_line(progress.console, f"{what} ...")
 
 
 def _show(results: Results) -> None:
     console = terminal.console()
     if results.runs:
-        fitting.show(
+        tables.print_tables(
             console,
             report.cost_table(results.names, results.runs, results.options.duration_s),
             report.ratio_table(results.names, results.runs),
         )
         if disturbance := report.disturbance(results.runs):
-            terminal.say(console, disturbance)
+            terminal.print_line(console, disturbance)
     if results.sent:
         console.print()
-        fitting.show(console, report.generator_table(results.sent))
+        tables.print_tables(console, report.generator_table(results.sent))
     if results.holdings:
         console.print()
-        fitting.show(console, report.holding_table(results.holdings))
-    terminal.say(console, f"raw results: {results.folder}")
+        tables.print_tables(console, report.holding_table(results.holdings))
+    terminal.print_line(console, f"raw results: {results.folder}")

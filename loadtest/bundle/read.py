@@ -16,7 +16,7 @@ from loadtest.bundle.plan import CellPlan, Matrix
 from loadtest.bundle.state import State
 from loadtest.catalogue import SCENARIOS
 from loadtest.host.cores import Cores
-from loadtest.host.output import one_line
+from loadtest.host.safe_output import one_line
 from loadtest.measure.result import Result
 
 _T = TypeVar("_T")

@@ -6,10 +6,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from loadtest.host import fitting, terminal
+from loadtest.host import tables, terminal
 from loadtest.host.cores import Cores
-from loadtest.host.machine import described, shown, write_json
-from loadtest.host.output import one_line
+from loadtest.host.machine import describe_run, host_path, write_json
+from loadtest.host.safe_output import one_line
 from loadtest.measure import observation
 from loadtest.measure.observation import Observation
 from loadtest.measure.result import Result, result_of
@@ -26,7 +26,7 @@ def write_run(
     folder: Path, options: Mapping[str, Any], cores: Cores, calibration: Mapping[str, Any]
 ) -> None:
     """Write down the command, the machine, and what the generator can do on it."""
-    content = described("loadtest", options, PACKAGES)
+    content = describe_run("loadtest", options, PACKAGES)
     content |= {"cores": asdict(cores), "generator": dict(calibration)}
     write_json(folder / "run.json", content)
 
@@ -52,7 +52,7 @@ def summarise(result: Result, folder: Path) -> None:
 
     The verdict goes to Locust's log, so that the page's Logs tab has it, too.
     """
-    fitting.show(terminal.console(stderr=True), cell_table(result))
+    tables.print_tables(terminal.console(stderr=True), cell_table(result))
     verdict = result.verdict
     _log.info("verdict: %s: %s", verdict.name, one_line(verdict.why))
-    _log.info("raw results: %s", one_line(str(shown(folder))))
+    _log.info("raw results: %s", one_line(str(host_path(folder))))

@@ -17,10 +17,10 @@ from loadtest.cli.common import (
 )
 from loadtest.cli.flags import Parser, names, number, whole_number
 from loadtest.cli.http_options import add_request, check_request
-from loadtest.cli.reading import add_gate, parsed_rules, worst
+from loadtest.cli.report import add_gate, parsed_rules, worst
 from loadtest.client.request import hidden
 from loadtest.host.descriptors import connections_max
-from loadtest.host.files import said_of
+from loadtest.host.files import os_error_text
 from servers.registry import MODELS
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def _compare(parser: Parser, arguments: argparse.Namespace) -> int:
     except KeyboardInterrupt:  # the cells are on disk, and can be drawn at any time
         return 130
     except OSError as error:  # the same where the disk is full
-        terminal.say(terminal.console(stderr=True), f"no report: {said_of(error)}")
+        terminal.print_line(terminal.console(stderr=True), f"no report: {os_error_text(error)}")
         drawn = 1
     status = worst(status, drawn)
     if not rules or status == 130:
@@ -155,7 +155,7 @@ def _compare(parser: Parser, arguments: argparse.Namespace) -> int:
     try:
         judged = judge(refuse_before_report(folder, arguments.baseline, rules, False), rules)
     except BundleError as error:  # no cell, or the baseline has gone meanwhile
-        terminal.say(terminal.console(stderr=True), f"not judged: {error}")
+        terminal.print_line(terminal.console(stderr=True), f"not judged: {error}")
         judged = 1
     return worst(status, judged)
 

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, NoReturn
 
-from loadtest.host.output import one_line
+from loadtest.host.safe_output import one_line
 
 
 class Parser(argparse.ArgumentParser):

@@ -93,7 +93,7 @@ def add_run(commands: Any) -> None:
 
 def _run(parser: Parser, arguments: argparse.Namespace) -> int:
     from loadtest.running.cell import Load
-    from loadtest.running.promise import Promise
+    from loadtest.running.objective import Objective
     from loadtest.running.run import Options, run
     from loadtest.running.target import Target
 
@@ -119,7 +119,7 @@ def _run(parser: Parser, arguments: argparse.Namespace) -> int:
         parser.error("expected --rate or --find-capacity, and not both")
     try:
         find, url = arguments.find_capacity, arguments.target
-        promise = None if find is None else Promise.parse(find)
+        promise = None if find is None else Objective.parse(find)
         target = None if url is None else Target.parse(url, arguments.pid)
         path = check_request([arguments.scenario], arguments.path, arguments.headers, target)
     except ValueError as error:  # it says what was expected and what was got

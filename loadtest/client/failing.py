@@ -14,8 +14,8 @@ import gevent
 import locust.log
 from locust.env import Environment
 
-from loadtest.host.files import said_of
-from loadtest.host.output import one_line
+from loadtest.host.files import os_error_text
+from loadtest.host.safe_output import one_line
 
 FAILED = "loadtest_failed"
 """What a process that makes load tells the one that leads."""
@@ -58,7 +58,9 @@ def fail(error: BaseException, environment: Environment | None = None) -> None:
 
 def reason(error: BaseException) -> str:
     """Return an exception as a line that is not too long."""
-    text = said_of(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+    text = (
+        os_error_text(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+    )
     return one_line(text)[:REASON_CHARACTERS_MAX]
 
 

@@ -18,11 +18,11 @@ from loadtest.bundle.state import FINISHED, INTERRUPTED, State
 from loadtest.bundle.write import PACKAGES, write_run
 from loadtest.catalogue import SCENARIOS
 from loadtest.client.request import hidden
-from loadtest.compare.shares import LeftOut, rate_of_share
+from loadtest.compare.shares import CellSkipped, rate_of_share
 from loadtest.host import terminal
 from loadtest.host.cores import Cores
-from loadtest.host.files import is_of_the_disk, said_of
-from loadtest.host.machine import described, shown, write_json
+from loadtest.host.files import is_disk_error, os_error_text
+from loadtest.host.machine import describe_run, host_path, write_json
 from loadtest.measure.result import Result
 from loadtest.running.calibration import calibrate
 from loadtest.running.cell import Load, run_model, run_target
@@ -119,16 +119,16 @@ class Comparison:
             else:
                 model, workers = model_and_workers(cell.contender)
                 result = run_model(model, load, self._cores, folder, progress.say, warm, workers)
-        except LeftOut as why:
+        except CellSkipped as why:
             self.state.left_out[cell.name] = str(why)
         except CellError as error:  # the next one may well run
             self.state.failed[cell.name] = str(error)
             (folder / "cell.json").unlink(missing_ok=True)  # its server may not have ended well
         except OSError as error:
-            if is_of_the_disk(error):  # then all that follow would fail, too
+            if is_disk_error(error):  # then all that follow would fail, too
                 shutil.rmtree(folder, ignore_errors=True)
                 raise
-            self.state.failed[cell.name] = said_of(error)
+            self.state.failed[cell.name] = os_error_text(error)
         except KeyboardInterrupt:  # what was measured of half a window is no cell
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -189,13 +189,13 @@ def compare(
     comparison = Comparison(matrix, targets, cores, folder)
     if resume:
         comparison.take_up()
-    terminal.say(console, _announced(comparison, cores))
+    terminal.print_line(console, _announced(comparison, cores))
     for said in matrix.without():
-        terminal.say(console, said)
-    terminal.say(
+        terminal.print_line(console, said)
+    terminal.print_line(
         console,
         "look: docker compose up dashboard"
-        if shown(folder) != folder
+        if host_path(folder) != folder
         else f"look: python -m loadtest dashboard --results {folder.parent}",
     )
     begin_s = time.monotonic()
@@ -210,22 +210,22 @@ def compare(
         comparison.end(INTERRUPTED)
         begun = (folder / "run.json").exists()
         way_out = f"; make room, and go on with --resume {folder}" if begun else ""
-        terminal.say(console, f"ended: {said_of(error)}{way_out}")
+        terminal.print_line(console, f"ended: {os_error_text(error)}{way_out}")
         status = 1
     except CellError as error:  # the generator itself
         comparison.end(INTERRUPTED)
-        terminal.say(console, f"not run: {error}")
+        terminal.print_line(console, f"not run: {error}")
         return 1
     except KeyboardInterrupt:  # the cells that have finished are on disk already
         comparison.end(INTERRUPTED)
         status = 130
     done, total = comparison.state.done, comparison.state.total
-    terminal.say(console, f"{done} of {total} cells in {time.monotonic() - begin_s:.0f} s")
+    terminal.print_line(console, f"{done} of {total} cells in {time.monotonic() - begin_s:.0f} s")
     for what, reasons in (
         ("not run", comparison.state.failed), ("left out", comparison.state.left_out),
     ):  # fmt: skip
         for name, why in reasons.items():
-            terminal.say(console, f"{name} {what}: {why}")
+            terminal.print_line(console, f"{name} {what}: {why}")
     return status
 
 
@@ -244,7 +244,7 @@ def _listed(cores: list[int]) -> str:
 
 
 def _note_resumption(path: Path) -> None:
-    content, now = _content(path), described("loadtest", {}, ())
+    content, now = _content(path), describe_run("loadtest", {}, ())
     resumed = {"started": now["started"], "commit": now["commit"]}
     write_json(path, content | {"resumed": [*content.get("resumed", []), resumed]})
 
@@ -268,7 +268,7 @@ def read_plan(folder: Path) -> tuple[Matrix, Cores]:
         raise ValueError(
             f"expected the folder of a comparison, got {folder}: {type(error).__name__}: {error}"
         ) from error
-    here = json.loads(json.dumps(described("loadtest", {}, PACKAGES)))  # tuples to lists
+    here = json.loads(json.dumps(describe_run("loadtest", {}, PACKAGES)))  # tuples to lists
     for name, there in alike.items():
         if here[name] != there:
             raise ValueError(

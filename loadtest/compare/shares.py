@@ -13,7 +13,7 @@ flat out on few."""
 _CEILINGS = (SERVER_BOUND, ACCEPT_QUEUE_BOUND)
 
 
-class LeftOut(Exception):
+class CellSkipped(Exception):
     """A cell that would measure nothing; says why."""
 
 
@@ -28,7 +28,7 @@ def capacity_hz(cell: CellPlan, results: Mapping[str, Result]) -> float:
         results: Of the cells so far, by name.
 
     Raises:
-        LeftOut: It is not known.
+        CellSkipped: It is not known.
     """
     block = (cell.scenario, cell.connections)
     flat_out = results.get(CellPlan(*block, FLAT_OUT, cell.contender, 1).name)
@@ -36,7 +36,7 @@ def capacity_hz(cell: CellPlan, results: Mapping[str, Result]) -> float:
         return flat_out.main.rate_hz
     held = results.get(CellPlan(*block, RATE, cell.contender, 1).name)
     if held is None or held.main is None or not held.evidence.server_busy:
-        raise LeftOut("what it can do is not known: neither its ceiling nor its cost was measured")
+        raise CellSkipped("its capacity is unknown: neither its ceiling nor its cost was measured")
     return held.main.rate_hz / held.evidence.server_busy
 
 
@@ -44,12 +44,12 @@ def rate_of_share(cell: CellPlan, results: Mapping[str, Result], ceiling_hz: flo
     """Return the rate for a cell that asks for a share of its contender's capacity.
 
     Raises:
-        LeftOut: The capacity is not known, or the generator cannot make that many.
+        CellSkipped: The capacity is not known, or the generator cannot make that many.
     """
     assert cell.share is not None
     rate_hz = float(f"{cell.share * capacity_hz(cell, results):.3g}")
     if rate_hz > GENERATOR_SHARE_MAX * ceiling_hz:
-        raise LeftOut(
+        raise CellSkipped(
             f"{rate_hz:,.0f} requests/s are more than half of what the generator can make flat out"
             f" ({ceiling_hz:,.0f})"
         )

@@ -11,7 +11,7 @@ _KERNELS_MAX = Path("/proc/sys/fs/nr_open")
 _UNLIMITED_MAX = 1 << 20  # nr_open as Linux comes with it
 
 
-def raised() -> int:
+def raise_descriptor_limit() -> int:
     """Raise the soft limit to the hard one; return how many descriptors this process has then.
 
     Shells and containers start programs with a soft limit of 1,024 for the sake of select(2).
@@ -28,7 +28,7 @@ def raised() -> int:
 
 def connections_max(processes: int = 1) -> int:
     """Return how many connections so many processes can hold, their limits raised."""
-    return max(0, processes * (raised() - RESERVED))
+    return max(0, processes * (raise_descriptor_limit() - RESERVED))
 
 
 def _kernels_max() -> int:

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import psutil
 from rich.table import Table
 
-from loadtest.host import cgroup, fitting, terminal
-from loadtest.host.descriptors import connections_max, raised
+from loadtest.host import cgroup, tables, terminal
+from loadtest.host.descriptors import connections_max, raise_descriptor_limit
 from loadtest.host.machine import memory_bytes
 
 DESCRIPTORS_MIN = 20_000
@@ -50,7 +50,7 @@ class Finding(NamedTuple):
 def doctor() -> int:
     """Print what was found; return the exit status: 0, or 1 when something is not fine."""
     findings = list(examine())
-    fitting.show(terminal.console(), table_of(findings))
+    tables.print_tables(terminal.console(), table_of(findings))
     return 0 if all(finding.fine for finding in findings) else 1
 
 
@@ -89,7 +89,7 @@ def examine() -> Iterator[Finding]:
 
 def _descriptors() -> Finding:
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    descriptors = raised()
+    descriptors = raise_descriptor_limit()
     wanted = int(os.environ.get("DESCRIPTORS") or DESCRIPTORS_MIN) if _COMPOSED else DESCRIPTORS_MIN
     fine = descriptors >= wanted
     return Finding(

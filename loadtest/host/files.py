@@ -44,7 +44,7 @@ def write_whole(path: Path, text: str) -> None:
         file.write(text)
 
 
-def need_room(folder: Path) -> None:
+def require_space(folder: Path) -> None:
     """Say so if a folder takes no more.
 
     Raises:
@@ -67,12 +67,12 @@ def disk_error_in(said: str, folder: Path) -> OSError | None:
     return None
 
 
-def is_of_the_disk(error: OSError) -> bool:
+def is_disk_error(error: OSError) -> bool:
     """Return whether it is the disk that takes no more, and no mistake of ours."""
     return error.errno in _DISK
 
 
-def said_of(error: OSError) -> str:
+def os_error_text(error: OSError) -> str:
     """Return what has gone wrong with which file, without a number."""
     where = f" ({os.fsdecode(error.filename)})" if isinstance(error.filename, (str, bytes)) else ""
     return f"{error.strerror or error}{where}"

@@ -14,7 +14,7 @@ from typing import Any
 
 from loadtest.host import cgroup
 from loadtest.host.command_line import hidden_in
-from loadtest.host.descriptors import raised
+from loadtest.host.descriptors import raise_descriptor_limit
 from loadtest.host.files import write_whole
 
 _SYSCTLS = (
@@ -43,7 +43,7 @@ def new_folder(out: Path, suffix: str = "") -> Path:
             return folder
 
 
-def shown(path: Path) -> Path:
+def host_path(path: Path) -> Path:
     """Return a path as whoever asked knows it: what a container writes lies elsewhere outside."""
     outside, inside = os.environ.get("SHOWCASE_RESULTS"), Path("results").absolute()
     if outside is None or not path.absolute().is_relative_to(inside):
@@ -57,7 +57,9 @@ def write_json(path: Path, content: object) -> None:
     write_whole(path, json.dumps(content, indent=indent) + "\n")
 
 
-def described(module: str, options: Mapping[str, Any], packages: Iterable[str]) -> dict[str, Any]:
+def describe_run(
+    module: str, options: Mapping[str, Any], packages: Iterable[str]
+) -> dict[str, Any]:
     """Return the command, its options, versions, and the machine with its limits."""
     groups = {"processes of the group": cgroup.processes_max(), "cores' time": cgroup.cores_max()}
     return {
@@ -73,7 +75,10 @@ def described(module: str, options: Mapping[str, Any], packages: Iterable[str]) 
         "cores": sorted(os.sched_getaffinity(0)),
         "memory_bytes": memory_bytes(),
         "limits": {
-            "descriptors": (raised(), resource.getrlimit(resource.RLIMIT_NOFILE)[1]),
+            "descriptors": (
+                raise_descriptor_limit(),
+                resource.getrlimit(resource.RLIMIT_NOFILE)[1],
+            ),
             "processes": resource.getrlimit(resource.RLIMIT_NPROC),
         }
         | {name: limit for name, limit in groups.items() if limit is not None}
@@ -98,10 +103,10 @@ def _commit() -> str | None:
         file = Path(__file__).parent.parent.parent / "COMMIT"
         built = file.read_text(encoding="ascii").strip() if file.exists() else ""
         return built if given == "unknown" else given
-    return said_by("git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+    return first_output_line("git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
 
 
-def said_by(*command: str) -> str | None:
+def first_output_line(*command: str) -> str | None:
     """Return the first line that a program prints; None if it is not there or prints nothing."""
     try:
         done = subprocess.run(  # noqa: S603  # whichever git or wrk the user has

@@ -4,7 +4,7 @@ import os
 
 from rich.console import Console
 
-from loadtest.host.output import one_line
+from loadtest.host.safe_output import one_line
 
 WIDE_COLUMNS = 150
 """Where the output is no terminal, and COLUMNS does not say how wide it is."""
@@ -18,6 +18,6 @@ def console(stderr: bool = False) -> Console:
     return found
 
 
-def say(on: Console, text: str) -> None:
+def print_line(on: Console, text: str) -> None:
     """Print one line, however long, whatever is in it: what would move a cursor is escaped."""
     on.print(one_line(text), soft_wrap=True)

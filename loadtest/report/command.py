@@ -12,9 +12,9 @@ from rich.text import Text
 from loadtest.analysis.findings import Finding
 from loadtest.analysis.likeness import refuse_unlike
 from loadtest.bundle.read import Bundle, BundleError, read_bundle
-from loadtest.host import fitting, terminal
+from loadtest.host import tables, terminal
 from loadtest.host.files import write_whole
-from loadtest.host.machine import new_folder, shown
+from loadtest.host.machine import host_path, new_folder
 from loadtest.report import words
 from loadtest.report.figures import figures_table, without_figures
 from loadtest.report.markdown import markdown
@@ -94,7 +94,7 @@ def report(folders: Sequence[Path], out: Path | None, anyway: bool) -> int:
     page = Page(bundles, problems)
     path = write_report(page, out or place_for(folders))
     for problem in page.problems:
-        terminal.say(terminal.console(stderr=True), problem)
+        terminal.print_line(terminal.console(stderr=True), problem)
     status = show(page)
     _say_where(path)
     return 2 if problems else status
@@ -111,7 +111,7 @@ def _report_records(folders: Sequence[Path], out: Path | None, kinds: Collection
     place = out or place_for(folders)
     path = write_records(records, problems, place, asset("page.css"), (HTML, MARKDOWN))
     for problem in problems:
-        terminal.say(terminal.console(stderr=True), problem)
+        terminal.print_line(terminal.console(stderr=True), problem)
     show_records(records)
     _say_where(path)
     return 2 if problems else int(not any(record.has_figure for record in records))
@@ -134,7 +134,7 @@ def after_run(folder: Path) -> int:
     except BundleError:  # it was ended before there was a plan
         return 0
     page = Page({bundle.id: bundle})
-    terminal.say(terminal.console(), f"raw results: {shown(folder)}")
+    terminal.print_line(terminal.console(), f"raw results: {host_path(folder)}")
     if not bundle.cells:  # why has been said
         return 0
     path = write_report(page, folder)
@@ -144,8 +144,8 @@ def after_run(folder: Path) -> int:
 
 
 def _say_where(path: Path) -> None:
-    said = f"report: {shown(path)} (one file; open it in a browser, anywhere)"
-    terminal.say(terminal.console(), said)
+    said = f"report: {host_path(path)} (one file; open it in a browser, anywhere)"
+    terminal.print_line(terminal.console(), said)
 
 
 def show(page: Page) -> int:
@@ -156,11 +156,11 @@ def show(page: Page) -> int:
     """
     console = terminal.console()
     if page.findings:
-        fitting.show(console, _headline(page))
+        tables.print_tables(console, _headline(page))
     else:
-        fitting.show(console, figures_table(page))
+        tables.print_tables(console, figures_table(page))
     if why := without_figures(page):
-        terminal.say(console, why)
+        terminal.print_line(console, why)
     return 1 if why else 0
 
 

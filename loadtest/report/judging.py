@@ -15,7 +15,7 @@ from loadtest.bundle.plan import Matrix
 from loadtest.bundle.read import About, Bundle, BundleError, read_bundle
 from loadtest.host import terminal
 from loadtest.host.cores import Cores
-from loadtest.host.machine import described
+from loadtest.host.machine import describe_run
 
 _BASELINE, _RUN = "the baseline", "this run"
 
@@ -65,12 +65,12 @@ def judge(bundles: dict[str, Bundle], rules: Sequence[Rule]) -> int:
     groups = Groups(bundles)
     found = [one for rule in rules for one in judge_rule(groups, rule, _BASELINE, _RUN)]
     for judgement in found:
-        terminal.say(terminal.console(), judgement.said)
+        terminal.print_line(terminal.console(), judgement.said)
     return status_of(judgement.outcome for judgement in found)
 
 
 def _about_to_be(matrix: Matrix, cores: Cores) -> About:
-    content = described("loadtest", asdict(matrix), ())
+    content = describe_run("loadtest", asdict(matrix), ())
     content |= {"cores": asdict(cores), "generator": asdict(Calibration(0.0, 0.0, 0.0))}
     return msgspec.convert(json.loads(json.dumps(content)), About)  # as it will be read back
 

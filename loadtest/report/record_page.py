@@ -8,7 +8,7 @@ from typing import Any
 from markupsafe import Markup
 from rich.table import Table
 
-from loadtest.host import fitting, terminal
+from loadtest.host import tables, terminal
 from loadtest.host.files import write_whole
 from loadtest.report.markdown import plain
 from loadtest.report.page import render
@@ -100,7 +100,7 @@ def show_records(records: Sequence[Record]) -> None:
     """Print records."""
     console: Any = terminal.console()
     for record in records:
-        terminal.say(console, f"{record.kind}: {record.name}")
-        fitting.show(console, *record.tables)
+        terminal.print_line(console, f"{record.kind}: {record.name}")
+        tables.print_tables(console, *record.tables)
         for line in record.said:
-            terminal.say(console, line)
+            terminal.print_line(console, line)

@@ -20,7 +20,7 @@ from loadtest.measure.result import Result
 from loadtest.measure.table import cell_table
 from loadtest.measure.verdict import SPOILT
 from loadtest.running.capacity import SEARCH_FILE, Search, SearchPlan, Step
-from loadtest.running.promise import Promise
+from loadtest.running.objective import Objective
 from loadtest.running.table import search_table
 from loadtest.selftest.command import table_of
 from loadtest.selftest.proofs import Proof
@@ -132,7 +132,7 @@ def _run(folder: Path, origin: Origin) -> _Read:
     if not is_there(folder / SEARCH_FILE):
         return _of_results([*results.values()])
     plan = decoded(folder / SEARCH_FILE, SearchPlan)
-    search = Search(Promise.parse(plan.promise), plan.flat_out_hz, plan.ceiling_hz)
+    search = Search(Objective.parse(plan.promise), plan.flat_out_hz, plan.ceiling_hz)
     for name in plan.windows:
         search.keep(Step(results[name].rate_wanted_hz, results[name]))
     return [search_table(search)], [search.said], search.has_figure

@@ -12,7 +12,7 @@ from typing import Any
 
 from loadtest.bundle.calibration import Calibration
 from loadtest.host.cores import Cores
-from loadtest.host.files import need_room
+from loadtest.host.files import require_space
 from loadtest.measure.result import Result
 from loadtest.running.cell import Interrupted, Load, run_target
 from loadtest.running.processes import last_line, running
@@ -53,7 +53,7 @@ def proof_server(mode: str, cores: Sequence[int], folder: Path) -> Iterator[Serv
         try:
             served.log.update(json.loads(path.read_text(encoding="ascii")))
         except (OSError, ValueError) as error:  # none, or half of one: it could not write it
-            need_room(folder)
+            require_space(folder)
             why = last_line(folder / "server.log") or str(error)
             raise CellError(f"the proof server left no log: {why}") from error
 

@@ -13,8 +13,8 @@ from itertools import takewhile
 
 from loadtest.measure.result import Result
 from loadtest.measure.verdict import ERRORS, GENERATOR_BOUND, INVALID, NO_REPLY, SPOILT
-from loadtest.running.belief import Belief
-from loadtest.running.promise import Outcome, Promise
+from loadtest.running.objective import Objective, Outcome
+from loadtest.running.posterior import Posterior
 
 FIRST_HZ = 100.0
 """Where the search begins where nothing was answered flat out."""
@@ -82,12 +82,12 @@ class Search:
         ceiling_hz: What the generator can do: beyond, nothing can be found out.
     """
 
-    def __init__(self, promise: Promise, flat_out_hz: float, ceiling_hz: float) -> None:
+    def __init__(self, promise: Objective, flat_out_hz: float, ceiling_hz: float) -> None:
         self.promise, self.flat_out_hz, self.ceiling_hz = promise, flat_out_hz, ceiling_hz
         near_hz = min(flat_out_hz or 2 * FIRST_HZ, ceiling_hz)
         self._first_hz = near_hz / 2
         self._floor_hz = max(near_hz / RANGE, RATE_MIN_HZ)
-        self._belief = Belief(near_hz, self._floor_hz / 2, 4 * ceiling_hz)
+        self._posterior = Posterior(near_hz, self._floor_hz / 2, 4 * ceiling_hz)
         self.steps: list[Step] = []
         self._silent_hz: list[float] = []  # of each row of silent windows
 
@@ -101,7 +101,7 @@ class Search:
         again = {Outcome.HOLDS: 0, Outcome.FAILS: 2, Outcome.SILENT: SILENT_MAX}[last[0]]
         if len(last) < again:
             return self.steps[-1].rate_hz
-        median_hz = self._belief.quantile_hz(0.5)
+        median_hz = self._posterior.quantile_hz(0.5)
         most_hz = self.ceiling_hz if self._holds_at_ceiling else self._ceiling_hz
         return _rounded(min(max(median_hz, self._floor_hz), most_hz))
 
@@ -110,7 +110,7 @@ class Search:
         self.steps.append(step)
         outcome = self.promise.outcome(step.result)
         if outcome is not Outcome.SILENT:
-            self._belief.learn(step.rate_hz, outcome is Outcome.HOLDS)
+            self._posterior.learn(step.rate_hz, outcome is Outcome.HOLDS)
         elif len(self._last()) % SILENT_MAX == 0 and step.result.verdict.name != INVALID:
             self._silent_hz.append(step.rate_hz)
 
@@ -134,14 +134,14 @@ class Search:
     def interval_hz(self) -> tuple[float, float]:
         """Between which rates the capacity lies, with the probability LEVEL."""
         rest = (1 - LEVEL) / 2
-        return self._belief.quantile_hz(rest), self._belief.quantile_hz(1 - rest)
+        return self._posterior.quantile_hz(rest), self._posterior.quantile_hz(1 - rest)
 
     @property
     def capacity_hz(self) -> float | None:
         """The answer, in requests a second; None where the promise held in no window."""
         if not self._held_hz:
             return None
-        return min(self._belief.quantile_hz(0.5), self._ceiling_hz)
+        return min(self._posterior.quantile_hz(0.5), self._ceiling_hz)
 
     @property
     def said(self) -> str:
@@ -219,7 +219,7 @@ class Search:
             self._sharp
             or self._beyond
             or self._broken
-            or self._belief.above(self._floor_hz) <= 1 - SURE
+            or self._posterior.above(self._floor_hz) <= 1 - SURE
             or len(self.steps) >= WINDOWS_MAX
             or 2 * self.outcomes.count(Outcome.SILENT) - len(self.steps) >= SILENT_EXCESS_MAX
             or (len(last) >= SILENT_MAX and self.steps[-1].result.verdict.name == INVALID)
@@ -239,7 +239,7 @@ class Search:
     @property
     def _holds_at_ceiling(self) -> bool:
         """Whether it holds as far as the generator seems to go."""
-        return self._belief.above(self._ceiling_hz) >= SURE
+        return self._posterior.above(self._ceiling_hz) >= SURE
 
     @property
     def _beyond(self) -> bool:

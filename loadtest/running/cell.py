@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loadtest.host.cores import Cores
-from loadtest.host.files import disk_error_in, need_room
+from loadtest.host.files import disk_error_in, require_space
 from loadtest.limits import WORKERS_LIMIT_S, cell_limit_s
 from loadtest.measure import observation
 from loadtest.measure.result import Result, result_of
@@ -156,7 +156,7 @@ def run_target(
         raise CellError(f"the generator had not ended after {stuck.timeout:g} s") from stuck
     result = _result(folder)
     if result is None:
-        need_room(folder)  # a full disk has no log that says so
+        require_space(folder)  # a full disk has no log that says so
         said = "; ".join([late] * bool(late) + _reasons(folder))
         if full := disk_error_in(said, folder):
             raise full

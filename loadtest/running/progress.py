@@ -32,7 +32,7 @@ class CellProgress:
         self._name = name
         self._progress.update(self._task, description=name)
         if not self._progress.console.is_terminal:
-            terminal.say(self._progress.console, f"{name} ...")
+            terminal.print_line(self._progress.console, f"{name} ...")
 
     def say(self, stage: str) -> None:
         """Show what it is doing."""

@@ -11,17 +11,17 @@ from rich.console import Console
 from loadtest.bundle.calibration import Calibration
 from loadtest.bundle.write import write_run
 from loadtest.client.request import hidden
-from loadtest.host import fitting, terminal
+from loadtest.host import tables, terminal
 from loadtest.host.cores import Cores
-from loadtest.host.files import said_of
+from loadtest.host.files import os_error_text
 from loadtest.host.machine import write_json
 from loadtest.measure.table import cell_table
 from loadtest.measure.verdict import SPOILT
 from loadtest.running.calibration import calibrate
 from loadtest.running.capacity import FLAT_OUT_S, SEARCH_FILE, Search, SearchPlan, Step, replyless
 from loadtest.running.cell import Interrupted, Load, run_model, run_target
+from loadtest.running.objective import Objective
 from loadtest.running.progress import CellProgress, cell_progress
-from loadtest.running.promise import Promise
 from loadtest.running.table import search_table
 from loadtest.running.target import CellError, Target
 
@@ -40,7 +40,7 @@ class Options:
     model: str
     target: Target | None
     load: Load
-    promise: Promise | None
+    promise: Objective | None
 
 
 def run(options: Options, folder: Path) -> int:
@@ -68,7 +68,7 @@ def run(options: Options, folder: Path) -> int:
                 steps.append(cells.run(options.load.rate_hz))
                 status = int(steps[0].result.verdict.name in SPOILT)
             elif replyless((flat_out := cells.run(0.0, FLAT_OUT_S)).result):
-                terminal.say(
+                terminal.print_line(
                     console,
                     f"{options.promise} is not searched for: flat out no request had a right reply",
                 )
@@ -87,13 +87,13 @@ def run(options: Options, folder: Path) -> int:
     except KeyboardInterrupt:  # before there was anything
         status = 130
     except CellError as error:
-        terminal.say(console, f"not run: {error}")
+        terminal.print_line(console, f"not run: {error}")
         status = 1
     except OSError as error:  # a full disk: what was written before is whole
-        terminal.say(console, f"not run: {said_of(error)}")
+        terminal.print_line(console, f"not run: {os_error_text(error)}")
         status = 1
     _show(console, search, steps, calibration)
-    terminal.say(console, f"raw results: {folder}")
+    terminal.print_line(console, f"raw results: {folder}")
     return status
 
 
@@ -107,7 +107,7 @@ class _Cells:
         self._progress = progress
         self._names: list[str] = []
 
-    def search(self, promise: Promise, flat_out: Step, ceiling_hz: float) -> Search:
+    def search(self, promise: Objective, flat_out: Step, ceiling_hz: float) -> Search:
         """Begin a search after a window flat out, which says where the capacity may lie."""
         main = flat_out.result.main
         ceiling_hz *= self._options.load.processes
@@ -150,11 +150,11 @@ def _show(
     console: Console, search: Search | None, steps: list[Step], calibration: Calibration | None
 ) -> None:
     if search is not None and search.steps:
-        fitting.show(console, search_table(search))
-        terminal.say(console, search.said)
+        tables.print_tables(console, search_table(search))
+        terminal.print_line(console, search.said)
     for step in steps:
-        fitting.show(console, cell_table(step.result))
+        tables.print_tables(console, cell_table(step.result))
         verdict = step.result.verdict
-        terminal.say(console, f"verdict: {verdict.name}: {verdict.why}")
+        terminal.print_line(console, f"verdict: {verdict.name}: {verdict.why}")
     if calibration is not None:
-        terminal.say(console, calibration.said)
+        terminal.print_line(console, calibration.said)

@@ -8,9 +8,9 @@ from pathlib import Path
 from rich.table import Table
 
 from loadtest.bundle.write import write_run
-from loadtest.host import fitting, terminal
+from loadtest.host import tables, terminal
 from loadtest.host.cores import Cores
-from loadtest.host.files import said_of
+from loadtest.host.files import os_error_text
 from loadtest.host.machine import write_json
 from loadtest.running.calibration import calibrate
 from loadtest.running.progress import cell_progress
@@ -36,19 +36,19 @@ def selftest(names: Sequence[str], folder: Path) -> int:
             proofs = run_proofs(names, cores, folder, calibration, begin)
             progress.end()
     except CellError as error:
-        terminal.say(console, f"not run: {error}")
+        terminal.print_line(console, f"not run: {error}")
         return 1
     except OSError as error:  # a full disk, which leaves nothing to read from
-        terminal.say(console, f"not run: {said_of(error)}")
+        terminal.print_line(console, f"not run: {os_error_text(error)}")
         return 1
     except KeyboardInterrupt:  # nothing is proved
         return 130
     write_json(folder / "selftest.json", {"proofs": [asdict(proof) for proof in proofs]})
-    fitting.show(console, table_of(proofs))
-    terminal.say(console, calibration.said)
+    tables.print_tables(console, table_of(proofs))
+    terminal.print_line(console, calibration.said)
     failed = sum(not proof.held for proof in proofs)
-    terminal.say(console, f"{len(proofs) - failed} of {len(proofs)} proofs held")
-    terminal.say(console, f"raw results: {folder}")
+    terminal.print_line(console, f"{len(proofs) - failed} of {len(proofs)} proofs held")
+    terminal.print_line(console, f"raw results: {folder}")
     return 1 if failed else 0
 
 

@@ -10,16 +10,16 @@ import pytest
 
 from loadtest.running.capacity import PRECISION, WINDOWS_MAX, Search, Step
 from loadtest.running.cell import Load
-from loadtest.running.promise import WAITED_MAX, Outcome, Promise
+from loadtest.running.objective import WAITED_MAX, Objective, Outcome
 from loadtest.running.run import step_name
-from tests.support.searches import CEILING_HZ, PROMISE, Server, window
+from tests.support.searches import CEILING_HZ, OBJECTIVE, Server, window
 
 
 def doubled_and_halved(run: Callable[[float], Step]) -> float:
     """Return what a search finds that believes each window for ever."""
     low_hz, high_hz, rate_hz = 0.0, math.inf, 100.0
     for _ in range(20):
-        if PROMISE.outcome(run(rate_hz).result) is Outcome.HOLDS:
+        if OBJECTIVE.outcome(run(rate_hz).result) is Outcome.HOLDS:
             low_hz = rate_hz
         else:
             high_hz = rate_hz
@@ -75,13 +75,13 @@ def windows_in(said: str) -> int:
 
 
 def test_it_begins_at_half_of_what_was_answered_flat_out() -> None:
-    assert Search(PROMISE, 30_000.0, CEILING_HZ).next_rate_hz() == 15_000
-    assert Search(PROMISE, 0.0, CEILING_HZ).next_rate_hz() == 100
-    assert Search(PROMISE, 30_000.0, 10_000.0).next_rate_hz() == 5000
+    assert Search(OBJECTIVE, 30_000.0, CEILING_HZ).next_rate_hz() == 15_000
+    assert Search(OBJECTIVE, 0.0, CEILING_HZ).next_rate_hz() == 100
+    assert Search(OBJECTIVE, 30_000.0, 10_000.0).next_rate_hz() == 5000
 
 
 def test_a_failure_is_tried_again_at_the_same_rate_and_one_alone_costs_nothing() -> None:
-    server, search = Server(20_000.0, random.Random(1)), Search(PROMISE, 20_000.0, CEILING_HZ)
+    server, search = Server(20_000.0, random.Random(1)), Search(OBJECTIVE, 20_000.0, CEILING_HZ)
     first_hz = search.next_rate_hz()
     assert first_hz == 10_000
     search.keep(window(first_hz, 500.0))  # the machine paused
@@ -93,11 +93,11 @@ def test_a_failure_is_tried_again_at_the_same_rate_and_one_alone_costs_nothing()
 
 def test_a_window_in_which_the_generator_waited_is_no_evidence() -> None:
     silent = window(1.0, 500.0, waited=2 * WAITED_MAX)
-    assert PROMISE.outcome(silent.result) is Outcome.SILENT
-    assert PROMISE.outcome(window(1.0, 5.0, waited=2 * WAITED_MAX).result) is Outcome.HOLDS
-    assert PROMISE.outcome(window(1.0, 500.0, waited=WAITED_MAX / 2).result) is Outcome.FAILS
-    assert PROMISE.outcome(window(1.0, 5.0, "rate-not-held").result) is Outcome.FAILS
-    search = Search(PROMISE, 20_000.0, CEILING_HZ)
+    assert OBJECTIVE.outcome(silent.result) is Outcome.SILENT
+    assert OBJECTIVE.outcome(window(1.0, 5.0, waited=2 * WAITED_MAX).result) is Outcome.HOLDS
+    assert OBJECTIVE.outcome(window(1.0, 500.0, waited=WAITED_MAX / 2).result) is Outcome.FAILS
+    assert OBJECTIVE.outcome(window(1.0, 5.0, "rate-not-held").result) is Outcome.FAILS
+    search = Search(OBJECTIVE, 20_000.0, CEILING_HZ)
     before = search.interval_hz
     rate_hz = search.next_rate_hz()
     assert rate_hz is not None
@@ -107,7 +107,7 @@ def test_a_window_in_which_the_generator_waited_is_no_evidence() -> None:
 
 
 def test_where_nothing_holds_that_is_said_with_the_least_rate() -> None:
-    search = Search(PROMISE, 1000.0, CEILING_HZ)
+    search = Search(OBJECTIVE, 1000.0, CEILING_HZ)
     while (rate_hz := search.next_rate_hz()) is not None:
         search.keep(window(rate_hz, 500.0))
     assert search.capacity_hz is None and search.known
@@ -146,7 +146,7 @@ def test_each_window_has_a_folder_of_its_own() -> None:
     [("p99=50ms", "p99_ms", 50.0), ("p99.9=0.5s", "p999_ms", 500.0), ("p50=80us", "p50_ms", 0.08)],
 )
 def test_a_promise_is_read_as_people_write_it(text: str, quantile: str, limit_ms: float) -> None:
-    promise = Promise.parse(text)
+    promise = Objective.parse(text)
     assert promise.quantile == quantile
     assert promise.limit_ms == pytest.approx(limit_ms)
 
@@ -154,4 +154,4 @@ def test_a_promise_is_read_as_people_write_it(text: str, quantile: str, limit_ms
 @pytest.mark.parametrize("text", ["", "p99", "p99=50", "p98=5ms", "p99=-5ms", "p99=0ms"])
 def test_what_is_no_promise_is_said_to_be_none(text: str) -> None:
     with pytest.raises(ValueError, match="expected such as p99=50ms"):
-        Promise.parse(text)
+        Objective.parse(text)

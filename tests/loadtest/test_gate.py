@@ -24,7 +24,7 @@ from loadtest.analysis.groups import Groups
 from loadtest.bundle.plan import CellPlan
 from loadtest.bundle.read import read_bundle
 from loadtest.host.cores import Cores
-from loadtest.host.machine import described
+from loadtest.host.machine import describe_run
 from loadtest.report.readme import stored_page
 from tests.support.bundles import Cell, make_bundle, matrix, noisy
 from tests.support.commands import ROOT, run
@@ -205,7 +205,7 @@ def test_a_gate_that_cannot_see_exits_with_4_and_a_broken_rule_with_1(tmp_path: 
 
 def here(folder: Path, **options: Any) -> Path:
     """Return a bundle as it would be made on this machine."""
-    about = described("loadtest", {}, ())
+    about = describe_run("loadtest", {}, ())
     kept = {name: about[name] for name in ("kernel", "cpu", "memory_bytes", "limits")}
     wanted = matrix(models=[*COSTS], **options)
     halves = asdict(Cores.halves())

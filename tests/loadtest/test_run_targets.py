@@ -16,7 +16,7 @@ from typing import Any, Self
 
 import pytest
 
-from loadtest.host import fitting, terminal
+from loadtest.host import tables, terminal
 from loadtest.measure.result import result_of
 from loadtest.measure.table import cell_table
 from loadtest.running.target import process_is_there
@@ -251,5 +251,5 @@ def test_an_ipv6_address_that_begins_with_a_letter_is_shown_whole(tmp_path: Path
     shown = io.StringIO()
     console = terminal.console()
     console.file = shown
-    fitting.show(console, cell_table(seen))
+    tables.print_tables(console, cell_table(seen))
     assert refused in shown.getvalue()

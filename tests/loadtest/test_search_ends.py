@@ -11,9 +11,9 @@ import pytest
 from loadtest.measure.result import Result
 from loadtest.measure.verdict import Verdict
 from loadtest.running.capacity import PRECISION, WINDOWS_MAX, Search, Step
-from loadtest.running.promise import WAITED_MAX
+from loadtest.running.objective import WAITED_MAX
 from tests.loadtest.test_verdict import HELD
-from tests.support.searches import CEILING_HZ, PROMISE, Server, window
+from tests.support.searches import CEILING_HZ, OBJECTIVE, Server, window
 
 
 def test_where_a_window_in_three_is_silent_the_generator_is_hardly_ever_taken_for_the_end() -> None:
@@ -36,7 +36,7 @@ def test_where_the_generator_ends_that_is_said_and_the_server_is_not_blamed() ->
 
 def played(*windows: tuple[str, int]) -> Search:
     """Return a search of some windows, whatever rates it would have asked for."""
-    search = Search(PROMISE, 10_000.0, 40_000.0)
+    search = Search(OBJECTIVE, 10_000.0, 40_000.0)
     kinds = {"holds": (5.0, 0.0), "fails": (500.0, 0.0), "silent": (500.0, 2 * WAITED_MAX)}
     for kind, rate_hz in windows:
         p99_ms, waited = kinds[kind]
@@ -76,7 +76,7 @@ def replyless_window(rate_hz: float, verdict: str, why: str) -> Step:
 def test_two_windows_in_a_row_without_a_right_reply_end_the_search_and_say_why(
     verdict: str,
 ) -> None:
-    server, search = Server(20_000.0, random.Random(1)), Search(PROMISE, 20_000.0, CEILING_HZ)
+    server, search = Server(20_000.0, random.Random(1)), Search(OBJECTIVE, 20_000.0, CEILING_HZ)
     for broken in (False, True, True):
         rate_hz = search.next_rate_hz()
         assert rate_hz is not None
@@ -88,7 +88,7 @@ def test_two_windows_in_a_row_without_a_right_reply_end_the_search_and_say_why(
 
 
 def test_one_window_without_a_right_reply_is_tried_again() -> None:
-    server, search = Server(20_000.0, random.Random(1)), Search(PROMISE, 20_000.0, CEILING_HZ)
+    server, search = Server(20_000.0, random.Random(1)), Search(OBJECTIVE, 20_000.0, CEILING_HZ)
     first_hz = search.next_rate_hz()
     assert first_hz is not None
     search.keep(replyless_window(first_hz, "errors", "64 x 404"))
@@ -99,7 +99,7 @@ def test_one_window_without_a_right_reply_is_tried_again() -> None:
 
 
 def test_a_search_whose_every_window_goes_wrong_has_no_figure_and_says_what_went_wrong() -> None:
-    search = Search(PROMISE, 1000.0, CEILING_HZ)
+    search = Search(OBJECTIVE, 1000.0, CEILING_HZ)
     while (rate_hz := search.next_rate_hz()) is not None:
         step = window(rate_hz, 500.0, "errors")
         search.keep(replace(step, result=result_with_why(step.result, "50% went wrong")))
@@ -120,7 +120,7 @@ def test_it_ends_at_what_the_generator_can_do() -> None:
 
 @pytest.mark.parametrize("verdict", ["generator-bound", "invalid"])
 def test_where_no_window_says_anything_it_gives_up_soon(verdict: str) -> None:
-    search = Search(PROMISE, 1000.0, CEILING_HZ)
+    search = Search(OBJECTIVE, 1000.0, CEILING_HZ)
     while (rate_hz := search.next_rate_hz()) is not None:
         search.keep(window(rate_hz, 500.0, verdict))
     assert not search.known and search.capacity_hz is None
@@ -130,7 +130,7 @@ def test_where_no_window_says_anything_it_gives_up_soon(verdict: str) -> None:
 
 
 def test_the_generators_end_is_not_below_a_rate_at_which_it_held() -> None:
-    search = Search(PROMISE, 20_000.0, CEILING_HZ)
+    search = Search(OBJECTIVE, 20_000.0, CEILING_HZ)
     rate_hz = search.next_rate_hz()
     assert rate_hz == 10_000
     search.keep(window(rate_hz, 5.0))

@@ -19,13 +19,13 @@ from rich.console import Console
 from rich.table import Table
 
 from loadtest.bench import report as bench_report
-from loadtest.host import fitting, output, terminal
+from loadtest.host import safe_output, tables, terminal
 from loadtest.host.doctor import Finding
 from loadtest.host.doctor import table_of as doctor_table
 from loadtest.measure.result import result_of
 from loadtest.measure.table import cell_table
 from loadtest.running.capacity import Search, Step
-from loadtest.running.promise import Promise
+from loadtest.running.objective import Objective
 from loadtest.running.table import search_table
 from loadtest.selftest.command import table_of as selftest_table
 from loadtest.selftest.proofs import Proof
@@ -37,12 +37,12 @@ LOADTEST = [sys.executable, "-m", "loadtest"]
 BRACKETS = "[/red]y [bold]:warning:"
 
 
-def tables() -> Iterator[tuple[str, Table]]:
+def all_tables() -> Iterator[tuple[str, Table]]:
     wanted = matrix()
     results = [
         result_of(observation(wanted, cell, Cell(latency_ms=1234.5))) for cell in wanted.cells()[:3]
     ]
-    search = Search(Promise.parse("p99=50ms"), 1e6, 1e8)
+    search = Search(Objective.parse("p99=50ms"), 1e6, 1e8)
     for number, one in enumerate(results, 1):
         search.keep(Step(1_234_567.0 * number, one))
     yield "a cell", cell_table(results[0])
@@ -57,13 +57,13 @@ def tables() -> Iterator[tuple[str, Table]]:
 
 
 @pytest.mark.parametrize("columns", [300, 120, 80, 60, 40, 20])
-@pytest.mark.parametrize("name", [name for name, _ in tables()])
+@pytest.mark.parametrize("name", [name for name, _ in all_tables()])
 def test_no_number_is_cut_however_narrow_the_terminal(name: str, columns: int) -> None:
     file = io.StringIO()
-    table = dict(tables())[name]
+    table = dict(all_tables())[name]
     cells = [cell for column in table.columns for cell in column.cells]
     numbers = {number for cell in cells for number in re.findall(r"[\d,]*\.?\d+", str(cell))}
-    fitting.show(Console(file=file, width=columns, markup=False), table)
+    tables.print_tables(Console(file=file, width=columns, markup=False), table)
     words = re.split(r"[\s│┃|]+", file.getvalue())
     assert "…" not in file.getvalue()
     assert [one for one in numbers if not any(one in word for word in words)] == []
@@ -75,13 +75,13 @@ def test_text_from_outside_is_printed_as_it_is(
 ) -> None:
     table = Table(text, title=text, caption=text)
     table.add_row(text)
-    fitting.show(terminal.console(), table)
-    terminal.say(terminal.console(), text)
+    tables.print_tables(terminal.console(), table)
+    terminal.print_line(terminal.console(), text)
     assert capsys.readouterr().out.count(text) == 5
 
 
 def test_a_line_stays_one_line_and_moves_no_cursor() -> None:
-    assert output.one_line("a\nb\x1b[2J\udcff µ") == r"a\nb\x1b[2J\xff µ"
+    assert safe_output.one_line("a\nb\x1b[2J\udcff µ") == r"a\nb\x1b[2J\xff µ"
 
 
 @pytest.fixture(scope="module")

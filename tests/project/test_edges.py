@@ -127,7 +127,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # "make test &" has it
         ("servers threaded", "servers.process.startup"),
         ("servers gevent", "gevent.monkey"),
         ("servers asyncio --workers=2", "servers.process.supervisor"),
-        ("loadtest doctor", "loadtest.host.output"),
+        ("loadtest doctor", "loadtest.host.safe_output"),
         ("loadtest doctor", "loadtest.cli.compare"),
         ("loadtest doctor", "loadtest.host.doctor"),
         ("loadtest doctor", "psutil"),

@@ -9,10 +9,10 @@ from typing import cast
 from loadtest.measure.result import Result, Times
 from loadtest.measure.verdict import Verdict
 from loadtest.running.capacity import Search, Step
-from loadtest.running.promise import WAITED_MAX, Promise
+from loadtest.running.objective import WAITED_MAX, Objective
 from tests.loadtest.test_verdict import HELD
 
-PROMISE = Promise.parse("p99=50ms")
+OBJECTIVE = Objective.parse("p99=50ms")
 CEILING_HZ = 100_000.0
 
 
@@ -55,7 +55,7 @@ class Server:
     def found(self, ceiling_hz: float = CEILING_HZ) -> Search:
         """Return a search that has ended; the second flat out is a little off, as it is."""
         flat_out_hz = self.capacity_hz * self.rng.lognormvariate(0.05, 0.15)
-        search = Search(PROMISE, min(flat_out_hz, ceiling_hz), ceiling_hz)
+        search = Search(OBJECTIVE, min(flat_out_hz, ceiling_hz), ceiling_hz)
         while (rate_hz := search.next_rate_hz()) is not None:
             search.keep(self.run(rate_hz))
         return search

@@ -35,7 +35,7 @@ class _Unread(io.FileIO):
             return len(data)
 
 
-def prepare() -> None:
+def install() -> None:
     """Let nothing that is printed from now on raise."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)

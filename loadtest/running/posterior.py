@@ -25,7 +25,7 @@ _LIKELY, _LIKELY_SHARE = (0.25, 1.3), 0.8
 waits for its reply before it sends again, which nearly fills the server."""
 
 
-class Belief:
+class Posterior:
     """Where a capacity may lie.
 
     Args:

@@ -12,21 +12,21 @@ from rich.measure import Measurement
 from rich.table import Column, Table
 from rich.text import Text
 
-from loadtest.host.terminal import say
+from loadtest.host.terminal import print_line
 
 _ANY_COLUMNS = 100_000
 """No table is as wide: with so much room it shows how wide it is."""
 
 
-def show(console: Console, *tables: Table) -> None:
+def print_tables(console: Console, *tables: Table) -> None:
     """Print tables, with an empty line between two; a console's text is to be no markup."""
     for number, table in enumerate(tables):
         if number:
             console.print()
-        _show(console, table)
+        _print_table(console, table)
 
 
-def _show(console: Console, table: Table) -> None:
+def _print_table(console: Console, table: Table) -> None:
     title, table.title = table.title, None
     caption, table.caption = table.caption, None  # Rich cuts a long word in both
     if title is not None:
@@ -36,7 +36,7 @@ def _show(console: Console, table: Table) -> None:
     elif (turned := _turned(table)) is not None and _fits(console, turned):
         console.print(turned)
     else:
-        _show_rows(console, table)
+        _print_rows(console, table)
     if caption is not None:
         console.print(caption, style="dim", overflow="fold")
 
@@ -93,15 +93,15 @@ def _turned(table: Table) -> Table | None:
     return turned
 
 
-def _show_rows(console: Console, table: Table) -> None:
+def _print_rows(console: Console, table: Table) -> None:
     """Print each row as lines: its first cell, then the name and the value of each other."""
     names = [_text(column.header) for column in table.columns]
     for row in zip(*(column.cells for column in table.columns), strict=True):
         first, *others = map(_text, row)
-        say(console, f"{names[0]}: {first}")
+        print_line(console, f"{names[0]}: {first}")
         for name, value in zip(names[1:], others, strict=True):
             if value:
-                say(console, f"  {name}: {value}" if name else f"  {value}")
+                print_line(console, f"  {name}: {value}" if name else f"  {value}")
 
 
 def _text(cell: object) -> str:

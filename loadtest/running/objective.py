@@ -24,7 +24,7 @@ class Outcome(Enum):
 
 
 @dataclass(frozen=True)
-class Promise:
+class Objective:
     """A quantile of the latency, and what it may be.
 
     Attributes:
@@ -36,7 +36,7 @@ class Promise:
     limit_ms: float
 
     @classmethod
-    def parse(cls, text: str) -> "Promise":
+    def parse(cls, text: str) -> "Objective":
         """Return the promise in ``p99=50ms``.
 
         Raises:
