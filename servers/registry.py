@@ -1,6 +1,10 @@
-"""The models, by name. A model is one file and one line here.
+"""The models, by name, and the facts that all else needs to know of each.
 
-Each line holds strings only: importing gevent's model patches the process.
+A model is one file, ``servers/models/<name>.py`` with ``_`` for ``-``, with a ``serve`` in it; and
+one entry here. The launcher, the tests, the comparison, the benchmark and the report read the
+entry, and ``make generate`` writes README's table and the services of docker compose from it.
+
+Each entry holds strings only: importing gevent's model patches the process.
 """
 
 import importlib
@@ -18,36 +22,63 @@ Serve = Callable[["Sequence[Listener]", "Counters", "Shutdown"], None]
 
 
 class Model(NamedTuple):
-    """One way to serve many connections at once."""
+    """One way to serve many connections at once.
 
-    function: str  # "module:function"
-    summary: str  # who waits; what an idle connection costs
-    in_process: bool = True  # each connection takes a descriptor of the serving process
-    needs: str = ""  # a package that only this model uses
+    Attributes:
+        unit: What serves one connection, and what may run out: "no thread left".
+        waits: Who waits, as a sentence without its full stop.
+        note: What to know before choosing it.
+        own_process: Whether each connection has a process of its own, and so takes no descriptor
+            of the serving process.
+        pooled: Whether a fixed number of units serve all connections in turn.
+        needs: A package that only this model uses.
+    """
+
+    unit: str
+    waits: str
+    note: str
+    own_process: bool = False
+    pooled: bool = False
+    needs: str = ""
+
+    @property
+    def summary(self) -> str:
+        """Who waits, and what else tells this model from others, in one line."""
+        facts = [
+            self.waits,
+            f"a fixed pool of {self.unit}s" if self.pooled else "",
+            f"needs {self.needs}" if self.needs else "",
+        ]
+        return "; ".join(fact for fact in facts if fact)
 
 
 MODELS = {
     "forking": Model(
-        "servers.models.forking:serve",
-        "a process waits per connection; an idle one costs a process (about 0.9 MB)",
-        in_process=False,
+        unit="process",
+        waits="a process per connection blocks in recv()",
+        note="connections share nothing: no lock, and a crash ends one connection",
+        own_process=True,
     ),
     "threaded": Model(
-        "servers.models.threaded:serve",
-        "a thread waits per connection; an idle one costs a thread (about 25 KB)",
+        unit="thread",
+        waits="a thread per connection blocks in recv()",
+        note="one interpreter lock: a thread that computes makes all others wait",
     ),
     "gevent": Model(
-        "servers.models.gevent:serve",
-        "a greenlet waits per connection; an idle one costs a greenlet (about 10 KB)",
+        unit="greenlet",
+        waits="a greenlet per connection seems to block in recv(), while the hub runs others",
+        note="the handler of the two above, patched; a greenlet that computes stops all others",
         needs="gevent",
     ),
     "asyncio": Model(
-        "servers.models.eventloop:serve_asyncio",
-        "one loop in Python waits for all; an idle one costs a few objects (about 3 KB)",
+        unit="callback",
+        waits="one event loop, written in Python, waits for all connections and calls back",
+        note="a callback that computes stops all others",
     ),
     "uvloop": Model(
-        "servers.models.eventloop:serve_uvloop",
-        "one loop in C waits for all; an idle one costs a few objects (about 3 KB)",
+        unit="callback",
+        waits="one event loop, written in C, waits for all connections and calls back",
+        note="the callbacks of asyncio on another loop",
         needs="uvloop",
     ),
 }
@@ -59,7 +90,11 @@ def missing(name: str) -> str:
     return needs if needs and importlib.util.find_spec(needs) is None else ""
 
 
+def module_of(name: str) -> str:
+    """Return the module of a model."""
+    return f"servers.models.{name.replace('-', '_')}"
+
+
 def load(name: str) -> Serve:
     """Import a model's module and return its function."""
-    module, _, function = MODELS[name].function.partition(":")
-    return getattr(importlib.import_module(module), function)  # type: ignore[no-any-return]
+    return importlib.import_module(module_of(name)).serve  # type: ignore[no-any-return]

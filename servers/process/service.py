@@ -57,7 +57,7 @@ def run(arguments: Arguments, serve: Serve) -> NoReturn:
         rows_max = connections_max(arguments)
         warn_of_orphans(arguments)
         table = None
-        if not MODELS[arguments.model].in_process:
+        if MODELS[arguments.model].own_process:
             # Shared with every child; the kernel gives pages as they are used.
             table = memoryview(mmap.mmap(-1, table_bytes(PROTOCOLS, rows_max)))
         counters = Counters(PROTOCOLS, rows_max, table, arguments.limit_concurrency)

@@ -36,7 +36,7 @@ def connections_max(arguments: Arguments) -> int:
         return possible
     if wish > possible:
         way_out = f"ulimit -n {wish + limits.DESCRIPTORS_RESERVED}"
-        if not model.in_process:
+        if model.own_process:
             way_out = f"sysctl kernel.pid_max={2 * wish}"
         raise StartUpError(
             f"expected --max-connections up to {possible}, which this machine allows, got {wish};"
@@ -53,7 +53,7 @@ def _connections_possible(model: Model, quiet: bool) -> int:
             f"expected more than {limits.DESCRIPTORS_RESERVED} descriptors, got {descriptors};"
             " run: ulimit -n 65536"
         )
-    if not model.in_process:
+    if model.own_process:
         return _processes_possible()
     connections = descriptors - limits.DESCRIPTORS_RESERVED
     if connections < limits.DESCRIPTORS_WARN and not quiet:
@@ -115,7 +115,7 @@ def starting() -> Iterator[Callable[[], None]]:
 
 def warn_of_orphans(arguments: Arguments) -> None:
     """Say it if children would outlive a server that is killed; all others take them along."""
-    children = arguments.workers > 1 or not MODELS[arguments.model].in_process
+    children = arguments.workers > 1 or MODELS[arguments.model].own_process
     if children and not can_die_with_parent():
         _log.warning(
             "the kernel refuses prctl(PR_SET_PDEATHSIG): after a SIGKILL of process %d its children"

@@ -14,7 +14,7 @@ from loadtest.bench.generators import Sent
 from loadtest.bench.generators import ratio as generator_ratio
 from loadtest.bench.holding import Holding
 from loadtest.report.readme import CHART, block, chart_of, in_readme, stored_page
-from servers.registry import MODELS
+from servers.registry import MODELS, module_of
 
 ROOT = Path(__file__).parent.parent.parent
 SOURCES = sorted(
@@ -25,7 +25,7 @@ README = (ROOT / "README.md").read_text("utf-8")
 
 @pytest.mark.parametrize("name", MODELS)
 def test_a_model_fits_one_screen(name: str) -> None:
-    module = MODELS[name].function.partition(":")[0].replace(".", "/")
+    module = module_of(name).replace(".", "/")
     assert len((ROOT / f"{module}.py").read_text("utf-8").splitlines()) <= 70
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from servers.registry import MODELS
 from tests.support.behaviours import BAD, Behaviour, reset
 from tests.support.crowd import Crowd, answer_of, ask, clients
 from tests.support.limits_of_machine import HELLO, little_memory_left, no_descriptor_left
@@ -182,9 +183,8 @@ def test_clients_for_whom_there_is_no_memory_are_all_that_is_lost(model: str) ->
         wait_until(all_are_gone, "nobody but the scrape")
         assert server.get("/") == b"Hello, World!"
         assert server.stop() == 0
-        log = server.log()
-        assert model == "forking" or "emory" in log or "no thread left" in log
-        assert len(log) < 10_000 * server.workers
+        assert len(log := server.log()) < 10_000 * server.workers
+        assert MODELS[model].own_process or "emory" in log or "no thread left" in log
 
 
 def test_a_handler_that_raises_costs_one_connection_and_some_lines(model: str) -> None:
@@ -261,7 +261,7 @@ def test_who_asks_for_much_and_takes_nothing_costs_little_and_loses_nothing(
 ) -> None:
     # uvloop holds two of its reads of 256,000 bytes; all others hold less than 200,000. A child
     # has pages of its own, too, of what it would share if it were idle.
-    count, each_max = 20, 1_200_000 if model == "forking" else 600_000
+    count, each_max = 20, 1_200_000 if MODELS[model].own_process else 600_000
     with running(model, "--timeout-write=600") as server, contextlib.ExitStack() as stack:
         with clients(server, count):  # what connections cost by themselves
             before = server.metrics("?memory=pss")["server_proportional_bytes"]

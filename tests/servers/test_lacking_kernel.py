@@ -66,7 +66,7 @@ def test_without_all_that_is_optional_a_server_serves_and_drains(
         assert server.metrics()["server_accepted_connections_total{http}"] == 1
         assert_drains_whole(server)
         log = server.log()
-    said = model == "forking" or workers > 1
+    said = MODELS[model].own_process or workers > 1
     assert log.count("\n") == said and ("SIGKILL" in log) == said, log
 
 
@@ -119,7 +119,7 @@ def test_where_proc_is_hidden_a_server_serves_and_drains(
         seen = "subset" in mount
         assert ("server_resident_bytes" in metrics) == seen
         assert ("server_cpu_seconds_total{user}" in metrics) == (
-            seen or (workers == 1 and MODELS[model].in_process)
+            seen or (workers == 1 and not MODELS[model].own_process)
         )
         assert_drains_whole(server)
         assert server.log() == ""

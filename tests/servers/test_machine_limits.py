@@ -34,8 +34,8 @@ from tests.support.room import full, metrics_over
 from tests.support.running import DEADLINE_S, Server, read_to_end, running, wait_until
 from tests.support.unharmed import watched
 
-IN_PROCESS = [name for name, model in MODELS.items() if model.in_process]
-NOPROC_MODELS = ["forking", "threaded"]
+IN_PROCESS = [name for name, model in MODELS.items() if not model.own_process]
+NOPROC_MODELS = [name for name, model in MODELS.items() if model.unit in ("process", "thread")]
 """Those that need a process or a thread for a connection."""
 
 
@@ -59,7 +59,7 @@ def test_few_descriptors_are_raised_to_what_may_be_had_or_warned_of(
     with running(model, prefix=["prlimit", f"--nofile={nofile}"]) as server:
         assert server.metrics()["server_limit{descriptors}"] == hard
         # Where each connection has a process of its own, it has that one's descriptors too.
-        warned = hard == 200 and MODELS[model].in_process
+        warned = hard == 200 and not MODELS[model].own_process
         assert server.log().count("\n") == warned
         assert ("ulimit -n" in server.log()) == warned
 
@@ -248,7 +248,7 @@ def test_no_process_outlives_a_server_that_is_killed(model: str) -> None:
             sock = clients.enter_context(server.connect())
             sock.sendall(sent)
             wait_until_received(server, sock)
-        processes = 54 if model == "forking" else 1
+        processes = 54 if MODELS[model].own_process else 1
         processes += server.workers if server.workers > 1 else 0
         wait_until(lambda: len(alive_in_session(server.pid)) == processes, "all processes")
         server.process.kill()

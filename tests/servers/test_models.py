@@ -10,6 +10,7 @@ import time
 import pytest
 
 from servers import limits
+from servers.registry import MODELS
 from tests.support.running import Server, read_to_end, running, wait_until
 
 HELLO = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -31,7 +32,7 @@ def read_reply(sock: socket.socket) -> bytes:
 
 
 def test_a_thousand_clients_wait_about_one_wait(model: str) -> None:
-    clients = 200 if model == "forking" else 1000
+    clients = 200 if MODELS[model].own_process else 1000
     with running(model, "--timeout-keep-alive=60") as server:  # as long as greeting may take
         socks = [server.connect() for _ in range(clients)]
         for sock in socks:  # so that all have their process, thread or greenlet
@@ -208,7 +209,7 @@ def test_metrics_count_what_happened(model: str) -> None:
 
         def alone() -> bool:
             after.update(server.metrics())  # asked for by a client of its own, and so a child
-            processes = 2 if model == "forking" else 1
+            processes = 2 if MODELS[model].own_process else 1
             processes += server.workers if server.workers > 1 else 0
             echoes = after["server_open_connections{echo}"]
             return echoes == 0 and after["server_processes"] == processes

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from servers.counting.process_tree import children_of
+from servers.registry import MODELS
 from tests.support.crowd import WAIT, Crowd, answer_of, ask, clients
 from tests.support.limits_of_machine import HELLO, alive_in_session, cpu_s, descriptors_of
 from tests.support.running import DEADLINE_S, Server, process_is_gone, running, wait_until
@@ -27,7 +28,7 @@ def test_each_worker_gets_its_share_of_the_clients(model: str) -> None:
         workers = server.acceptors
 
         def held() -> list[int]:
-            if model == "forking":
+            if MODELS[model].own_process:
                 return [len(children_of(pid)) for pid in workers]
             return [descriptors_of(pid) for pid in workers]
 
@@ -63,7 +64,7 @@ def test_metrics_are_those_of_all_workers_whoever_is_asked(model: str) -> None:
             # The scrape before may not have ended yet.
             assert metrics["server_open_connections{http}"] in (31, 32)
             assert metrics["server_limit{workers}"] == WORKERS
-        children = 31 if model == "forking" else 0
+        children = 31 if MODELS[model].own_process else 0
         assert metrics["server_processes"] in range(1 + WORKERS + children, 6 + WORKERS + children)
         used_s = 0.0
         for pid in server.processes:

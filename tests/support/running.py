@@ -28,7 +28,7 @@ _libc = ctypes.CDLL(None)
 WORKERS = 1
 """How many processes serve, of every server that does not ask for its own number."""
 
-READY = re.compile(r"listening model=(\w+) http=(\S+) echo=(\S+) pid=(\d+)\n")
+READY = re.compile(r"listening model=(\S+) http=(\S+) echo=(\S+) pid=(\d+)\n")
 
 
 @dataclass
