@@ -1,7 +1,9 @@
-"""What the README shows of a stored run: python -m loadtest.report.readme [BUNDLE].
+"""What README and docs/comparison.md show of the stored run.
 
-With a bundle, that becomes the stored run: of each cell only ``cell.json``. Then the README's table
-and its chart are written anew.
+    python -m loadtest.report.readme [BUNDLE]
+
+A bundle becomes the stored run: of each cell only ``cell.json``. Then both documents' parts and the
+chart are written anew.
 """
 
 import re
@@ -20,6 +22,7 @@ ROOT = Path(__file__).parent.parent.parent
 STORED = ROOT / "docs" / "reference.zip"
 CHART = ROOT / "docs" / "comparison.svg"
 README = ROOT / "README.md"
+COMPARISON = ROOT / "docs" / "comparison.md"
 
 _BEGIN, _END = "<!-- comparison: begin -->", "<!-- comparison: end -->"
 
@@ -42,28 +45,37 @@ def store(folder: Path) -> None:
             stored.write(path, Path(run) / path.relative_to(folder))
 
 
-def block(page: Page) -> str:
+def summary(page: Page) -> str:
     """Return what stands in the README between its two marks."""
+    ((run, bundle),) = page.groups.bundles.items()
+    return (
+        "![How far behind the best each model is, question by question](docs/comparison.svg)\n\n"
+        f"Run `{run}` on {bundle.about.cpu}; [every figure of it](docs/comparison.md)."
+    )
+
+
+def block(page: Page) -> str:
+    """Return what stands in docs/comparison.md between its two marks."""
     ((run, bundle),) = page.groups.bundles.items()
     about, options = bundle.about, bundle.about.options
     versions = ", ".join(
         f"{name} {about.versions[name]}" for name in ("python", "gevent", "uvloop", "locust")
     )
-    said = (
+    conditions = (
         f"Run `{run}` of {about.started[:10]}, commit `{(about.commit or '')[:12]}`:"
         f" {options.repeats} repeats of {options.duration_s:g} s, server and generator on a core"
         f" each of {about.cpu} with {about.memory_bytes / 2**30:.0f} GiB, Linux {about.kernel},"
         f" {versions}. Medians with bootstrap intervals (of three repeats: their range); *noise* is"
-        " how far measurements of one and the same server lay apart in this very run."
+        " the difference between measurements of one and the same server in this run."
     )
     lines = [
-        "![How far behind the best each model is, question by question](docs/comparison.svg)",
+        "![How far behind the best each model is, question by question](comparison.svg)",
         "",
-        said,
+        conditions,
         "",
         *headline(page),
         "",
-        "### When to choose which",
+        "## When to choose which",
         *choices(page),
     ]
     return "\n".join(lines)
@@ -74,24 +86,29 @@ def chart_of(page: Page) -> str:
     return drawn(overview_chart(page.pen, page.findings))
 
 
-def in_readme(text: str) -> str:
-    """Return the part of a README that is written by this."""
-    match = re.search(f"{_BEGIN}\n(.*)\n{_END}", text, re.DOTALL)
+def generated(document: Path) -> str:
+    """Return the part of a document that this module writes."""
+    match = re.search(f"{_BEGIN}\n(.*)\n{_END}", document.read_text(encoding="utf-8"), re.DOTALL)
     if match is None:
-        raise ValueError(f"expected {_BEGIN} and {_END} in the README")
+        raise ValueError(f"expected {_BEGIN} and {_END} in {document.name}")
     return match[1]
 
 
+def _rewrite(document: Path, part: str) -> None:
+    text = document.read_text(encoding="utf-8")
+    before, _, rest = text.partition(_BEGIN)
+    after = rest.partition(_END)[2]
+    document.write_text(f"{before}{_BEGIN}\n{part}\n{_END}{after}", encoding="utf-8")
+
+
 def main() -> None:
-    """Write the README's part and the chart."""
+    """Write both documents' parts and the chart."""
     if len(sys.argv) > 1:
         store(Path(sys.argv[1]))
     page = stored_page()
     CHART.write_text(chart_of(page), encoding="utf-8")
-    text = README.read_text(encoding="utf-8")
-    before, _, rest = text.partition(_BEGIN)
-    after = rest.partition(_END)[2]
-    README.write_text(f"{before}{_BEGIN}\n{block(page)}\n{_END}{after}", encoding="utf-8")
+    _rewrite(README, summary(page))
+    _rewrite(COMPARISON, block(page))
 
 
 if __name__ == "__main__":

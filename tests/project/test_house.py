@@ -13,7 +13,7 @@ from loadtest.bench.fresh import Fresh
 from loadtest.bench.generators import Sent
 from loadtest.bench.generators import ratio as generator_ratio
 from loadtest.bench.holding import Holding
-from loadtest.report.readme import CHART, block, chart_of, in_readme, stored_page
+from loadtest.report import readme
 from servers.registry import MODELS, module_of
 
 ROOT = Path(__file__).parent.parent.parent
@@ -21,6 +21,7 @@ SOURCES = sorted(
     path for folder in ("servers", "loadtest", "tests") for path in (ROOT / folder).rglob("*.py")
 )
 README = (ROOT / "README.md").read_text("utf-8")
+NUMBERS = (ROOT / "docs" / "numbers.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -58,7 +59,7 @@ def test_the_readmes_count_of_conversations_is_right() -> None:
     assert f"-->{count} conversations" in README
 
 
-def test_the_readmes_figures_are_those_of_the_stored_run() -> None:
+def test_the_figures_of_numbers_md_are_those_of_the_stored_run() -> None:
     stored = json.loads((ROOT / "loadtest/bench/reference/bench.json").read_text("utf-8"))
     runs = [Run(**run) for run in stored["runs"]]
     lines = []
@@ -76,22 +77,27 @@ def test_the_readmes_figures_are_those_of_the_stored_run() -> None:
             f"| `{held.model}` | {held.accept_s:.1f} s | {held.memory_kb:.1f} KB |"
             f" {held.idle_share:.1%} |"
         )
-    assert [line for line in lines if f"\n{line}\n" not in README] == []
+    assert [line for line in lines if f"\n{line}\n" not in NUMBERS] == []
     spread = generator_ratio([Sent(**sent) for sent in stored["sent"]])
     assert spread is not None
     said = f"{spread.median:.1f} ({spread.low:.1f} - {spread.high:.1f})"
-    assert f"ours / `FastHttpUser`: {said}." in README
+    assert f"ours / `FastHttpUser`: {said}." in NUMBERS
 
 
 def test_the_readmes_comparison_is_that_of_the_stored_run() -> None:
-    page = stored_page()
-    assert in_readme(README) == block(page)
-    assert CHART.read_text("utf-8") == chart_of(page)
+    page = readme.stored_page()
+    assert readme.generated(readme.README) == readme.summary(page)
+    assert readme.generated(readme.COMPARISON) == readme.block(page)
+    assert readme.CHART.read_text("utf-8") == readme.chart_of(page)
 
 
-def test_the_readmes_links_lead_somewhere() -> None:
-    for link in re.findall(r"\]\((?!https?:)([^)]+)\)", README):
-        assert (ROOT / link).exists(), link
+@pytest.mark.parametrize(
+    "name", ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
+)
+def test_a_documents_links_lead_somewhere(name: str) -> None:
+    document = ROOT / name
+    for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", document.read_text("utf-8")):
+        assert (document.parent / link).exists(), link
 
 
 @pytest.mark.xdist_group("house")
