@@ -16,12 +16,12 @@ from loadtest.bench.cost import Run, ratio, run
 from loadtest.bench.generators import NAMES, Sent, send
 from loadtest.bench.hold import hold
 from loadtest.bench.holding import Holding
-from loadtest.bench.processes import adopt_orphans
 from loadtest.host import tables, terminal
 from loadtest.host.cores import Cores
 from loadtest.host.descriptors import raise_descriptor_limit
 from loadtest.host.files import os_error_text
 from loadtest.host.machine import describe_run, first_output_line, write_json
+from loadtest.running.processes import adopt_orphans
 from loadtest.running.progress import new_progress
 
 _PACKAGES = ("fastpysgi", "uvicorn", "httptools", "uvloop", "granian", "gunicorn", "gevent")

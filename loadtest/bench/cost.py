@@ -11,15 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from loadtest.bench.contestants import Comparison, serving
-from loadtest.bench.processes import (
-    BenchError,
-    cpu_s_of,
-    cpu_s_of_machine,
-    received_bytes_of,
-)
+import psutil
+
+from loadtest.bench.contestants import Comparison
+from loadtest.bench.serving import serving
 from loadtest.host.cores import Cores
+from loadtest.measure.process_usage import cpu_s_of_tree
 from loadtest.running.processes import running
+from loadtest.running.target import CellError
 
 CONNECTIONS = 64
 WARM_UP_S = 1.0
@@ -89,10 +88,10 @@ def run(name: str, round_number: int, duration_s: float, cores: Cores, folder: P
             end = _read(server.process.pid, load.pid)
             # Not waited for yet, so that what it has read in all can still be asked for.
             os.waitid(os.P_PID, load.pid, os.WEXITED | os.WNOWAIT)
-            received_bytes = received_bytes_of(load.pid)
+            received_bytes = _received_bytes(load.pid)
             assert load.stdout is not None
             requests = requests_in(load.stdout.read())
-    except BenchError as error:  # the next run may go well
+    except CellError as error:  # the next run may go well
         return Run(name, round_number, error=str(error))
     if end.received_bytes == start.received_bytes:
         return Run(name, round_number, error="nothing was answered in the window")
@@ -112,24 +111,35 @@ def run(name: str, round_number: int, duration_s: float, cores: Cores, folder: P
 def _read(server_pid: int, wrk_pid: int) -> Reading:
     return Reading(
         at_s=time.perf_counter(),
-        server_cpu_s=cpu_s_of(server_pid),
-        received_bytes=received_bytes_of(wrk_pid),
-        wrk_cpu_s=cpu_s_of(wrk_pid),
-        machine_cpu_s=cpu_s_of_machine(),
+        server_cpu_s=cpu_s_of_tree(server_pid),
+        received_bytes=_received_bytes(wrk_pid),
+        wrk_cpu_s=cpu_s_of_tree(wrk_pid),
+        machine_cpu_s=_cpu_s_of_machine(),
     )
+
+
+def _cpu_s_of_machine() -> float:
+    """Return the CPU time of all processes of the machine."""
+    used = psutil.cpu_times()
+    return used.user + used.nice + used.system
+
+
+def _received_bytes(pid: int) -> int:
+    """Return how much a process has read so far, from sockets above all; it may be a zombie."""
+    return psutil.Process(pid).io_counters().read_chars
 
 
 def requests_in(output: str) -> int:
     """Return the requests that wrk has counted; each must have gone well.
 
     Raises:
-        BenchError: One has not, or there are none.
+        CellError: One has not, or there are none.
     """
     if errors := _ERRORS.search(output):
-        raise BenchError(f"wrk: {errors[1].lower()}")
+        raise CellError(f"wrk: {errors[1].lower()}")
     match = _REQUESTS.search(output)
     if match is None or int(match[1]) == 0:
-        raise BenchError(f"wrk counted no requests: {output!r}")
+        raise CellError(f"wrk counted no requests: {output!r}")
     return int(match[1])
 
 

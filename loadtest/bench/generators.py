@@ -8,11 +8,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from loadtest.bench.contestants import serving
 from loadtest.bench.cost import Spread
-from loadtest.bench.processes import BenchError, cpu_s_of
+from loadtest.bench.serving import serving
 from loadtest.host.cores import Cores
+from loadtest.measure.process_usage import cpu_s_of_tree
 from loadtest.running.processes import last_line, running
+from loadtest.running.target import CellError
 
 USERS = 64
 RATIO_MIN = 4.0
@@ -69,16 +70,16 @@ def send(name: str, round_number: int, duration_s: float, cores: Cores, folder: 
                 command.insert(-1, f"--cell={folder / f'{name}-{round_number}'}")
             with running(command, cores.generator[:1], log) as locust:
                 time.sleep(START_S)
-                start_s, start_cpu_s = time.time(), cpu_s_of(locust.pid)
+                start_s, start_cpu_s = time.time(), cpu_s_of_tree(locust.pid)
                 time.sleep(duration_s)
-                end_s, end_cpu_s = time.time(), cpu_s_of(locust.pid)
+                end_s, end_cpu_s = time.time(), cpu_s_of_tree(locust.pid)
                 output, _ = locust.communicate(timeout=60)
                 if locust.returncode:
-                    raise BenchError(f"{name}: {last_line(log)}")
+                    raise CellError(f"{name}: {last_line(log)}")
         rate_hz = rate_in(output, start_s, end_s)
     except subprocess.TimeoutExpired:  # the same
         return Sent(name, round_number, error=f"{name} had not ended in time: {last_line(log)}")
-    except BenchError as error:  # the next round may go well
+    except CellError as error:  # the next round may go well
         return Sent(name, round_number, error=str(error))
     return Sent(
         name,
@@ -92,7 +93,7 @@ def rate_in(output: str, start_s: float, end_s: float) -> float:
     """Return the rate in the whole seconds within a time, from what Locust prints as JSON.
 
     Raises:
-        BenchError: There were none.
+        CellError: There were none.
     """
     (entry,) = json.loads(output)
     counts = [
@@ -101,7 +102,7 @@ def rate_in(output: str, start_s: float, end_s: float) -> float:
         if start_s <= int(second) - 1 and int(second) + 1 <= end_s
     ]
     if not counts:
-        raise BenchError("Locust counted no requests")
+        raise CellError("Locust counted no requests")
     return float(sum(counts) / len(counts))
 
 

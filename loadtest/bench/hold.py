@@ -9,15 +9,16 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from loadtest.bench.contestants import serving
 from loadtest.bench.crowd import Crowd
 from loadtest.bench.fresh import TIMEOUT_S, Fresh
 from loadtest.bench.holding import Holding
-from loadtest.bench.processes import BenchError, cpu_s_of
+from loadtest.bench.serving import serving
 from loadtest.client.address import Address
 from loadtest.client.clients import HTTPClient
 from loadtest.measure.errors import ReplyError
-from loadtest.running.processes import last_line, running
+from loadtest.measure.process_usage import cpu_s_of_tree
+from loadtest.running.processes import first_line, last_line, running
+from loadtest.running.target import CellError
 
 IDLE_S = 10.0
 SETTLE_S = 1.0
@@ -71,7 +72,7 @@ def hold(
             time.sleep(SETTLE_S)
             _take_idle(holding, server.process.pid, idle_s)
             holding.open_at_end = int(_scrape(server.address)[_OPEN]) - 1  # the scrape's own
-    except (BenchError, ReplyError) as error:  # the next model may do better
+    except (CellError, ReplyError) as error:  # the next model may do better
         holding.error = str(error)
     except OSError as error:  # no descriptor or port left on our side
         holding.error = f"the clients failed: {error}"
@@ -87,10 +88,10 @@ def _take_memory(holding: Holding, before: Mapping[str, float], after: Mapping[s
 
 
 def _take_idle(holding: Holding, pid: int, idle_s: float) -> None:
-    start_s, start_cpu_s = time.perf_counter(), cpu_s_of(pid)
+    start_s, start_cpu_s = time.perf_counter(), cpu_s_of_tree(pid)
     time.sleep(idle_s)
     holding.idle_s = time.perf_counter() - start_s
-    holding.idle_cpu_s = cpu_s_of(pid) - start_cpu_s
+    holding.idle_cpu_s = cpu_s_of_tree(pid) - start_cpu_s
 
 
 @contextmanager
@@ -98,9 +99,8 @@ def _fresh_client(address: Address, cores: list[int], log: Path) -> Iterator[sub
     """Run a fresh client for the length of a block; it has come once when that begins."""
     command = [sys.executable, "-m", "loadtest.bench.fresh", address.host, str(address.port)]
     with running(command, cores, log) as client:
-        assert client.stdout is not None
-        if client.stdout.readline() != "\n":
-            raise BenchError(f"the fresh client failed: {last_line(log)}")
+        if first_line(client, 2 * TIMEOUT_S) != "\n":
+            raise CellError(f"the fresh client failed: {last_line(log)}")
         yield client
 
 
@@ -108,7 +108,7 @@ def _told_to_stop(client: subprocess.Popen[str]) -> Fresh:
     try:
         output, _ = client.communicate(timeout=TIMEOUT_S + SETTLE_S)
     except subprocess.TimeoutExpired as error:  # it should have given up by itself
-        raise BenchError("the fresh client did not end") from error
+        raise CellError("the fresh client did not end") from error
     return Fresh(**json.loads(output))
 
 

@@ -1,7 +1,6 @@
 """What the generator itself can do on this machine: the least it measures, the most it sends."""
 
 import json
-import select
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -15,8 +14,9 @@ from loadtest.host.cores import Cores
 from loadtest.host.files import require_space
 from loadtest.measure.result import Result
 from loadtest.running.cell import Interrupted, Load, run_target
-from loadtest.running.processes import last_line, running
-from loadtest.running.target import READY_S, STOP_S, CellError, Target
+from loadtest.running.processes import first_line, last_line, running
+from loadtest.running.servers import READY_S, STOP_S
+from loadtest.running.target import CellError, Target
 
 FLOOR_HZ = 1000.0
 CONNECTIONS = 64
@@ -38,9 +38,7 @@ def proof_server(mode: str, cores: Sequence[int], folder: Path) -> Iterator[Serv
     path = folder / "proof.json"
     command = [sys.executable, "-m", "loadtest.selftest.proof_server", mode, str(path)]
     with running(command, cores, folder / "server.log") as process:
-        assert process.stdout is not None
-        readable, _, _ = select.select([process.stdout], [], [], READY_S)
-        port = process.stdout.readline().strip() if readable else ""
+        port = first_line(process, READY_S).strip()
         if not port:
             raise CellError(f"the proof server is not ready: {last_line(folder / 'server.log')}")
         served = Served(Target(f"proof-{mode}", f"http://127.0.0.1:{port}"), process, {})

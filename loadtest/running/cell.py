@@ -14,7 +14,8 @@ from loadtest.limits import WORKERS_LIMIT_S, cell_limit_s
 from loadtest.measure import observation
 from loadtest.measure.result import Result, result_of
 from loadtest.running.processes import FAILED_MARK, last_line, lines_of, running
-from loadtest.running.target import CellError, Target, free_port, serving
+from loadtest.running.servers import serving
+from loadtest.running.target import CellError, Target, free_port
 from loadtest.running.warm import Forked, WarmLocust
 
 POLL_S = 0.05

@@ -1,27 +1,15 @@
 """What the load is aimed at: a model of ours, started for it, or a server that runs somewhere."""
 
-import re
-import select
 import socket
-import subprocess
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from loadtest.client.address import Address, url_of
 from loadtest.measure.errors import NotConnectedError
-from loadtest.running.processes import last_line, running
-
-READY_S = 30.0
-STOP_S = 40.0
-"""For a server to listen, and to end: it allows itself 30 s of grace."""
 
 PROBE_S = 5.0
 """For a server that runs somewhere to take a connection."""
-
-_READY = re.compile(r"listening model=\S+ http=(\S+) echo=(\S+) pid=(\d+)\n")
 
 
 class CellError(Exception):
@@ -107,38 +95,6 @@ class Target:
     def speaks_http(self) -> bool:
         """Whether it can be asked over HTTP."""
         return self.host.startswith("http://")
-
-
-@contextmanager
-def serving(model: str, cores: Sequence[int], log: Path, workers: int = 1) -> Iterator[Target]:
-    """Run a model for the length of a block; it has to end well.
-
-    Raises:
-        CellError: It does not serve, or does not end as it should.
-    """
-    argv = ["servers", model, "--http-port=0", "--echo-port=0", f"--workers={workers}"]
-    argv += ["--timeout-keep-alive=3600", "--timeout-echo-idle=3600"]  # a turn may come late
-    with running([sys.executable, "-m", *argv], cores, log) as process:
-        http, echo = _announced(process, log)
-        yield Target(model, f"http://{http}", echo, cores=len(cores))
-        process.terminate()
-        try:
-            status = process.wait(STOP_S)
-        except subprocess.TimeoutExpired as late:
-            raise CellError(f"the server had not ended after {STOP_S:g} s") from late
-        if status != 0:
-            raise CellError(f"the server exited with {status}, expected 0: {last_line(log)}")
-
-
-def _announced(process: subprocess.Popen[str], log: Path) -> tuple[str, str]:
-    """Return the addresses for HTTP and echo that a model prints when it listens."""
-    assert process.stdout is not None
-    readable, _, _ = select.select([process.stdout], [], [], READY_S)
-    line = process.stdout.readline() if readable else ""
-    match = _READY.fullmatch(line)
-    if match is None:
-        raise CellError(f"the server is not ready: {last_line(log) or repr(line)}")
-    return match[1], match[2]
 
 
 def free_port() -> int:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from loadtest.limits import IMPORT_LIMIT_S
-from loadtest.running.processes import last_line, running
+from loadtest.running.processes import first_line, last_line, running
 from loadtest.running.target import CellError
 from servers.sockets.kernel import die_with_parent
 
@@ -113,9 +113,7 @@ def warm_locust(cores: Sequence[int], log: Path) -> Iterator[WarmLocust]:
         CellError: It does not come up; says why.
     """
     with running([sys.executable, "-m", "loadtest.running.warm"], cores, log) as process:
-        assert process.stdout is not None
-        readable, _, _ = select.select([process.stdout], [], [], IMPORT_LIMIT_S)
-        if not readable or process.stdout.readline() != "ready\n":
+        if first_line(process, IMPORT_LIMIT_S) != "ready\n":
             raise CellError(f"Locust cannot be imported: {last_line(log)}")
         yield WarmLocust(process)
 

@@ -4,11 +4,13 @@ import json
 import os
 import shutil
 import signal
+import statistics
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 pytest.importorskip("rich", reason="needs the extra 'bench'")
@@ -19,9 +21,10 @@ from loadtest.bench.contestants import COMPARISONS, Comparison, missing_peers, o
 from loadtest.bench.cost import Run, Spread, ratio, requests_in
 from loadtest.bench.hold import hold
 from loadtest.bench.holding import Holding
-from loadtest.bench.processes import BenchError, cpu_s_of, tree_of
 from loadtest.bench.report import verdict
+from loadtest.measure.process_usage import cpu_of, cpu_s_of_tree, tree_of, usage_of_tree
 from loadtest.running.processes import running
+from loadtest.running.target import CellError
 from servers.registry import MODELS
 from tests.support.running import DEADLINE_S, process_is_gone, wait_until
 
@@ -159,11 +162,27 @@ def test_every_process_and_thread_counts_even_when_it_has_ended(tmp_path: Path) 
     with running([sys.executable, "-c", script], cores, tmp_path / "log") as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "done\n"
-        pids = tree_of(process.pid)
+        tree = tree_of(process.pid)
+        pids = [one.pid for one in tree]
         assert len(pids) == 2
         # A fork's child begins with a clock of its own at nought.
-        assert 0.58 <= cpu_s_of(process.pid) < 1.5
+        assert 0.58 <= cpu_s_of_tree(process.pid) < 1.5
+        usage = usage_of_tree(process.pid)
+        assert usage is not None and usage["processes"] == 2
+        assert 0.58 <= usage["cpu_user_s"] + usage["cpu_system_s"] < 1.5
     wait_until(lambda: all(map(process_is_gone, pids)), "the end of the group")
+
+
+def test_cpu_time_is_read_in_less_than_a_tick() -> None:
+    tick_s = 1 / os.sysconf("SC_CLK_TCK")
+    own = [psutil.Process()]
+    steps, last_s = list[float](), sum(cpu_of(own))
+    while sum(steps) < 2 * tick_s:
+        now_s = sum(cpu_of(own))
+        steps.append(now_s - last_s)
+        last_s = now_s
+    assert all(step_s >= 0 for step_s in steps)
+    assert statistics.median(steps) < tick_s / 2
 
 
 def test_the_affinity_is_that_asked_for(tmp_path: Path) -> None:
@@ -183,7 +202,7 @@ def test_the_affinity_is_that_asked_for(tmp_path: Path) -> None:
     ],
 )
 def test_a_run_with_an_error_is_not_used(output: str, message: str) -> None:
-    with pytest.raises(BenchError, match=message):
+    with pytest.raises(CellError, match=message):
         requests_in(output)
     assert requests_in("  10 requests in 1.00s, 2KB read\n") == 10
 
