@@ -1,7 +1,7 @@
 """One event loop for all connections: asyncio's own, written in Python.
 
-epoll says which sockets are ready -> the loop calls back -> each callback does what it can at
-once and returns. A wait is a timer; nothing ever blocks.
+epoll says which sockets are ready -> the loop calls each one's protocol back -> the protocol
+does what it can at once, and returns. A wait is a timer; nothing ever blocks.
 
 An idle connection costs a few objects. Nothing runs beside anything else: a callback that
 computes stops all the others.
@@ -17,5 +17,5 @@ from servers.waiting.shutdown import Shutdown
 
 
 def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shutdown) -> None:
-    """Serve until the shutdown is requested and drained."""
+    """Serve until a shutdown is requested and drained."""
     serve_on(asyncio.SelectorEventLoop, listeners, counters, shutdown)

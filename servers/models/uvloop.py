@@ -1,4 +1,4 @@
-"""One event loop for all connections: uvloop's, written in C.
+"""One event loop for all connections: uvloop, written in C on libuv.
 
 The callbacks are those of the asyncio model; only the loop that calls them differs.
 """

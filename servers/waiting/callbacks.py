@@ -1,14 +1,10 @@
 """Accept and serve, for every model that is called back by an event loop."""
 
 import asyncio
-import gc
-import logging
 import socket
 import time
-from asyncio import selector_events
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 from servers import limits
 from servers.counting.counters import Counters
@@ -16,9 +12,8 @@ from servers.sockets.listeners import Listener
 from servers.waiting.accepting import NO_MEMORY, BackOff, accept, last_turns, refuse
 from servers.waiting.callback_peer import Peer
 from servers.waiting.deadlines import overdue, slices, sweep_interval_s
+from servers.waiting.loops import run
 from servers.waiting.shutdown import Shutdown
-
-_log = logging.getLogger("servers")
 
 
 def serve_on(
@@ -28,17 +23,7 @@ def serve_on(
     shutdown: Shutdown,
 ) -> None:
     """Serve on a new event loop until the shutdown is requested and drained."""
-    # asyncio reads 256 KiB at once, four times what the other models do, and has no setting for it.
-    selector_events._SelectorSocketTransport.max_size = limits.RECV_BYTES  # type: ignore[attr-defined]  # noqa: SLF001
-    gc.freeze()
-    with asyncio.Runner(loop_factory=new_loop) as runner:
-        runner.get_loop().set_exception_handler(_log_exception)
-        runner.run(serve(listeners, counters, shutdown))
-
-
-def _log_exception(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Log what a callback raised, but not its connection: the log's rate limit compares lines."""
-    _log.error(context["message"], exc_info=context.get("exception"))
+    run(new_loop, serve(listeners, counters, shutdown))
 
 
 async def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shutdown) -> None:
