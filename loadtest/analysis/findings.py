@@ -8,40 +8,9 @@ from itertools import islice, takewhile
 from loadtest.analysis.estimates import Estimate, is_real
 from loadtest.analysis.groups import Group, Groups
 from loadtest.analysis.metrics import METRICS, Metric
-from loadtest.bundle.plan import FLAT_OUT, RATE
+from loadtest.analysis.questions import QUESTIONS, Question
+from loadtest.bundle.plan import FLAT_OUT
 from loadtest.measure.verdict import GENERATOR_BOUND, OK
-
-
-@dataclass(frozen=True)
-class Question:
-    """What a reader wants to know.
-
-    Attributes:
-        title: The situation the reader is in.
-        scenarios: That can answer it; the first of which there are cells does.
-    """
-
-    title: str
-    scenarios: tuple[str, ...]
-    load: str
-    metric: str
-
-
-QUESTIONS = (
-    Question("Small requests: CPU each takes", ("hello", "echo", "get"), RATE, "cpu"),
-    Question("Small requests: 99 of 100 answered within", ("hello", "echo", "get"), RATE, "p99"),
-    Question("Clients that wait: CPU each takes", ("wait",), RATE, "cpu"),
-    Question("Clients that wait: most a second", ("wait",), FLAT_OUT, "rate"),
-    Question("Clients that come and go: CPU each takes", ("connect",), RATE, "cpu"),
-    Question("Clients that come and go: most a second", ("connect",), FLAT_OUT, "rate"),
-    Question("CPU in the handler: most a second", ("cpu",), FLAT_OUT, "rate"),
-    Question("C code in the handler: most a second", ("hash",), FLAT_OUT, "rate"),
-    Question("Light requests beside heavy ones: 99 of 100 within", ("convoy",), RATE, "p99"),
-    Question("Big replies: CPU each takes", ("stream",), RATE, "cpu"),
-    Question(
-        "Memory of a connection", ("hello", "wait", "connect", "idle", "echo"), RATE, "memory"
-    ),
-)
 
 
 @dataclass(frozen=True)

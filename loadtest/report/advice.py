@@ -1,71 +1,68 @@
-"""When to choose which: the reader's situations, each answered from the measured cells."""
+"""When to choose which model: the reader's situations, each answered from the measured cells."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from loadtest.analysis.findings import Finding
+from loadtest.analysis.questions import Situation
 from loadtest.report.chart import Pen
 from loadtest.report.words import conditions, sentence
 
 
-@dataclass(frozen=True)
-class Situation:
-    """What a reader's clients do, and why it matters who waits."""
+class Heading(NamedTuple):
+    """What stands above the advice for a situation."""
 
     title: str
     why: str
-    questions: tuple[str, ...]
 
 
-SITUATIONS = (
-    Situation(
-        "Clients that wait",
-        "For a back end, a database, each other: most connections are silent at any moment.",
-        ("Clients that wait: CPU each takes", "Clients that wait: most a second"),
+HEADINGS = {
+    Situation.WAITING: Heading(
+        "Requests that wait on a back end",
+        "They wait for a database or another service; at any moment most connections are silent.",
     ),
-    Situation(
-        "Clients that come and go",
-        "A connection for each request has to be begun and ended every time.",
-        ("Clients that come and go: CPU each takes", "Clients that come and go: most a second"),
+    Situation.SHORT_CONNECTIONS: Heading(
+        "Short connections", "Every request opens a connection of its own and closes it."
     ),
-    Situation(
+    Situation.COMPUTING: Heading(
         "CPU in the handler",
-        "Python computes while others wait: only processes compute at the same time.",
-        (
-            "CPU in the handler: most a second", "C code in the handler: most a second",
-            "Light requests beside heavy ones: 99 of 100 within",
-        ),
+        "While Python computes, other requests wait; only processes compute in parallel.",
     ),
-    Situation(
-        "Small requests on connections that stay",
-        "Where next to nothing is done, it is the model itself that is paid for.",
-        ("Small requests: CPU each takes", "Small requests: 99 of 100 answered within"),
+    Situation.SMALL_REQUESTS: Heading(
+        "Small requests on persistent connections",
+        "The handler does next to nothing, so the cost of the model itself remains.",
     ),
-    Situation(
+    Situation.LARGE_REPLIES: Heading(
+        "Large replies to slow readers",
+        "The server must hold back, or memory grows with every reader that falls behind.",
+    ),
+    Situation.MANY_CONNECTIONS: Heading(
         "Many connections, little memory",
-        "Each of them costs its process, thread, greenlet or object, silent or not.",
-        ("Memory of a connection",),
+        "Every connection, busy or silent, costs a process, a thread, a greenlet or an object.",
     ),
-)  # fmt: skip
+}
+"""In the order of the report."""
+
+
+class Line(NamedTuple):
+    """One sentence of advice, and the conditions under which it was measured."""
+
+    text: str
+    conditions: str
 
 
 @dataclass(frozen=True)
 class Advice:
-    """A situation, and what the cells say to it: conditions and a sentence each."""
+    """The advice for one situation."""
 
-    situation: Situation
-    said: list[tuple[str, str]]
+    heading: Heading
+    lines: list[Line]
 
 
 def advice(pen: Pen, findings: list[Finding]) -> list[Advice]:
-    """Return the situations to which the cells say anything."""
-    found = []
-    for situation in SITUATIONS:
-        said = [
-            (f"{finding.metric.title}, {conditions(finding)}", sentence(pen, finding))
-            for title in situation.questions
-            for finding in findings
-            if finding.question.title == title
-        ]
-        if said:
-            found.append(Advice(situation, said))
-    return found
+    """Return the advice for every situation that has a finding."""
+    by_situation: dict[Situation, list[Line]] = {situation: [] for situation in HEADINGS}
+    for finding in findings:
+        line = Line(sentence(pen, finding), f"{finding.metric.title}, {conditions(finding)}")
+        by_situation[finding.question.situation].append(line)
+    return [Advice(HEADINGS[one], lines) for one, lines in by_situation.items() if lines]

@@ -25,7 +25,7 @@ def block_charts(pen: Pen, scenario: str, connections: int, load: str) -> list[C
         _spectrum(pen, groups, where),
         _cpu(pen, groups, where),
         _bars(
-            pen, groups, "memory", f"Memory of a connection: {where}",
+            pen, groups, "memory", f"Memory per connection: {where}",
             "Lower is better: proportional memory of the server's whole process tree with all"
             " connections there, less what it had before, for each of them.",
         ),

@@ -64,10 +64,10 @@ def choices(page: Page) -> Iterator[str]:
     """Yield when to choose which, with the figures beside each sentence."""
     for one in advice(page.pen, page.findings):
         yield ""
-        yield f"**{one.situation.title}.** {one.situation.why}"
+        yield f"**{one.heading.title}.** {one.heading.why}"
         yield ""
-        for conditions, said in one.said:
-            yield f"- {plain(said)} _{plain(conditions)}_"
+        for line in one.lines:
+            yield f"- {plain(line.text)} _{plain(line.conditions)}_"
 
 
 def _ranking(page: Page, finding: Finding) -> Iterator[str]:

@@ -153,7 +153,7 @@ def test_what_is_below_what_can_be_measured_is_no_number(tmp_path: Path) -> None
         return replace(COSTS[cell.contender], memory_kib=memory)
 
     path = make_bundle(tmp_path / "run", matrix(models=[*COSTS]), cell_of)
-    finding = found(read_bundle(path), "Memory of a connection")
+    finding = found(read_bundle(path), "Memory per connection")
     assert set(names(finding.ranked)) == {"asyncio", "forking"}
 
 
@@ -187,7 +187,7 @@ def test_ceilings_and_held_rates_are_never_blended(tmp_path: Path) -> None:
         return Cell(cpu_us=9000.0)
 
     bundle = read_bundle(make_bundle(tmp_path / "run", wanted, cell_of))
-    finding = found(bundle, "CPU in the handler: most a second")
+    finding = found(bundle, "Python in the handler: peak throughput")
     assert finding.metric.name == "rate"
     assert all(row.group.key.load == "flat-out" for row in finding.rows)
     assert [row.estimate and row.estimate.median for row in finding.rows] == [100.0, 90.0]

@@ -87,7 +87,7 @@ def test_who_won_what_and_whether_it_is_real_is_seen_without_scrolling(
         box = page.locator("#headline table.headline").bounding_box()
         assert box is not None and box["y"] + box["height"] < 800
         first = page.locator("#headline tbody tr").first.inner_text()
-        assert "Small requests: CPU each takes" in first
+        assert "Small requests: CPU per request" in first
         assert "uvloop" in first and "asyncio needs 1." in first
         assert "gevent" in first and "yes of those ranked (noise" in first
         back = page.evaluate("getComputedStyle(document.body).backgroundColor")

@@ -63,7 +63,7 @@ async def test_a_run_is_the_page_of_its_report(client: aiohttp.ClientSession) ->
     reply = await client.get("/runs?run=one")
     text = await reply.text()
     assert reply.status == 200
-    assert "Small requests: CPU each takes" in text and "When to choose which" in text
+    assert "Small requests: CPU per request" in text and "When to choose which" in text
     catalogue = json.loads(text.split('id="catalogue">')[1].split("</script>")[0])
     part = catalogue["scenarios"][0]["blocks"][-1]["part"]
     charts = (await (await client.get(f"/part?run=one&part={part}")).json())["charts"]

@@ -102,7 +102,7 @@ def test_a_report_is_printed_in_any_encoding(bundle: Path, encoding: str) -> Non
     ended = subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, check=False)
     assert ended.returncode == 0, ended.stderr
     said = ended.stdout.decode(encoding)
-    assert BRACKETS in said and "Small requests: CPU each takes" in said
+    assert BRACKETS in said and "Small requests: CPU per request" in said
     assert (f"{bundle}/report.html" if encoding == "utf-8" else "/report.html") in said
 
 

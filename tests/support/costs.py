@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from loadtest.analysis.questions import QUESTIONS, Situation
 from loadtest.bundle.plan import CellPlan, Matrix
 from loadtest.bundle.read import Bundle, read_bundle
 from tests.support.bundles import Cell, make_bundle, matrix, noisy
@@ -15,8 +16,7 @@ COSTS = {
     "uvloop": Cell(latency_ms=1.5, cpu_us=60.0, memory_kib=3.0),
 }
 SMALL_CPU, SMALL_P99 = (
-    "Small requests: CPU each takes",
-    "Small requests: 99 of 100 answered within",
+    question.title for question in QUESTIONS if question.situation is Situation.SMALL_REQUESTS
 )
 
 
