@@ -32,6 +32,7 @@ from loadtest.control.conductor import BEGIN, CLOSE, ESTABLISHED, FINISHED, OPEN
 from loadtest.control.lead import Lead
 from loadtest.control.locust_page import be_read, watch
 from loadtest.control.mixture import begin_with_one, objection
+from loadtest.control.stages import NO_PARENT
 from loadtest.control.teller import TICK_S, Teller
 from loadtest.host.descriptors import raise_descriptor_limit
 from loadtest.host.safe_output import install
@@ -86,6 +87,7 @@ _FLAGS = {
     "server-pid": _Flag("PID", whole_number(0, 1 << 22), 0, "asked instead of /metrics", False),
     "server-cores": _Flag("N", whole_number(0, 1 << 12), 0, "for the server; 0: not known", False),
     "cell": _Flag("FOLDER", str, "", "of the results (default: a new one in results/)", False),
+    "stage-fd": _Flag("FD", whole_number(0, 1 << 20), NO_PARENT, "gets the stages, in JSON", False),
     "target-name": _Flag("NAME", str, "", "what the results call the server", False),
 }  # fmt: skip
 

@@ -50,7 +50,7 @@ def fail(error: BaseException, environment: Environment | None = None) -> None:
         _last_logged_s[why] = time.monotonic()
         # A disk that fails is no mistake of a program's: its traceback says nothing more.
         traced = None if isinstance(error, OSError) else error
-        _log.error("failed: %s", why, exc_info=traced)  # as the parent looks for it: FAILED_MARK
+        _log.error("failed: %s", why, exc_info=traced)
     for whose, end in list(_ends.values()):
         if environment in (None, whose):
             end(why)

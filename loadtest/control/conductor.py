@@ -17,6 +17,7 @@ from locust.env import Environment
 from locust.runners import MasterRunner, Runner
 
 from loadtest.control.sampling import Sampler
+from loadtest.control.stages import Stage
 from loadtest.limits import REPORT_LIMIT_S, connect_limit_s, silence_max_s
 from loadtest.measure.instead import Instead, merged, said, with_silence
 from loadtest.measure.observation import Observation, Plan
@@ -42,6 +43,7 @@ class Conductor:
 
     Attributes:
         trouble: Why there is no result; "" while nothing is known against it.
+        stage: The one that has begun last.
     """
 
     def __init__(
@@ -67,7 +69,7 @@ class Conductor:
         self._marks: dict[str, dict[str, Any]] = {}
         self._window_s = 0.0
         self.trouble = ""
-        self.stage = "connect"
+        self.stage = Stage.CONNECT
         self._opened_s = 0.0
 
     # -- what the processes tell -------------------------------------------------------------
@@ -145,7 +147,7 @@ class Conductor:
 
     def begin(self) -> None:
         """Let them ask."""
-        self.stage = "warm up"
+        self.stage = Stage.WARM_UP
         established = self.established()
         rated = {
             name: count
@@ -164,7 +166,7 @@ class Conductor:
 
     def open(self) -> None:
         """Let the window begin."""
-        self.stage = "window"
+        self.stage = Stage.WINDOW
         self._mark("open")
         self._opened_s = time.monotonic()
         self._runner.send_message(OPEN)
@@ -177,7 +179,7 @@ class Conductor:
 
     def close(self) -> None:
         """Let the window end, and wait for what is still to come."""
-        self.stage = "last replies"
+        self.stage = Stage.LAST_REPLIES
         self._runner.send_message(CLOSE)
         self._window_s = time.monotonic() - self._opened_s
         self._mark("close")

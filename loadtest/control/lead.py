@@ -15,6 +15,7 @@ from loadtest.client.address import address_of
 from loadtest.client.failing import guarded, reason, watch_start
 from loadtest.control.conductor import Conductor
 from loadtest.control.sampling import Sampler
+from loadtest.control.stages import Stage, StageWriter
 from loadtest.host.machine import new_folder
 from loadtest.measure.observation import Plan
 from loadtest.scenarios import Scenario
@@ -34,6 +35,8 @@ class Lead:
         self._greenlet: gevent.Greenlet | None = None
         self._sampling: gevent.Greenlet | None = None
         self._failed = False
+        assert environment.parsed_options is not None
+        self._stages = StageWriter(environment.parsed_options.stage_fd)
 
     def start(self) -> None:
         """Be ready for a test that starts now."""
@@ -58,7 +61,7 @@ class Lead:
             frozenset(c.__name__ for c in classes if c.quiet),
             sampler,
         )
-        _log.info("stage: connect")
+        self._stages.enter(self._conductor.stage)
         watch_start(lambda: self._greenlet is not None or self._conductor is None, environment)
         self._conductor.idle()
 
@@ -83,14 +86,14 @@ class Lead:
             self._end(conductor)
         else:
             conductor.begin()
-            _log.info("stage: warm up")
+            self._stages.enter(conductor.stage)
             gevent.sleep(given.warmup)
             conductor.open()
-            _log.info("stage: window")
+            self._stages.enter(conductor.stage)
             if not given.window:
                 return  # until it is stopped
             gevent.sleep(given.window)
-            _log.info("stage: last replies")
+            self._stages.enter(Stage.LAST_REPLIES)
             conductor.close()
             self._end(conductor)
         self._stop_locust()
@@ -107,6 +110,7 @@ class Lead:
         if not self._failed:
             self._failed = True
             self._environment.process_exit_code = FAILED_STATUS
+            self._stages.fail(why)
             gevent.spawn(self._fail, why)
 
     def _fail(self, why: str) -> None:
@@ -116,7 +120,8 @@ class Lead:
                 conductor.trouble = conductor.trouble or why
                 self._end(conductor)
         except Exception as error:  # nothing can be kept, as on a full disk; the test ends anyway
-            _log.error("failed: %s", reason(error))  # the first reason has it
+            _log.error("failed: %s", reason(error))
+            self._stages.fail(reason(error))
         self._stop_locust()
 
     def stop(self) -> None:
@@ -125,7 +130,7 @@ class Lead:
         if conductor is None:
             return
         self._end_greenlets()
-        if conductor.stage == "window":
+        if conductor.stage is Stage.WINDOW:
             conductor.close()
         self._end(conductor)
 

@@ -8,12 +8,13 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from loadtest.control.stages import Stage, StageReader
 from loadtest.host.cores import Cores
 from loadtest.host.files import disk_error_in, require_space
 from loadtest.limits import WORKERS_LIMIT_S, cell_limit_s
 from loadtest.measure import observation
 from loadtest.measure.result import Result, result_of
-from loadtest.running.processes import FAILED_MARK, last_line, lines_of, running
+from loadtest.running.processes import last_line, running
 from loadtest.running.servers import serving
 from loadtest.running.target import CellError, Target, free_port
 from loadtest.running.warm import Forked, WarmLocust
@@ -22,7 +23,8 @@ POLL_S = 0.05
 
 _LOCUSTFILE = Path(__file__).parent.parent / "locustfile.py"
 
-Say = Callable[[str], None]
+Say = Callable[[Stage], None]
+"""Called with each stage of a load when it begins."""
 _Process = subprocess.Popen[str] | Forked
 
 
@@ -67,7 +69,7 @@ class Load:
         """How long it may take, with all that comes before and after it."""
         return cell_limit_s(self.connections, self.warmup_s + self.window_s, self.deadline_s)
 
-    def flags(self, target: Target, folder: Path) -> list[str]:
+    def flags(self, target: Target, folder: Path, stage_fd: int) -> list[str]:
         """Return what Locust is to be called with."""
         return [
             f"--users={self.connections}",
@@ -86,6 +88,7 @@ class Load:
             f"--server-cores={target.cores}",
             f"--target-name={target.name}",
             f"--cell={folder}",
+            f"--stage-fd={stage_fd}",
         ]
 
 
@@ -127,7 +130,7 @@ def run_target(
     """Run a cell against a server that is there; what Locust says goes into files in the folder.
 
     Args:
-        say: Called with what it is doing, whenever that changes.
+        say: Called with each stage when it begins.
         warm: Forks Locust, where one process makes the load; None: it is started each time.
 
     Raises:
@@ -135,22 +138,26 @@ def run_target(
         Interrupted: Ctrl-C.
         OSError: The disk takes no more.
     """
-    log = folder / "generator.log"
+    failures: list[str] = []
     try:
         with ExitStack() as stack:
             if warm is not None and load.processes == 1 and not load.distant:
-                argv = ["locust", *_argv(target, load, folder)]
+                stages = warm.stages
+                argv = ["locust", *_argv(target, load, folder, stages.writing_fd)]
+                log = folder / "generator.log"
                 lead: _Process = stack.enter_context(warm.running(argv, log))
             else:
-                lead = _start(stack, target, load, cores.generator, folder)
+                stages = stack.enter_context(StageReader())
+                lead = _start(stack, target, load, cores.generator, folder, stages.writing_fd)
             late = ""
             try:
-                if not _follow(lead, log, say, load.limit_s):
+                if not _follow(lead, stages, say, load.limit_s):
                     late = f"the generator had not ended after {load.limit_s:.0f} s"
                     _stop(lead, load, say)
             except KeyboardInterrupt:
                 _stop(lead, load, say)
                 raise
+            failures = stages.failures
     except KeyboardInterrupt as interrupt:
         raise Interrupted(_result(folder)) from interrupt
     except subprocess.TimeoutExpired as stuck:  # not even killed does it end
@@ -158,7 +165,7 @@ def run_target(
     result = _result(folder)
     if result is None:
         require_space(folder)  # a full disk has no log that says so
-        said = "; ".join([late] * bool(late) + _reasons(folder))
+        said = "; ".join([late] * bool(late) + (failures or _last_lines(folder)))
         if full := disk_error_in(said, folder):
             raise full
         raise CellError(f"the generator failed: {said}")
@@ -167,34 +174,32 @@ def run_target(
 
 def _stop(lead: _Process, load: Load, say: Say) -> None:
     """End Locust, which keeps what was measured, within a time."""
-    say("stopping")
+    say(Stage.STOPPING)
     lead.terminate()
     with suppress(subprocess.TimeoutExpired):  # then it is killed
         lead.wait(load.deadline_s + 20)
 
 
-def _reasons(folder: Path) -> list[str]:
-    """Return why the generator's processes have failed, as far as their logs say."""
+def _last_lines(folder: Path) -> list[str]:
+    """Return the last words of the generator's processes, which ended without a report."""
     logs = [folder / "generator.log", *sorted(folder.glob("worker-*.log"))]
-    lines = [line for log in logs for line in lines_of(log)]
-    marked = [line.partition(FAILED_MARK)[2] for line in lines if FAILED_MARK in line]
-    return list(dict.fromkeys(marked)) or [line for line in map(last_line, logs) if line]
+    return [line for line in map(last_line, logs) if line]
 
 
 def _start(
-    stack: ExitStack, target: Target, load: Load, cores: Sequence[int], folder: Path
+    stack: ExitStack, target: Target, load: Load, cores: Sequence[int], folder: Path, stage_fd: int
 ) -> "subprocess.Popen[str]":
-    """Start Locust, with workers if there is to be more than one process; return who leads."""
-    argv = [sys.executable, "-m", "locust", *_argv(target, load, folder)]
-    log = folder / "generator.log"
+    """Start Locust, with workers for more than one process; return the process that leads."""
+    argv = [sys.executable, "-m", "locust", *_argv(target, load, folder, stage_fd)]
+    log, fds = folder / "generator.log", [stage_fd]
     if load.processes == 1 and not load.distant:
-        return stack.enter_context(running(argv, cores, log))
+        return stack.enter_context(running(argv, cores, log, fds))
     port = load.port if load.distant else free_port()
     argv += ["--master", f"--master-bind-port={port}", f"--expect-workers={load.processes}"]
     argv += [f"--expect-workers-max-wait={WORKERS_LIMIT_S}"]
     if load.distant:
-        return stack.enter_context(running(argv, cores, log))
-    lead = stack.enter_context(running([*argv, "--master-bind-host=127.0.0.1"], cores, log))
+        return stack.enter_context(running(argv, cores, log, fds))
+    lead = stack.enter_context(running([*argv, "--master-bind-host=127.0.0.1"], cores, log, fds))
     worker = [sys.executable, "-m", "locust", "-f", str(_LOCUSTFILE), "--worker"]
     worker += ["--master-host=127.0.0.1", f"--master-port={port}", *load.classes]
     for number in range(load.processes):
@@ -203,25 +208,22 @@ def _start(
     return lead
 
 
-def _argv(target: Target, load: Load, folder: Path) -> list[str]:
+def _argv(target: Target, load: Load, folder: Path, stage_fd: int) -> list[str]:
     return [
-        "-f", str(_LOCUSTFILE), "--headless", "--only-summary", *load.flags(target, folder),
-        *load.classes,
+        "-f", str(_LOCUSTFILE), "--headless", "--only-summary",
+        *load.flags(target, folder, stage_fd), *load.classes,
     ]  # fmt: skip
 
 
-def _follow(lead: _Process, log: Path, say: Say, limit_s: float) -> bool:
-    """Say what Locust's log says of stages, until its end; return whether that came in time."""
+def _follow(lead: _Process, stages: StageReader, say: Say, limit_s: float) -> bool:
+    """Pass the stages on until Locust ends; return whether it ended in time."""
     give_up_s = time.monotonic() + limit_s
-    with log.open(encoding="utf-8", errors="replace") as lines:
-        while lead.poll() is None:
-            for line in lines:
-                _, found, stage = line.partition("stage: ")
-                if found:
-                    say(stage.strip())
-            if time.monotonic() > give_up_s:
-                return False
-            time.sleep(POLL_S)
+    while lead.poll() is None:
+        for stage in stages.wait(POLL_S):
+            say(stage)
+        if time.monotonic() > give_up_s:
+            return False
+    stages.wait(0)  # for a failure just before the end
     return True
 
 

@@ -13,15 +13,12 @@ from pathlib import Path
 _ROOT = Path(__file__).parent.parent.parent
 """Where ``python -m servers`` and ``python -m loadtest`` are found without an installation."""
 
-FAILED_MARK = "/loadtest: failed: "
-"""What stands before the reason in Locust's log, where an exception has ended a test."""
-
 _PR_SET_CHILD_SUBREAPER = 36
 
 
 @contextmanager
 def running(
-    command: Sequence[str], cores: Sequence[int], log: Path
+    command: Sequence[str], cores: Sequence[int], log: Path, pass_fds: Sequence[int] = ()
 ) -> Iterator[subprocess.Popen[str]]:
     """Run a command for the length of a block; afterwards nothing of its group is left.
 
@@ -29,6 +26,7 @@ def running(
         command: It must not start a session or process group of its own.
         cores: Those it may use, with all that it starts.
         log: What it has to say on standard error goes there.
+        pass_fds: Descriptors that it inherits, under the same numbers.
     """
     start = ["-m", "loadtest.running.start", ",".join(map(str, cores)), str(os.getpid())]
     with (
@@ -40,6 +38,7 @@ def running(
             stderr=stderr,
             text=True,
             cwd=_ROOT,
+            pass_fds=pass_fds,
             process_group=0,  # Ctrl-C is for us alone: it is this block that ends the others
         ) as process,
     ):

@@ -20,6 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from loadtest.control.stages import StageReader
 from loadtest.limits import IMPORT_LIMIT_S
 from loadtest.running.processes import first_line, last_line, running
 from loadtest.running.target import CellError
@@ -68,10 +69,11 @@ class WarmLocust:
 
     Args:
         process: Of ``python -m loadtest.running.warm``.
+        stages: Reads what each Locust reports; all of them inherit its other end.
     """
 
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
-        self._process = process
+    def __init__(self, process: "subprocess.Popen[str]", stages: StageReader) -> None:
+        self._process, self.stages = process, stages
 
     @contextmanager
     def running(self, argv: Sequence[str], log: Path) -> Iterator[Forked]:
@@ -81,7 +83,7 @@ class WarmLocust:
             CellError: The process that forks has ended, or does not answer.
         """
         assert self._process.stdin is not None and self._process.stdout is not None
-        log.touch()  # whoever follows it need not wait for Locust
+        self.stages.begin()
         wanted = json.dumps({"argv": list(argv), "log": str(log.absolute())})
         try:
             # Past the buffer: what a broken pipe left there would be raised again at its close.
@@ -112,10 +114,14 @@ def warm_locust(cores: Sequence[int], log: Path) -> Iterator[WarmLocust]:
     Raises:
         CellError: It does not come up; says why.
     """
-    with running([sys.executable, "-m", "loadtest.running.warm"], cores, log) as process:
+    command = [sys.executable, "-m", "loadtest.running.warm"]
+    with (
+        StageReader() as stages,
+        running(command, cores, log, pass_fds=[stages.writing_fd]) as process,
+    ):
         if first_line(process, IMPORT_LIMIT_S) != "ready\n":
             raise CellError(f"Locust cannot be imported: {last_line(log)}")
-        yield WarmLocust(process)
+        yield WarmLocust(process, stages)
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from loadtest.bundle.calibration import Calibration
+from loadtest.control.stages import Stage
 from loadtest.host.cores import Cores
 from loadtest.measure import observation
 from loadtest.measure.result import Result, Times
@@ -61,8 +62,8 @@ def freeze(cores: Cores, folder: Path) -> list[Proof]:
     """
     frozen_s = [0.0]
 
-    def say(stage: str) -> None:
-        if stage == "window":
+    def say(stage: Stage) -> None:
+        if stage is Stage.WINDOW:
             threading.Thread(target=act, daemon=True).start()
 
     def act() -> None:
