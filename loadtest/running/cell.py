@@ -8,12 +8,12 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from loadtest.bundle.read import BundleError, decoded
 from loadtest.control.stages import Stage, StageReader
 from loadtest.host.cores import Cores
 from loadtest.host.files import disk_error_in, require_space
 from loadtest.limits import WORKERS_LIMIT_S, cell_limit_s
-from loadtest.measure import observation
-from loadtest.measure.result import Result, result_of
+from loadtest.measure.result import Result
 from loadtest.running.processes import last_line, running
 from loadtest.running.servers import serving
 from loadtest.running.target import CellError, Target, free_port
@@ -228,6 +228,10 @@ def _follow(lead: _Process, stages: StageReader, say: Say, limit_s: float) -> bo
 
 
 def _result(folder: Path) -> Result | None:
-    if not (folder / "observation.json").exists():
-        return None
-    return result_of(observation.read(folder))
+    """Return the numbers that Locust's process has computed; None if it left none."""
+    try:
+        return decoded(folder / "cell.json", Result)
+    except BundleError as error:
+        if isinstance(error.__cause__, FileNotFoundError):  # it failed before; it says why
+            return None
+        raise CellError(str(error)) from error

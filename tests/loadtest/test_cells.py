@@ -1,12 +1,15 @@
-"""Locust's process reports its stages to its parent over a pipe, not through its log."""
+"""Locust's process reports stages over a pipe and computes a cell's numbers; its parent reads."""
 
 import os
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
+from loadtest.bundle.read import decoded
 from loadtest.control.stages import NO_PARENT, Stage, StageReader, StageWriter
 from loadtest.host.cores import Cores
+from loadtest.measure import observation, result
 from loadtest.running.calibration import load
 from loadtest.running.cell import run_target
 from loadtest.running.target import CellError, Target
@@ -66,6 +69,19 @@ def test_started_and_forked_locusts_report_every_stage(target: Target, tmp_path:
             folder.mkdir()
             run_target(target, quick, cores, folder, stages.append, forker)
             assert stages == IN_ORDER, name
+
+
+def test_only_locusts_process_computes_the_numbers_of_a_cell(
+    target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def computed_here(*_: object) -> None:
+        raise AssertionError("computed a second time")
+
+    monkeypatch.setattr(observation, "read", computed_here)
+    monkeypatch.setattr(result, "times_of", computed_here)
+    numbers = run_target(target, load(20.0, 0.3, 2), Cores.halves(), tmp_path, lambda _: None)
+    assert numbers == decoded(tmp_path / "cell.json", result.Result)
+    assert asdict(numbers)["classes"]["Hello"]["requests"] > 0
 
 
 def test_a_failure_is_reported_where_the_log_has_other_last_words(
