@@ -90,6 +90,11 @@ def missing(name: str) -> str:
     return needs if needs and importlib.util.find_spec(needs) is None else ""
 
 
+def unit_of(name: str) -> str:
+    """Return what serves a connection of a model; "" for a server that is none of the models."""
+    return MODELS[name].unit if name in MODELS else ""
+
+
 def module_of(name: str) -> str:
     """Return the module of a model."""
     return f"servers.models.{name.replace('-', '_')}"

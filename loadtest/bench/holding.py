@@ -3,13 +3,14 @@
 from dataclasses import dataclass, field
 
 from loadtest.bench.fresh import Fresh
+from servers.registry import unit_of
 
-ACCEPT_MAX_S = {"forking": 60.0, "threaded": 10.0}
+ACCEPT_MAX_S = {"process": 60.0, "thread": 10.0}
 ACCEPT_MAX_DEFAULT_S = 5.0
-"""For 10,000 connections."""
+"""For 10,000 connections, by the unit that serves one."""
 
-MEMORY_MAX_KB = {"uvloop": 5, "asyncio": 6, "gevent": 14, "threaded": 32, "forking": 1000}
-"""Per connection, of 1,000 bytes."""
+MEMORY_MAX_KB = {"callback": 5, "greenlet": 14, "thread": 32, "process": 1000}
+"""Per connection, by the unit that serves it; 1 KB is 1,000 bytes. No other unit has a target."""
 
 IDLE_MAX_SHARE = 0.01
 """Of a core, with 10,000 connections."""
@@ -36,7 +37,12 @@ class Holding:
     @property
     def accept_max_s(self) -> float:
         """What is allowed for 10,000 connections."""
-        return ACCEPT_MAX_S.get(self.model, ACCEPT_MAX_DEFAULT_S)
+        return ACCEPT_MAX_S.get(unit_of(self.model), ACCEPT_MAX_DEFAULT_S)
+
+    @property
+    def memory_max_kb(self) -> float | None:
+        """What is allowed per connection; None where its unit has no target."""
+        return MEMORY_MAX_KB.get(unit_of(self.model))
 
     @property
     def memory_kb(self) -> float:
@@ -67,7 +73,7 @@ class Holding:
         found = []
         if self.accept_s > self.accept_max_s:
             found.append("time")
-        if self.memory_kb > MEMORY_MAX_KB.get(self.model, float("inf")):
+        if self.memory_kb > (self.memory_max_kb or float("inf")):
             found.append("memory")
         if self.idle_share > IDLE_MAX_SHARE:
             found.append("idle CPU")

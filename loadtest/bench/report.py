@@ -16,7 +16,7 @@ from loadtest.bench.cost import (
 from loadtest.bench.crowd import AT_ONCE
 from loadtest.bench.generators import NAMES, RATIO_MIN, USERS, Sent
 from loadtest.bench.generators import ratio as generator_ratio
-from loadtest.bench.holding import IDLE_MAX_SHARE, MEMORY_MAX_KB, Holding
+from loadtest.bench.holding import IDLE_MAX_SHARE, Holding
 
 OTHERS_MAX_SHARE = 0.1
 """Our own readings take some 3 % of a core."""
@@ -170,7 +170,7 @@ def _holding_row(holding: Holding) -> list[str]:
         f"{holding.accept_s:.1f} ({holding.accept_max_s:g})",
         f"{holding.again_s:.1f}",
         f"{holding.fresh.worst_s * 1000:,.0f}",
-        f"{holding.memory_kb:,.1f} ({MEMORY_MAX_KB.get(holding.model, '-')})",
+        f"{holding.memory_kb:,.1f} ({holding.memory_max_kb or '-'})",
         f"{holding.idle_share:.2%} ({IDLE_MAX_SHARE:.0%})",
         "; ".join(remarks) or "reached",
     ]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from loadtest.catalogue import SCENARIOS
+from servers.registry import unit_of
 
 RATE, FLAT_OUT, SHARE = "rate", "flat-out", "share-"
 """How a cell is loaded: at a rate that all hold, as fast as it goes, or at a share (in per cent) of
@@ -20,9 +21,9 @@ WORKER_S = 0.4
 DISTANT_S = 6.0
 """For workers elsewhere to start again and find the next master: Locust's tries every 5 s."""
 
-CONNECT_S = {"forking": 0.013, "threaded": 0.0006}
-CONNECT_OTHERS_S = 0.0002
-"""For each connection to be there: a fork, a thread, or next to nothing."""
+CONNECT_S = {"process": 0.013, "thread": 0.0006}
+CONNECT_DEFAULT_S = 0.0002
+"""To set up each connection, by the unit that serves it: a fork, a thread, or next to nothing."""
 
 
 _WORKERS = re.compile(r"(.+)\.x(\d+)")
@@ -180,7 +181,7 @@ class Matrix:
     def expected_s(self, cell: CellPlan) -> float:
         """Return how long a cell takes, roughly."""
         model, workers = model_and_workers(cell.contender)
-        connect_s = CONNECT_S.get(model, CONNECT_OTHERS_S) * cell.connections
+        connect_s = CONNECT_S.get(unit_of(model), CONNECT_DEFAULT_S) * cell.connections
         overhead_s = OVERHEAD_S + (DISTANT_S if self.distant else 0.0)
         overhead_s += WORKER_S * workers if workers > 1 else 0.0
         return overhead_s + connect_s + self.warmup_s + self.duration_s

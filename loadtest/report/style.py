@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from loadtest.bundle.plan import model_and_workers
 from loadtest.bundle.read import shortened
+from servers.registry import MODELS
 
 NAME_CHARACTERS_MAX = 32
 """Longer names are cut where they are shown: a legend is no place for a paragraph."""
@@ -20,24 +21,27 @@ class Look:
     symbol: str
 
 
-_MODELS = {
-    "forking": Look("#D55E00", "square"),
-    "threaded": Look("#E69F00", "triangle-up"),
-    "gevent": Look("#009E73", "diamond"),
-    "asyncio": Look("#56B4E9", "pentagon"),
-    "uvloop": Look("#0072B2", "circle"),
-}
-"""Colours that readers with any of the common kinds of colour blindness tell apart (Okabe and Ito,
-Color Universal Design, 2008)."""
-
-_OTHERS = [
+_PALETTE = (
+    Look("#D55E00", "square"),
+    Look("#E69F00", "triangle-up"),
+    Look("#009E73", "diamond"),
+    Look("#56B4E9", "pentagon"),
+    Look("#0072B2", "circle"),
     Look("#CC79A7", "star"),
     Look("#8C8C8C", "hexagon"),
     Look("#AA4499", "triangle-down"),
     Look("#B5A300", "cross"),
     Look("#6A51A3", "bowtie"),
     Look("#7F5539", "star-diamond"),
-]
+    Look("#332288", "octagon"),
+    Look("#44AA99", "triangle-left"),
+    Look("#882255", "hexagram"),
+    Look("#DDCC77", "triangle-right"),
+    Look("#117733", "star-triangle-up"),
+)
+"""The models take these in the registry's order, other servers share the rest. Readers with any of
+the common kinds of colour blindness tell the first seven colours apart (Okabe and Ito, Color
+Universal Design, 2008); the marks tell all apart. ``svg`` draws each of them."""
 
 _GREY = 0x88
 
@@ -46,15 +50,17 @@ DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 
 
 def looks(names: Iterable[str]) -> dict[str, Look]:
-    """Return how each contender looks: one of ours always alike, another by its name."""
+    """Return how each contender looks: a model always alike, another server by its name."""
+    models = dict(zip(MODELS, _PALETTE, strict=False))
+    others = _PALETTE[len(models) :] or _PALETTE
     found: dict[str, Look] = {}
     for name in names:
         model, workers = model_and_workers(name)
-        if model in _MODELS:
-            found[name] = _with_workers(_MODELS[model], workers)
+        if model in models:
+            found[name] = _with_workers(models[model], workers)
             continue
         first = hashlib.sha256(name.encode()).digest()[0]
-        order = [_OTHERS[(first + step) % len(_OTHERS)] for step in range(len(_OTHERS))]
+        order = [others[(first + step) % len(others)] for step in range(len(others))]
         found[name] = next((look for look in order if look not in found.values()), order[0])
     return found
 

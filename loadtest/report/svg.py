@@ -24,11 +24,12 @@ _BESIDE = 1.25
 
 _CORNERS = {
     "square": (4, 45.0), "diamond": (4, 0.0), "diamond-tall": (4, 0.0), "pentagon": (5, 0.0),
-    "hexagon": (6, 0.0), "triangle-up": (3, 0.0), "triangle-down": (3, 180.0),
+    "hexagon": (6, 0.0), "octagon": (8, 22.5), "triangle-up": (3, 0.0), "triangle-down": (3, 180.0),
+    "triangle-left": (3, 270.0), "triangle-right": (3, 90.0),
 }  # fmt: skip
 """Plotly's symbols as regular polygons: corners, and by how many degrees turned from upright."""
 
-_STARS = {"star": 5, "star-diamond": 4, "bowtie": 2}
+_STARS = {"star": 5, "star-diamond": 4, "star-triangle-up": 3, "bowtie": 2, "hexagram": 6}
 """Plotly's symbols as stars, by their points."""
 
 

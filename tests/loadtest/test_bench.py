@@ -17,7 +17,7 @@ pytest.importorskip("rich", reason="needs the extra 'bench'")
 
 from loadtest.bench import hold as hold_module
 from loadtest.bench.__main__ import main
-from loadtest.bench.contestants import COMPARISONS, Comparison, missing_peers, order
+from loadtest.bench.contestants import COMPARISONS, PEERS, Comparison, missing_peers, order
 from loadtest.bench.cost import Run, Spread, ratio, requests_in
 from loadtest.bench.hold import hold
 from loadtest.bench.holding import Holding
@@ -236,10 +236,15 @@ def test_targets_that_are_missed_are_named() -> None:
     assert holding.failures() == []
 
 
-def test_every_model_has_a_peer_and_runs_once_a_round() -> None:
+def test_every_model_runs_once_a_round_and_so_does_every_peer() -> None:
     names = order(list(MODELS))
     assert len(names) == len(set(names))
-    assert {pair.model for pair in COMPARISONS} == set(MODELS)
+    assert set(names) == {*MODELS, *PEERS}
+    assert {pair.model for pair in COMPARISONS} <= set(MODELS)
+
+
+def test_a_model_without_a_peer_runs_by_itself() -> None:
+    assert order(["peerless"]) == ["peerless"]
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ pytestmark = [
 ]
 FORKING = "input[name=contender][value=forking]"
 HOSTILE = "<img src=http://evil.example/x onerror=alert(1)><script>alert(1)</script>"
-CPU_US = dict(zip(MODELS, (180.0, 120.0, 115.0, 100.0, 60.0), strict=True))
+CPU_US = {"forking": 180.0, "threaded": 120.0, "gevent": 115.0, "asyncio": 100.0, "uvloop": 60.0}
 ALL = matrix(
     models=[*MODELS], scenarios=["hello", "wait", "connect", "cpu"], connections=[10, 100],
     loads=["rate", "flat-out"],
@@ -35,7 +35,7 @@ ALL = matrix(
 
 
 def cell_of(cell: CellPlan) -> Cell:
-    cpu_us, rng = CPU_US.get(cell.contender, 100.0), random.Random(cell.name)
+    cpu_us, rng = CPU_US.get(cell.contender, 200.0), random.Random(cell.name)
     if cell.load == "flat-out":
         return noisy(Cell(cpu_us=cpu_us, rate_hz=1e5 / cpu_us, server_busy=0.97), rng)
     bound = cell.contender == "gevent" and cell.scenario == "hello"

@@ -17,6 +17,9 @@ from tests.support.commands import folder_of, run
 
 COMPARE = [sys.executable, "-m", "loadtest", "compare", "--repeats", "1"]
 QUICK = ["--duration", "0.5", "--warmup", "0.2"]
+CELLS = 4 * (len(MODELS) + 1)
+"""In each of the four scenarios every model once, and one of them twice."""
+
 pytestmark = pytest.mark.xdist_group("compare")  # one comparison serves all its tests
 
 
@@ -48,12 +51,12 @@ def test_every_model_is_run_in_every_scenario(compared: subprocess.CompletedProc
 def test_the_time_it_will_take_is_said_first_and_progress_while_it_runs(
     compared: subprocess.CompletedProcess[str],
 ) -> None:
-    assert compared.stderr.startswith("24 cells, some ")
+    assert compared.stderr.startswith(f"{CELLS} cells, some ")
     assert "server on cores" in compared.stderr.splitlines()[0]
     assert "100%" in compared.stderr
     for model in MODELS:
         assert f"wait-10-rate-{model}-1" in compared.stderr
-    assert "24 of 24 cells in" in compared.stderr
+    assert f"{CELLS} of {CELLS} cells in" in compared.stderr
 
 
 def test_it_ends_with_a_report_and_says_where(compared: subprocess.CompletedProcess[str]) -> None:

@@ -14,6 +14,7 @@ import pytest
 from loadtest.analysis.metrics import METRICS
 from loadtest.bundle.plan import CellPlan, Matrix
 from loadtest.bundle.read import read_bundle
+from loadtest.report import style, svg
 from loadtest.report.page import Page
 from loadtest.report.style import looks
 from servers.registry import MODELS
@@ -98,6 +99,22 @@ def test_no_two_contenders_look_alike_and_ours_always_do() -> None:
     assert alone["gevent"] == among["gevent"]
     assert len({look.colour for look in among.values()}) == len(among)
     assert len({look.symbol for look in among.values()}) == len(among)
+
+
+def test_a_model_that_joins_the_registry_takes_a_look_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = looks(MODELS)
+    monkeypatch.setattr(style, "MODELS", [*MODELS, "newcomer"])
+    after = looks([*MODELS, "newcomer", "mine", "yours"])
+    assert before.items() < after.items()
+    assert len({look.colour for look in after.values()}) == len(after)
+    assert len({look.symbol for look in after.values()}) == len(after)
+
+
+def test_the_readmes_chart_draws_every_mark_of_the_palette_differently() -> None:
+    shapes = {svg._mark(look.symbol, "#000000", 0, 0, 5, "") for look in style._PALETTE}
+    assert len(shapes) == len(style._PALETTE)
 
 
 def test_names_that_are_cut_stay_apart(bundle: Path) -> None:
