@@ -10,13 +10,35 @@ from enum import Enum
 from typing import Protocol, final
 
 
-class Awaiting(Enum):
-    """What the peer owes us: it says which deadline runs."""
+class State(Enum):
+    """Where a connection stands. There are six states, and no hidden one.
 
-    IDLE = "nothing begun"
-    HEAD = "the rest of a head"
-    BODY = "the rest of a body"
-    NOTHING = "it is our turn, or all is over"
+    ===========  ==================================================  ========  ===================
+    state        what it means                                       deadline  next
+    ===========  ==================================================  ========  ===================
+    IDLE         no request has begun                                idle      RESPONDING DRAINED
+                                                                               CLOSED
+    HEAD         part of a head has arrived                          header    RESPONDING
+    BODY         a head and part of a body have arrived              body      RESPONDING
+    RESPONDING   the model is carrying out steps                     write     IDLE HEAD BODY
+                                                                               DRAINED CLOSED
+    DRAINED      idle as the server stops; a request that the        idle      RESPONDING CLOSED
+                 client had sent by then is still answered
+    CLOSED       the last step has been taken: send what is left,    write     none
+                 then close; what the client sends is not read
+    ===========  ==================================================  ========  ===================
+
+    ``receive_data`` leads to RESPONDING, and the end of its steps leads on. ``drain`` turns IDLE
+    into DRAINED at once, and any other state when its reply has been sent. ``timed_out`` leads
+    from HEAD and BODY by way of RESPONDING (a 408), from IDLE and DRAINED directly, to CLOSED.
+    """
+
+    IDLE = "idle"
+    HEAD = "head"
+    BODY = "body"
+    RESPONDING = "responding"
+    DRAINED = "drained"
+    CLOSED = "closed"
 
 
 @final
@@ -43,11 +65,8 @@ class Tally(Protocol):
 class Connection(Protocol):
     """One client's byte stream, without its socket. No method raises for what a peer does."""
 
-    awaiting: Awaiting
-    """Which deadline runs now. NOTHING from the first step to the end of the last one."""
-
-    closed: bool
-    """Nothing more is wanted from the peer: send what is left, then close."""
+    state: State
+    """Where the connection stands: RESPONDING from the first step to the end of the last one."""
 
     def receive_data(self, data: bytes) -> Iterator[Step]:
         """Take the peer's next bytes and return the steps they call for.
@@ -62,9 +81,12 @@ class Connection(Protocol):
         ...
 
     def timed_out(self) -> Iterator[Step]:
-        """Tell that the deadline of ``awaiting`` has passed; answer with a 408 or nothing."""
+        """Tell that the deadline of the state has passed; answer with a 408 or nothing."""
         ...
 
     def drain(self) -> None:
-        """Tell that the server is stopping: what is due is still answered, then ``closed``."""
+        """Tell that the server is stopping: an idle connection is DRAINED, others soon CLOSED.
+
+        A signal handler may call it, or another thread, at any time.
+        """
         ...

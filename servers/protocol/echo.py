@@ -2,34 +2,40 @@
 
 from collections.abc import Iterator
 
-from servers.protocol.connection import Awaiting, Step
+from servers.protocol.connection import State, Step
+
+_IDLE = State.IDLE
+_RESPONDING = State.RESPONDING
 
 
 class EchoConnection:
     """One echo client. See ``servers.protocol.connection.Connection`` for the contract."""
 
-    __slots__ = ("awaiting", "closed")
+    __slots__ = ("_draining", "state")
 
     def __init__(self) -> None:
-        self.awaiting = Awaiting.IDLE
-        self.closed = False
+        self.state = State.IDLE
+        self._draining = False
 
     def receive_data(self, data: bytes) -> Iterator[Step]:
         """Return the bytes as they came; after the peer's FIN, nothing but our own."""
         if data:
-            self.awaiting = Awaiting.NOTHING
+            self.state = _RESPONDING
             yield data
-            self.awaiting = Awaiting.IDLE
+            if self.state is _RESPONDING:  # it has not timed out meanwhile
+                self.state = _IDLE
+            if self._draining and self.state is _IDLE:  # drain() may come at any moment before
+                self.state = State.DRAINED
         else:
-            self.closed = True
-            self.awaiting = Awaiting.NOTHING
+            self.state = State.CLOSED
 
     def timed_out(self) -> Iterator[Step]:
         """End a connection that has been silent for too long; echo has no words for it."""
-        self.closed = True
-        self.awaiting = Awaiting.NOTHING
+        self.state = State.CLOSED
         return iter(())
 
     def drain(self) -> None:
         """Close as soon as the bytes under way have been echoed."""
-        self.closed = True
+        self._draining = True
+        if self.state is _IDLE:
+            self.state = State.DRAINED

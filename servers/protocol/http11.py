@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 from servers import limits
 from servers.protocol.body import ChunkedBody, SizedBody
-from servers.protocol.connection import REQUEST_ERRORS, REQUESTS, Awaiting, Step, Tally, Wait
+from servers.protocol.connection import REQUEST_ERRORS, REQUESTS, State, Step, Tally, Wait
 from servers.protocol.head import HeadParser, valid_so_far
 from servers.protocol.messages import (
     Application,
@@ -24,12 +24,13 @@ from servers.protocol.messages import (
 )
 from servers.protocol.request_line import asks_for_head, request_line_may_follow
 
-_IDLE, _HEAD, _BODY, _NOTHING = Awaiting
+_IDLE, _HEAD, _BODY, _RESPONDING = State.IDLE, State.HEAD, State.BODY, State.RESPONDING
+_DRAINED, _CLOSED = State.DRAINED, State.CLOSED
 _OTHERS_FIRST = Wait(limits.TURN_S)
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-_CLOSE = b"Connection: close\r\n"
-_KEEP_ALIVE = b"Connection: keep-alive\r\n"
+_CLOSE_FIELD = b"Connection: close\r\n"
+_KEEP_ALIVE_FIELD = b"Connection: keep-alive\r\n"
 
 _log = logging.getLogger("servers")
 
@@ -48,6 +49,7 @@ class HTTPConnection:
         "_app",
         "_body",
         "_body_bytes_max",
+        "_closing",
         "_data",
         "_date_line",
         "_draining",
@@ -58,15 +60,13 @@ class HTTPConnection:
         "_request",
         "_scanned",
         "_tally",
-        "awaiting",
-        "closed",
+        "state",
     )
 
     def __init__(
         self, app: Application, date_line: Callable[[], bytes], tally: Tally, body_bytes_max: int
     ) -> None:
-        self.awaiting = _IDLE
-        self.closed = False
+        self.state = _IDLE
         self._app = app
         self._date_line = date_line
         self._tally = tally
@@ -79,22 +79,23 @@ class HTTPConnection:
         self._request: Request | None = None  # its body is under way
         self._body: SizedBody | ChunkedBody | None = None
         self._handler: Handler | Response | None = None
-        self._draining = False
+        self._draining = False  # set by drain() alone, which another thread may call
+        self._closing = False  # the reply under way is the last one
 
     def receive_data(self, data: bytes) -> Iterator[Step]:
         """Take the peer's next bytes; return the replies they complete, joined into few steps."""
-        if self.awaiting is _IDLE:
+        state = self.state
+        if state is _IDLE or state is _DRAINED:
             request = self._parser.parse_usual(data)
             if request is not None:
-                self.awaiting = _NOTHING
+                self.state = _RESPONDING
                 return self._answer_one(request)
-        elif self.awaiting is _NOTHING:
-            return iter(())  # all is over, and what comes now is not interpreted
+        elif state is _RESPONDING or state is _CLOSED:
+            return iter(())  # what comes after the last reply is not interpreted
         if not data:
             return self._end_of_stream()
         self._data = self._data + data if self._data else data
-        self.awaiting = _NOTHING
-        self.closed = False  # if it was drained while it was idle, this had arrived by then
+        self.state = _RESPONDING
         return self._answer_all()
 
     def _answer_one(self, request: Request) -> Iterator[Step]:
@@ -113,18 +114,18 @@ class HTTPConnection:
             yield self._render(request, response)
         if response.stream is not None:
             yield from self._pieces(response.stream)
-        if self.closed:
-            self._end()
-        else:
-            self.awaiting = _IDLE
+        if self._closing:
+            self._close()
+        else:  # as _become_idle(), without the call
+            self.state = _IDLE
             if self._draining:
-                self.closed = True
+                self.state = _DRAINED
 
     def _answer_all(self) -> Iterator[Step]:
         """Answer the requests that are there whole, one after the other, few replies a step."""
         replies: list[bytes] = []
         size = 0
-        while self._position < len(self._data) and not self.closed:
+        while self._position < len(self._data) and not self._closing:
             request = None
             try:
                 request = self._next_request(replies)
@@ -157,7 +158,7 @@ class HTTPConnection:
                     yield from self._pieces(response.stream)
         if replies:
             yield b"".join(replies)
-        self._settle()
+        self._update_state()
 
     def _pieces(self, stream: Iterator[bytes]) -> Iterator[Step]:
         """Give out a body; what is missing of one that fails is to be seen from its length."""
@@ -165,46 +166,50 @@ class HTTPConnection:
             yield from stream
         except Exception:  # a handler's mistake costs one connection only
             _log.exception("handler failed")
-            self.closed = True
+            self._closing = True
 
     def timed_out(self) -> Iterator[Step]:
         """Answer a request that was begun with 408, an idle connection with nothing; close."""
-        if self.awaiting is _HEAD or self.awaiting is _BODY:
-            yield self._last_words(Refused(408, "the request took too long to arrive"))
-        self._end()
+        if self.state is _HEAD or self.state is _BODY:
+            yield self._error_reply(Refused(408, "the request took too long to arrive"))
+        self._close()
 
     def drain(self) -> None:
-        """Let the next reply be the last one, or close now if nothing is owed."""
+        """Let the next reply be the last one."""
         self._draining = True
-        if self.awaiting is _IDLE:
-            self.closed = True
+        if self.state is _IDLE:
+            self.state = _DRAINED
 
     def _end_of_stream(self) -> Iterator[Step]:
-        if self.awaiting is not _IDLE:
-            yield self._last_words(Refused(400, "the request is incomplete"))
-        self._end()
+        if self.state is _HEAD or self.state is _BODY:
+            yield self._error_reply(Refused(400, "the request is incomplete"))
+        self._close()
 
-    def _last_words(self, refusal: Refused) -> bytes:
-        self.awaiting = _NOTHING
+    def _error_reply(self, refusal: Refused) -> bytes:
+        self.state = _RESPONDING
         return self._render(None, self._failure(None, refusal))
 
-    def _settle(self) -> None:
-        """Forget what is used up and say what is awaited now."""
+    def _update_state(self) -> None:
+        """Drop the bytes that are used up, and enter the state that what is left calls for."""
         self._data = self._data[self._position :]
         self._position = 0
-        if self.closed:
-            self._end()
-        elif self._data:
-            self.awaiting = _HEAD if self._body is None else _BODY
+        if self._closing:
+            self._close()
         elif self._body is not None:
-            self.awaiting = _BODY
+            self.state = _BODY
+        elif self._data:
+            self.state = _HEAD
         else:
-            self.awaiting = _IDLE
-            self.closed = self._draining
+            self._become_idle()
 
-    def _end(self) -> None:
-        self.awaiting = _NOTHING
-        self.closed = True
+    def _become_idle(self) -> None:
+        self.state = _IDLE
+        if self._draining:  # asked last: a drain() at any moment before counts
+            self.state = _DRAINED
+
+    def _close(self) -> None:
+        self.state = _CLOSED
+        self._closing = True
         self._data = b""
         self._body = None
 
@@ -276,7 +281,7 @@ class HTTPConnection:
             _log.error("handler failed", exc_info=failure)
             failure = Refused(500, "internal server error")
         if request is None or not isinstance(failure, BadParameter):
-            self.closed = True
+            self._closing = True
         response = error(failure.status, failure.detail)
         if request is None:
             begun = self._request  # its body is under way; or there is not even a head
@@ -291,14 +296,14 @@ class HTTPConnection:
             self._tally[REQUEST_ERRORS] += 1
         connection = b""
         body = response.body
-        if request is None or self.closed:
-            connection = _CLOSE
+        if request is None or self._closing:
+            connection = _CLOSE_FIELD
         else:
             if not request.keep_alive or (self._draining and self._position == len(self._data)):
-                self.closed = True
-                connection = _CLOSE
+                self._closing = True
+                connection = _CLOSE_FIELD
             elif request.http_1_0:
-                connection = _KEEP_ALIVE
+                connection = _KEEP_ALIVE_FIELD
         if request is not None and request.method == b"HEAD":
             body = b""
         return b"%b%b%b\r\n%b" % (response.head, self._date_line(), connection, body)

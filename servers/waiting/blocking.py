@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from servers import limits
 from servers.counting.counters import Counters
-from servers.protocol.connection import RECEIVED_BYTES, RESETS, SENT_BYTES, Awaiting, Tally, Wait
+from servers.protocol.connection import RECEIVED_BYTES, RESETS, SENT_BYTES, State, Tally, Wait
 from servers.sockets.kernel import reset_on_close, shut_reading
 from servers.sockets.listeners import Listener
 from servers.waiting.accepting import NO_MEMORY, BackOff, NobodyToServe, accept, last_turns, refuse
@@ -26,11 +26,12 @@ _log = logging.getLogger("servers")
 def serve_peer(peer: Peer) -> None:
     """Serve one client to the end: the handler of every blocking model, word for word."""
     sock, connection, tally = peer.sock, peer.connection, peer.tally
-    data, idle, limited = b"?", Awaiting.IDLE, False
+    idle, drained, closed = State.IDLE, State.DRAINED, State.CLOSED
+    data, state, limited = b"?", connection.state, False
     try:
         while True:  # once at least: it may have come, request and all, as the server stops
             try:
-                if limited or connection.awaiting is not idle:  # part of a request is there
+                if limited or (state is not idle and state is not drained):  # part of a request
                     limited = peer.limit_read()
                 if len(data) >= limits.TURN_BYTES:
                     time.sleep(0)  # for the other greenlets, which have no other chance
@@ -60,11 +61,11 @@ def serve_peer(peer: Peer) -> None:
                     peer.send_all(memoryview(step)[sent:])
                     time.sleep(0)  # for the other greenlets, as above
                 tally[SENT_BYTES] += size
-            if connection.closed:
-                if connection.awaiting is not idle:
-                    break
-                if peer.finish_s is not None:
-                    close_if_idle(peer)  # the next recv() is the last look
+            state = connection.state
+            if state is closed:
+                break
+            if state is drained and peer.finish_s is not None:
+                close_if_idle(peer)  # the next recv() is the last look
         if data or peer.reading_is_shut:
             linger(peer)
     except (BlockingIOError, TimeoutError):  # from send(): it does not take what it asked for
@@ -167,6 +168,6 @@ def close_if_idle(peer: Peer) -> None:
     peer.connection.drain()
     peer.finish_s = peer.finish_s or time.monotonic()
     with in_one_step:  # or its thread might shut the other direction meanwhile
-        if peer.connection.awaiting is Awaiting.IDLE and (fd := peer.sock.fileno()) >= 0:
+        if peer.connection.state is State.DRAINED and (fd := peer.sock.fileno()) >= 0:
             peer.reading_is_shut = True
             shut_reading(fd)  # recv() first returns what has arrived already, then b""

@@ -10,7 +10,7 @@ from servers.protocol.connection import (
     RECEIVED_BYTES,
     RESETS,
     SENT_BYTES,
-    Awaiting,
+    State,
     Step,
     Tally,
     Wait,
@@ -18,6 +18,8 @@ from servers.protocol.connection import (
 from servers.sockets.kernel import reset_on_close, unread_bytes, unsent_bytes
 from servers.sockets.listeners import Listener
 from servers.waiting.callback_lingering import Lingerer
+
+_CLOSED = State.CLOSED
 
 
 class Peer(asyncio.Protocol):
@@ -45,7 +47,7 @@ class Peer(asyncio.Protocol):
         self.tally = tally
         self.connection = listener.connect(self.tally)
         self.timeouts = listener.timeouts
-        self.begun: tuple[Awaiting, int] | None = None
+        self.begun: tuple[State, int] | None = None
         self.deadline_s = 0.0
         self.finish_s: float | None = None  # since when it is to end as soon as it is idle
         self.was_idle = False  # it was idle after that
@@ -127,7 +129,7 @@ class Peer(asyncio.Protocol):
 
     def time_out(self) -> None:
         """End a client that has been silent, or has taken nothing, for too long."""
-        stalls = self.connection.awaiting is Awaiting.IDLE and self.untaken
+        stalls = self.connection.state in (State.IDLE, State.DRAINED) and self.untaken
         if self._steps is None and not stalls:
             self._say_last_words()
         else:  # it does not take what it asked for, nor would what the kernel holds be taken
@@ -139,7 +141,7 @@ class Peer(asyncio.Protocol):
         """End a client that is idle, has been told, and has sent nothing since the last look."""
         if self.finish_s is None:
             self.finish_s = now_s
-        if self._steps is not None or not self.connection.closed:
+        if self._steps is not None or self.connection.state is not State.DRAINED:
             return
         self.was_idle = True
         silent = not lingers or self.looked_at == self.tally[RECEIVED_BYTES]
@@ -176,8 +178,7 @@ class Peer(asyncio.Protocol):
                 return
             if size >= limits.TURN_BYTES and self.transport.is_closing():
                 return  # a stream whose client has gone: connection_lost() comes next
-        # One that was closed while it was idle is read on, until a last look finds nothing.
-        if self.connection.closed and self.connection.awaiting is Awaiting.NOTHING:
+        if self.connection.state is _CLOSED:
             self._finish()
         else:
             self._steps = None

@@ -14,14 +14,14 @@ from servers.protocol.connection import (
     RECEIVED_BYTES,
     REQUESTS,
     SENT_BYTES,
-    Awaiting,
     Connection,
+    State,
     Tally,
 )
 from servers.sockets.kernel import quiet_s, unread_bytes
 from servers.sockets.listeners import Timeouts
 
-_IDLE, _HEAD, _, _NOTHING = Awaiting
+_IDLE, _HEAD, _BODY, _DRAINED = State.IDLE, State.HEAD, State.BODY, State.DRAINED
 
 
 class Timed(Protocol):
@@ -39,7 +39,7 @@ class Timed(Protocol):
     connection: Connection
     tally: Tally
     timeouts: Timeouts
-    begun: tuple[Awaiting, int] | None
+    begun: tuple[State, int] | None
     deadline_s: float
     seen: int | None
     seen_s: float
@@ -59,12 +59,12 @@ T = TypeVar("T", bound=Timed)
 
 def left_s(one: Timed, now_s: float) -> float:
     """Return how long the rest of a request may take, from its first sight on."""
-    awaiting = one.connection.awaiting
-    begun = awaiting, one.tally[REQUESTS]
+    state = one.connection.state
+    begun = state, one.tally[REQUESTS]
     if begun != one.begun:
         one.begun = begun
         timeouts = one.timeouts
-        allowed_s = timeouts.header_s if awaiting is _HEAD else timeouts.body_s
+        allowed_s = timeouts.header_s if state is _HEAD else timeouts.body_s
         one.deadline_s = now_s + allowed_s
     return one.deadline_s - now_s
 
@@ -124,8 +124,8 @@ def overdue(timed: Collection[T], now_s: float) -> list[T]:
     """
     late = []
     for one in timed:
-        awaiting = one.connection.awaiting
-        if awaiting is _IDLE:
+        state = one.connection.state
+        if state is _IDLE or state is _DRAINED:
             received = one.tally[RECEIVED_BYTES]
             if received != one.seen:
                 one.seen = received
@@ -135,7 +135,7 @@ def overdue(timed: Collection[T], now_s: float) -> list[T]:
                 continue
             elif not unread_bytes(one.fileno()) and silent_too_long(one, now_s):
                 late.append(one)
-        elif awaiting is _NOTHING:
+        elif state is not _HEAD and state is not _BODY:
             sent = -1 - one.tally[SENT_BYTES]  # below zero, so no number of received bytes
             if sent != one.seen:
                 one.seen = sent

@@ -5,10 +5,12 @@ import time
 from collections.abc import Iterator
 
 from servers import limits
-from servers.protocol.connection import RECEIVED_BYTES, Awaiting, Connection, Step, Tally
+from servers.protocol.connection import RECEIVED_BYTES, Connection, State, Step, Tally
 from servers.sockets.kernel import peer_sends, set_receive_timeout, unsent_bytes
 from servers.sockets.listeners import Listener
 from servers.waiting.deadlines import silent_too_long, stalls, sweep_interval_s, too_late
+
+_BETWEEN_REQUESTS = (State.IDLE, State.DRAINED)
 
 
 class Peer:
@@ -24,7 +26,7 @@ class Peer:
         self.connection: Connection = listener.connect(tally)
         self.tally = tally
         self.timeouts = listener.timeouts
-        self.begun: tuple[Awaiting, int] | None = None
+        self.begun: tuple[State, int] | None = None
         self.deadline_s = 0.0
         self.finish_s: float | None = None  # since when it is to end as soon as it is idle
         self.reading_is_shut = False  # recv() returns what has come, and waits no more
@@ -50,7 +52,7 @@ class Peer:
             TimeoutError: It has taken that long already.
         """
         now_s = time.monotonic()
-        if self.connection.awaiting is Awaiting.IDLE:
+        if self.connection.state in _BETWEEN_REQUESTS:
             rest_s, still = self.timeouts.idle_s, self._is_looked_at()
             if still:
                 rest_s = self.seen_s + rest_s - now_s
@@ -65,7 +67,7 @@ class Peer:
     def still_takes(self) -> bool:
         """Say whether one that has sent nothing for as long as it may is not idle even so."""
         now_s = time.monotonic()
-        if self.connection.awaiting is not Awaiting.IDLE:
+        if self.connection.state not in _BETWEEN_REQUESTS:
             return False
         if not self._is_looked_at():
             self.seen, self.untaken = self.tally[RECEIVED_BYTES], None
@@ -82,7 +84,7 @@ class Peer:
         Raises:
             TimeoutError: It does not take what it has.
         """
-        if self.connection.awaiting is Awaiting.IDLE and self.untaken:
+        if self.connection.state in _BETWEEN_REQUESTS and self.untaken:
             raise TimeoutError
         return self.connection.timed_out()
 
@@ -94,7 +96,7 @@ class Peer:
         Raises:
             TimeoutError: It has taken as long as it may.
         """
-        if self.connection.awaiting is Awaiting.IDLE:
+        if self.connection.state in _BETWEEN_REQUESTS:
             return self._receive_held_back()
         data, may_come = b"", True
         while may_come and not data:

@@ -11,7 +11,7 @@ from types import FrameType
 import pytest
 
 from servers import limits
-from servers.protocol.connection import Awaiting, Step, Wait
+from servers.protocol.connection import State, Step, Wait
 from servers.protocol.http11 import HTTPConnection
 from tests.support.conversations import new_connection
 from tests.support.streams import (
@@ -94,7 +94,7 @@ def test_what_never_ends_is_refused_before_it_is_much(
     for number, piece in enumerate(pieces(again, piece_bytes)):
         answer += joined(connection, connection.receive_data(piece))
         sent += len(piece)
-        if connection.closed:
+        if connection.state is State.CLOSED:
             break
         assert sent < 2 * limits.HEAD_BYTES_MAX
         if number % 100 == 0:
@@ -110,7 +110,7 @@ def test_a_body_is_held_but_once() -> None:
     for count in range(1, 99):
         assert joined(connection, connection.receive_data(part)) == b""
         assert held_bytes(connection) < count * len(part) + PLACE_FOR_ONE_REPLY
-    assert connection.awaiting is Awaiting.BODY
+    assert connection.state is State.BODY
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from servers.app import App
-from servers.protocol.connection import Awaiting
+from servers.protocol.connection import State
 from servers.protocol.http11 import HTTPConnection
 from servers.protocol.messages import Handler, Request, Response
 from tests.support.conversations import DATE
@@ -42,7 +42,7 @@ def test_a_handler_that_fails_costs_one_connection_and_a_line_in_the_log(
     assert head.startswith(b"HTTP/1.1 500 Internal Server Error\r\n")
     assert b"\r\nConnection: close" in head
     assert content == (b"" if method == b"HEAD" else b"internal server error\n")
-    assert connection.closed and connection.awaiting is Awaiting.NOTHING
+    assert connection.state is State.CLOSED
     assert [record.message for record in caplog.records] == ["handler failed"]
 
 
@@ -62,5 +62,5 @@ def test_a_body_that_fails_ends_its_connection_where_it_stops(
         with caplog.at_level(logging.ERROR, "servers"):
             answer = joined(connection, connection.receive_data(GET + behind))
         assert answer.endswith(b"\r\n\r\nhello") and answer.count(b"HTTP/1.1 ") == 1
-        assert connection.closed and connection.awaiting is Awaiting.NOTHING
+        assert connection.state is State.CLOSED
     assert [record.message for record in caplog.records] == ["handler failed"] * 2

@@ -15,7 +15,7 @@ from hypothesis import given
 
 from servers import limits
 from servers.app import App
-from servers.protocol.connection import Awaiting
+from servers.protocol.connection import State
 from servers.protocol.http11 import HTTPConnection
 from servers.protocol.messages import Handler, Request, Response
 from tests.support.conversations import CORPUS, DATE, Conversation
@@ -98,7 +98,7 @@ def test_a_refused_head_gets_no_content_however_it_is_cut(stream: bytes, status:
         connection = connect(App(lambda with_pss: b""))
         answer = b""
         for part in [*parts, b""]:
-            if not connection.closed:
+            if connection.state is not State.CLOSED:
                 answer += joined(connection, connection.receive_data(part))
         assert_refused_without_content(final_reply(answer), status)
 
@@ -135,7 +135,7 @@ def test_what_a_post_is_refused_for_leaves_head_without_content(
     stream = b"HEAD" + conversation.sent.removeprefix(b"POST")
     connection = connect(App(lambda with_pss: b""), 1024 * 1024)
     answer = joined(connection, connection.receive_data(stream))
-    if not connection.closed:
+    if connection.state is not State.CLOSED:
         answer += joined(connection, connection.receive_data(b""))
     head, _, behind = final_reply(answer).partition(b"\r\n\r\n")
     assert 400 <= int(head[9:12]) < 600  # /echo knows no HEAD, if nothing worse is the matter
@@ -162,7 +162,7 @@ def test_what_stops_half_way_gets_content_only_before_the_method_is_known(
     for length in range(1, len(stream)):
         connection = connect()
         joined(connection, connection.receive_data(before + stream[:length]))
-        assert connection.awaiting in (Awaiting.HEAD, Awaiting.BODY)
+        assert connection.state in (State.HEAD, State.BODY)
         answer = joined(connection, ending(connection))
         assert statuses(answer) == [status]
         assert answer.endswith(b"\r\n\r\n") == (length > len(b"HEAD"))
@@ -192,7 +192,7 @@ def test_chance_finds_no_content_behind_a_refused_head(parts: list[bytes]) -> No
     connection = connect(body_bytes_max=BODY_BYTES_MAX)
     answer = b""
     for part in [LINE[:5], *parts, b""]:
-        if not connection.closed and (part or answer == b""):
+        if connection.state is not State.CLOSED and (part or answer == b""):
             answer += joined(connection, connection.receive_data(part))
     _, _, behind = final_reply(answer).partition(b"\r\n\r\n")
     assert behind == b"" or behind.startswith(b"HTTP/1.1 ")

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from servers import limits
-from servers.protocol.connection import Awaiting
+from servers.protocol.connection import State
 from servers.sockets.listeners import Timeouts
 from servers.waiting import blocking
 from servers.waiting.lingering import linger
@@ -203,14 +203,14 @@ def test_a_client_that_has_taken_all_costs_a_few_looks(model: str) -> None:
 
 
 def test_a_shutdown_that_finds_a_client_idle_just_before_it_lingers_does_not_reset_it() -> None:
-    def begin_lingering(thread: threading.Thread) -> Awaiting:
+    def begin_lingering(thread: threading.Thread) -> State:
         thread.start()
         thread.join(0.2)  # time enough to shut the writing, unless something prevents that
-        return Awaiting.IDLE  # as it was when it was looked up
+        return State.DRAINED  # as it was when it was looked up
 
     class Connection:
         @property
-        def awaiting(self) -> Awaiting:
+        def state(self) -> State:
             return begin_lingering(lingering)
 
         def drain(self) -> None: ...

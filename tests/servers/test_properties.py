@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from servers.protocol.connection import Awaiting, Step, Wait
+from servers.protocol.connection import State, Step, Wait
 from servers.protocol.echo import EchoConnection
 from servers.protocol.http11 import HTTPConnection
 from tests.support.streams import (
@@ -78,7 +78,7 @@ def test_a_closed_connection_stays_closed_and_silent(parts: list[bytes], late: b
     mirror = Mirror()
     connection = connect(mirror)
     for part in [*parts, b""]:
-        if not connection.closed:
+        if connection.state is not State.CLOSED:
             joined(connection, connection.receive_data(part))
     asked = mirror.asked
     for data in (GOOD, late, b""):
@@ -86,8 +86,7 @@ def test_a_closed_connection_stays_closed_and_silent(parts: list[bytes], late: b
     assert list(connection.timed_out()) == []
     connection.drain()
     assert list(connection.receive_data(GOOD)) == []
-    assert connection.closed
-    assert connection.awaiting is Awaiting.NOTHING
+    assert connection.state is State.CLOSED
     assert mirror.asked == asked
 
 
@@ -109,7 +108,7 @@ def is_over_and_open(stream: bytes) -> bool:
     """Say whether all of the stream has been answered and another request may follow."""
     connection = connect()
     joined(connection, connection.receive_data(stream))
-    return connection.awaiting is Awaiting.IDLE and not connection._empty_lines
+    return connection.state is State.IDLE and not connection._empty_lines
 
 
 # -- what is missing in the end --------------------------------------------------------------------
@@ -123,13 +122,12 @@ def test_at_any_moment_a_time_out_is_answered_with_408_or_nothing_was_begun(
     connection = connect()
     for part in parts[:moment]:
         joined(connection, connection.receive_data(part)) if part else None
-    begun = connection.awaiting in (Awaiting.HEAD, Awaiting.BODY)
+    begun = connection.state in (State.HEAD, State.BODY)
     end = connection.receive_data(b"") if by_the_peer else connection.timed_out()
     last_words = joined(connection, end)
     assert statuses(last_words) == ([400 if by_the_peer else 408] if begun else [])
     assert last_words.count(CLOSE) == begun
-    assert connection.closed
-    assert connection.awaiting is Awaiting.NOTHING
+    assert connection.state is State.CLOSED
 
 
 @pytest.mark.parametrize("drained", [False, True], ids=["", "drained"])
@@ -150,17 +148,17 @@ def test_a_request_that_stops_half_way_gets_408_in_time_and_400_at_the_end_of_th
                 for part in [*before, *arrival]:
                     joined(connection, connection.receive_data(part))
                 if request_bytes[:length] == b"\r\n":
-                    assert connection.awaiting is Awaiting.IDLE
+                    assert connection.state is State.IDLE
                     continue
-                assert connection.awaiting is (Awaiting.HEAD, Awaiting.BODY)[length >= head_end]
                 if drained:
                     connection.drain()
-                assert not connection.closed
+                state = connection.state
+                assert state is (State.HEAD, State.BODY)[length >= head_end]
                 end = connection.timed_out() if status == 408 else connection.receive_data(b"")
                 answer = joined(connection, end)
                 assert statuses(answer) == [status]
                 assert CLOSE in answer
-                assert connection.closed
+                assert connection.state is State.CLOSED
 
 
 # -- the server's own moments ----------------------------------------------------------------------
@@ -191,16 +189,16 @@ def test_no_moment_is_too_odd_to_drain_or_to_time_out(
     connection = connect()
     drained = False
     for happening in happenings:
-        was_closed = connection.closed
+        was_closed = connection.state is State.CLOSED
         for number, _ in enumerate(happening(connection)):
-            assert connection.awaiting is Awaiting.NOTHING
+            assert connection.state is State.RESPONDING
             if number == drained_at_step:
                 connection.drain()
                 drained = True
         drained |= happening is _drained
-        assert connection.closed >= was_closed
-        allowed = {Awaiting.HEAD, Awaiting.BODY} | (set() if drained else {Awaiting.IDLE})
-        assert connection.closed or connection.awaiting in allowed
+        assert connection.state is State.CLOSED or not was_closed
+        idle = State.DRAINED if drained else State.IDLE
+        assert connection.state in {idle, State.HEAD, State.BODY, State.CLOSED}
 
 
 @given(
@@ -219,7 +217,7 @@ def test_a_drained_connection_answers_what_was_begun_and_no_more(
     answered_before = len(statuses(answer))
     connection.drain()
     for part in parts[moment:]:
-        if connection.closed:
+        if connection.state in (State.DRAINED, State.CLOSED):
             break
         answer += joined(connection, connection.receive_data(part))
 
@@ -227,7 +225,7 @@ def test_a_drained_connection_answers_what_was_begun_and_no_more(
     ends = [0, *accumulate(map(len, requests))]
     arrived = [0, *accumulate(map(len, parts))]
     last = ends.index(next(end for end in arrived[moment:] if end in ends))
-    assert connection.closed
+    assert connection.state is (State.CLOSED if last > answered_before else State.DRAINED)
     replies = split_answer(answer)
     assert [CLOSE in reply for reply in replies] == [
         number == last and last > answered_before for number in range(1, last + 1)
@@ -249,7 +247,7 @@ def test_the_last_reply_before_a_drained_connection_closes_says_so(
     replies = split_answer(joined(connection, steps))
     assert len(replies) == 1 + behind.count(b" HTTP/1.1")
     assert [CLOSE in reply for reply in replies] == [False] * (len(replies) - 1) + [True]
-    assert connection.closed
+    assert connection.state is State.CLOSED
 
 
 @pytest.mark.parametrize("behind", [b"", GOOD], ids=["", "1 behind"])
@@ -266,7 +264,7 @@ def test_what_arrives_while_an_idle_connection_is_drained_is_answered_whatever_i
     connection.drain()
     answer = joined(connection, connection.receive_data(late + behind))
     assert statuses(answer) == [200] * (1 + bool(behind))
-    assert connection.closed
+    assert connection.state is State.CLOSED
 
 
 # -- echo ----------------------------------------------------------------------------------------
@@ -277,11 +275,11 @@ def test_what_arrives_while_an_idle_connection_is_drained_is_answered_whatever_i
 def test_echo_returns_the_bytes_that_came_and_ends_when_the_peer_does(parts: list[bytes]) -> None:
     connection = EchoConnection()
     for part in parts:
-        assert connection.awaiting is Awaiting.IDLE
+        assert connection.state is State.IDLE
         assert joined(connection, connection.receive_data(part)) == part
-        assert not connection.closed
+        assert connection.state is State.IDLE
     assert list(connection.receive_data(b"")) == []
-    assert connection.closed
+    assert connection.state is State.CLOSED
 
 
 @pytest.mark.parametrize("over", [EchoConnection.drain, EchoConnection.timed_out])
@@ -297,4 +295,5 @@ def test_echo_still_returns_what_was_under_way_when_it_is_over(
     assert next(steps) == parts[-1]
     assert not list(over(connection) or ())
     assert list(steps) == []
-    assert connection.closed
+    drained = over is EchoConnection.drain
+    assert connection.state is (State.DRAINED if drained else State.CLOSED)

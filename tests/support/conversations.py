@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from servers.app import App
-from servers.protocol.connection import Wait
+from servers.protocol.connection import State, Wait
 from servers.protocol.http11 import HTTPConnection
 
 DATE = b"Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n"
@@ -78,12 +78,12 @@ def converse(parts: Iterable[bytes]) -> tuple[bytes, bool]:
         for step in connection.receive_data(part):
             if not isinstance(step, Wait):
                 answer += step
-        if connection.closed:
+        if connection.state is State.CLOSED:
             return bytes(answer), True
     for step in connection.receive_data(b""):
         assert not isinstance(step, Wait)
         answer += step
-    assert connection.closed
+    assert connection.state is State.CLOSED
     return bytes(answer), False
 
 

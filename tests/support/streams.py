@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from servers.app import App
-from servers.protocol.connection import Awaiting, Connection, Step, Wait
+from servers.protocol.connection import Connection, State, Step, Wait
 from servers.protocol.http11 import HTTPConnection
 from servers.protocol.messages import Handler, Request, Response
 from tests.support.conversations import CONTINUE, CORPUS, DATE
@@ -191,7 +191,7 @@ def joined(connection: Connection, steps: Iterable[Step]) -> bytes:
     """Take all steps, as a model does, and return what they send."""
     sent = bytearray()
     for step in steps:
-        assert connection.awaiting is Awaiting.NOTHING
+        assert connection.state is State.RESPONDING
         if not isinstance(step, Wait):
             sent += step
     return bytes(sent)
@@ -226,14 +226,13 @@ def talk(parts: Iterable[bytes]) -> Talk:
     answer = b""
     for part in parts:
         answer += joined(connection, connection.receive_data(part)) if part else b""
-        if connection.closed:
+        if connection.state is State.CLOSED:
             break
-        assert connection.awaiting is not Awaiting.NOTHING
-    closed_by_server = connection.closed
+        assert connection.state is not State.RESPONDING
+    closed_by_server = connection.state is State.CLOSED
     if not closed_by_server:
         answer += joined(connection, connection.receive_data(b""))
-    assert connection.closed
-    assert connection.awaiting is Awaiting.NOTHING
+    assert connection.state is State.CLOSED
     # No handler here fails, so a 500 would be an exception that a peer has called forth.
     assert b"internal server error" not in answer
     return Talk(answer.replace(CONTINUE, b""), closed_by_server, mirror.asked)

@@ -31,7 +31,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from servers import limits
-from servers.protocol.connection import Awaiting
+from servers.protocol.connection import State
 from tests.servers.test_bounds import held_bytes
 from tests.support.conversations import CONTINUE
 from tests.support.streams import (
@@ -105,7 +105,10 @@ class Client(RuleBasedStateMachine):
     def _say(self, said: bytes) -> None:
         self.answer += said
         assert b"internal server error" not in said
-        if said and self.connection.closed:  # whoever is answered and then left is told so
+        if said and self.connection.state in (
+            State.DRAINED,
+            State.CLOSED,
+        ):  # whoever is answered and then left is told so
             assert b"\r\nConnection: close\r\n" in split_answer(said)[-1]
 
     @rule(parts=cut(streams()))
@@ -113,7 +116,7 @@ class Client(RuleBasedStateMachine):
         """Bytes arrive, as a model would hand them in."""
         with self._happening("receive", *parts):
             for part in filter(None, parts):
-                was_over = self.connection.closed and self.connection.awaiting is Awaiting.NOTHING
+                was_over = self.connection.state is State.CLOSED
                 said = joined(self.connection, self.connection.receive_data(part))
                 assert not (was_over and said)
                 self.parts.append(part)
@@ -128,24 +131,24 @@ class Client(RuleBasedStateMachine):
     def interrupt(self, event: str) -> None:
         """The deadline of what is awaited passes, the server is to stop, or the client is done."""
         self.cut_only = False
-        awaited = self.connection.awaiting
+        before = self.connection.state
         with self._happening(event):
             if event == "drain":
                 self.connection.drain()
-            elif event == "time_out" and awaited is not Awaiting.NOTHING:
+            elif event == "time_out" and before is not State.CLOSED:
                 said = joined(self.connection, self.connection.timed_out())
-                assert statuses(said) == [408] * (awaited is not Awaiting.IDLE)
+                assert statuses(said) == [408] * (before in (State.HEAD, State.BODY))
                 self._say(said)
-                assert self.connection.closed
-            elif event == "end" and not self.connection.closed:
+                assert self.connection.state is State.CLOSED
+            elif event == "end" and before not in (State.DRAINED, State.CLOSED):
                 self._hear_the_end()
 
     def _hear_the_end(self) -> None:
-        half = self.connection.awaiting in (Awaiting.HEAD, Awaiting.BODY)
+        half = self.connection.state in (State.HEAD, State.BODY)
         said = joined(self.connection, self.connection.receive_data(b""))
         assert statuses(said) == [400] * half
         self._say(said)
-        assert self.connection.closed
+        assert self.connection.state is State.CLOSED
 
     @invariant()
     def what_is_kept_is_bounded(self) -> None:
@@ -162,7 +165,7 @@ class Client(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Compare with the same bytes in one piece, if nothing else has happened."""
         if self.cut_only and self.parts:
-            if not self.connection.closed:
+            if self.connection.state is not State.CLOSED:
                 self._hear_the_end()
             assert talk([b"".join(self.parts)]).answer == self.answer.replace(CONTINUE, b"")
 
