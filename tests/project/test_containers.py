@@ -14,11 +14,11 @@ COMPOSE, DOCKERFILE, ENV = (
 def test_every_model_is_a_service_and_a_profile_of_its_own() -> None:
     services = COMPOSE.partition("\nservices:\n")[2]
     variants = re.findall(
-        r"^  (\w+):\n    <<: \*variant\n    profiles: \[(\w+), all\]\n    command: \[(\w+)\]$",
+        r"^  (\S+):\n    <<: \*variant\n    profiles: \[(\S+), all\]\n    command: \[(\S+)\]$",
         services,
         re.MULTILINE,
     )
-    assert variants == [(name, name, name) for name in MODELS]
+    assert variants == [(name, name, name) for name in MODELS], "run: make generate"
 
 
 def test_all_that_stays_up_ends_with_the_one_service_that_no_profile_has_to_name() -> None:

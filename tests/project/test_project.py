@@ -1,0 +1,110 @@
+"""What the project promises about its own files: sizes, imports, documents, generated text."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from loadtest.bench.contestants import COMPARISONS
+from loadtest.bench.cost import ratio
+from loadtest.report import readme
+from servers.registry import MODELS, module_of
+from tests.support.commands import ROOT
+from tests.tools import generate
+
+SOURCES = sorted(
+    path for folder in ("servers", "loadtest", "tests") for path in (ROOT / folder).rglob("*.py")
+)
+DOCUMENTS = [path for path in generate.FILES if path.suffix == ".md"]
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+# -- sizes -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_fits_one_screen(name: str) -> None:
+    path = ROOT / f"{module_of(name).replace('.', '/')}.py"
+    lines = path.read_text("utf-8").splitlines()
+    assert len(lines) <= 70, f"{name_of(path)} has {len(lines)} lines: move some to waiting/"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_a_file_has_at_most_300_lines(path: Path) -> None:
+    count = len(path.read_text("utf-8").splitlines())
+    assert count <= 300, f"{name_of(path)} has {count} lines: split it where two ideas meet"
+
+
+# -- the protocol ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "servers/protocol").glob("*.py")), ids=name_of)
+def test_a_protocol_module_imports_nothing_that_does_io(path: Path) -> None:
+    tree = ast.parse(path.read_text("utf-8"))
+    imported = {
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import)
+        for alias in node.names
+    } | {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    doing_io = {"socket", "select", "time", "threading", "asyncio", "gevent", "signal"}
+    assert not imported & doing_io, f"{name_of(path)}: a connection is bytes in, steps out"
+
+
+# -- documents -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", generate.FILES, ids=name_of)
+def test_generated_text_is_up_to_date(path: Path) -> None:
+    text = path.read_text("utf-8")
+    assert text == generate.generated(text), f"{name_of(path)} differs; run: make generate"
+
+
+def test_every_generated_block_stands_in_one_file() -> None:
+    blocks = [name for path in generate.FILES for name in generate.blocks_in(path.read_text())]
+    assert sorted(blocks) == sorted(generate.BLOCKS)
+
+
+def test_the_readme_lists_every_model_first() -> None:
+    rows = re.findall(r"^\| `([\w-]+)` \|", README, re.MULTILINE)
+    assert rows[: len(MODELS)] == list(MODELS), "run: make generate"
+
+
+def test_the_readme_counts_the_conversations() -> None:
+    count = len([*(ROOT / "tests" / "corpus").glob("*.txt")])
+    assert f"-->{count} conversations" in README, f"tests/corpus has {count}: write it in README"
+
+
+def test_the_stored_benchmark_has_every_pair_and_held_every_connection() -> None:
+    assert [pair for pair in COMPARISONS if ratio(generate.stored_runs(), pair) is None] == []
+    for held in generate.stored_holdings():
+        assert held.answered_twice == 10_000 and not held.failures(), held.model
+    assert "not measured yet" not in generate.generator_text()
+
+
+def test_the_documents_show_the_stored_comparison() -> None:
+    page = readme.stored_page()
+    assert readme.generated(readme.README) == readme.summary(page), "run: make generate"
+    assert readme.generated(readme.COMPARISON) == readme.block(page), "run: make generate"
+    assert readme.CHART.read_text("utf-8") == readme.chart_of(page), "run: make generate"
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
+def test_every_link_of_a_document_leads_somewhere(path: Path) -> None:
+    for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", path.read_text("utf-8")):
+        assert (path.parent / link).exists(), f"{name_of(path)} links to {link}"
+
+
+# -- the test run itself ---------------------------------------------------------------------------
+
+
+@pytest.mark.xdist_group("project")
+def test_an_xdist_group_keeps_its_tests_in_one_worker(request: pytest.FixtureRequest) -> None:
+    if not getattr(request.config.option, "loadgroup", False):
+        pytest.skip("one process, or no --dist loadgroup")
+    assert request.node.nodeid.endswith("@project")
