@@ -1,47 +1,62 @@
-# make demo, make test: both set everything up themselves, in .venv.
+# make help lists the targets. Each sets up what it needs by itself, in .venv.
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-workers lint fuzz soak bench images clean
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-workers check lint types format generate fuzz soak bench images clean
 
-demo: .venv/installed
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | \
+	  while IFS='|' read -r target text; do printf '%-14s%s\n' "$$target" "$$text"; done
+
+demo: .venv/installed ## compare all models, three minutes; it ends with the path of a report
 	$(BIN)/python -m loadtest compare --scenarios hello,wait,connect --connections 10,1000 \
 	  --loads rate --repeats 2 --duration 0.8 --warmup 0.3 $(ARGS)
 
-test: .venv/installed
+test: .venv/installed ## run all tests; ARGS="-k name" runs some
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadgroup $(ARGS)
 
-# Every test of a server once more, each of them with three workers.
-test-workers: .venv/installed
+test-workers: .venv/installed ## run the servers' tests once more, each server with three workers
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadgroup --workers 3 $(ARGS) \
 	  $(addprefix tests/servers/test_,$(addsuffix .py,caps conformance_over_tcp deadlines fairness faults \
 	  handlers launcher machine_limits models real_clients shutdown))
 
-lint: .venv/installed
+check: lint types ## check style, format and types
+
+lint: .venv/installed ## check style and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: .venv/installed ## check types
 	$(BIN)/mypy
 
-# A minute; or make fuzz SECONDS=3600.
-fuzz: .venv/installed
+format: .venv/installed ## format the code, and fix what ruff can fix
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+generate: .venv/installed ## write the generated parts of README, docs and docker-compose.yml
+	$(BIN)/python -m loadtest.report.readme
+	$(BIN)/python -m tests.tools.generate
+
+fuzz: .venv/installed ## try to break a connection for a minute; or SECONDS=3600
 	$(BIN)/python -Wignore -m tests.tools.fuzz $(SECONDS)
 
-# Five minutes; or make soak MINUTES=600 ARGS=--workers=3.
-soak: .venv/installed
+soak: .venv/installed ## run good and bad clients for five minutes; or MINUTES=600 ARGS=--workers=3
 	$(BIN)/python -m tests.tools.soak $(MINUTES) $(ARGS)
 
-# Needs wrk, and takes a quarter of an hour.
-bench: .venv/installed
+bench: .venv/installed ## compare with other servers, a quarter of an hour; needs wrk
 	$(BIN)/python -m loadtest.bench $(ARGS)
 
-# The two images by themselves, for other hosts; docker compose builds its own.
-images:
+images: ## build the two images for other hosts; docker compose builds its own
 	commit="$$(git describe --always --dirty --abbrev=40 --exclude='*')"; \
 	for target in server load; do \
 	  docker build --target $$target --build-arg COMMIT=$$commit \
 	    --tag concurrency-showcase/$$target $(ARGS) . || exit 1; \
 	done
+
+clean: ## remove .venv and all caches
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 .venv/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -50,6 +65,3 @@ images:
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all]'
 	@touch $@
-
-clean:
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from loadtest.cli.compare import add_compare
-from loadtest.cli.flags import Parser, interruptible
+from loadtest.cli.flags import Parser, interruptible, program
 from loadtest.cli.report import add_dashboard, add_report
 from loadtest.cli.run import add_run
 from loadtest.cli.selftest import add_doctor, add_selftest
@@ -43,7 +43,7 @@ def _run(parser: Parser, argv: Sequence[str] | None) -> int:
 def new_parser() -> Parser:
     """Return what reads the command line."""
     parser = Parser(
-        prog="python -m loadtest",
+        prog=program(),
         description="Put the same load on every model and compare.",
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)

@@ -11,7 +11,7 @@ import sys
 from typing import NoReturn
 
 from servers import registry
-from servers.process.arguments import parse
+from servers.process.arguments import parse, program
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -49,7 +49,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def _fail(message: str) -> NoReturn:
     with contextlib.suppress(OSError):  # a full disk, or nobody there: the status still says it
-        os.write(2, f"python -m servers: {_shown(message)}\n".encode())
+        os.write(2, f"{program()}: {_shown(message)}\n".encode())
     os._exit(3)  # not sys.exit(): what was half made would complain as it is freed
 
 

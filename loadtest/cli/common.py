@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from loadtest.cli.flags import Parser
+from loadtest.cli.flags import Parser, program
 from loadtest.host.machine import new_folder
 from loadtest.measure.verdict import VERDICTS
 
@@ -32,7 +32,9 @@ Run = Callable[[Parser, argparse.Namespace], int]
 def add(commands: Any, name: str, run: Run, **texts: str) -> Parser:
     """Add a command and return its parser."""
     parser: Parser = commands.add_parser(
-        name, formatter_class=argparse.RawDescriptionHelpFormatter, **texts
+        name,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        **{key: text.replace("python -m loadtest", program()) for key, text in texts.items()},
     )
     parser.set_defaults(run=run, parser=parser)
     return parser

@@ -3,10 +3,18 @@
 import argparse
 import math
 import signal
+import sys
 from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from loadtest.host.safe_output import one_line
+
+
+def program() -> str:
+    """Return what the command was called as: its console script, or else a module."""
+    name = Path(sys.argv[0]).name
+    return name if name == "concurrency-loadtest" else "python -m loadtest"
 
 
 class Parser(argparse.ArgumentParser):

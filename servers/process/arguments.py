@@ -3,6 +3,7 @@
 import argparse
 import os
 import re
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
@@ -28,8 +29,8 @@ with 2, start-up failures with 3.
 With --workers, SIGHUP replaces them one by one; limits and the backlog are each worker's own.
 
 examples:
-  python -m servers gevent
-  python -m servers uvloop --bind 0.0.0.0 --http-port 8080 --echo-port off
+  %(prog)s gevent
+  %(prog)s uvloop --bind 0.0.0.0 --http-port 8080 --echo-port off
   curl http://127.0.0.1:8000/wait?ms=50
 """
 
@@ -68,10 +69,16 @@ class _List(argparse.Action):
         parser.exit()
 
 
+def program() -> str:
+    """Return what the launcher was called as: its console script, or else a module."""
+    name = sys.argv[0].rpartition("/")[2]
+    return name if name == "concurrency-servers" else "python -m servers"
+
+
 def parse(argv: Sequence[str] | None) -> Arguments:
     """Return the arguments; exits with 0 after --help, --list and --version, with 2 if wrong."""
     parser = _Parser(
-        prog="python -m servers",
+        prog=program(),
         description="Serve echo and HTTP/1.1 with one concurrency model.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,

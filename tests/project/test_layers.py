@@ -9,7 +9,7 @@ from tests.support.commands import ROOT
 
 LAYERS = {
     "servers": """
-        __main__
+        __main__ console
         process
         models registry
         waiting
@@ -19,7 +19,7 @@ LAYERS = {
         limits
     """,
     "loadtest": """
-        __main__ locustfile compose_locustfile
+        __main__ console locustfile compose_locustfile
         plugin
         cli
         dashboard
