@@ -32,6 +32,19 @@ _COUNTS = {
     "sent_bytes": (connection.SENT_BYTES, "Bytes sent"),
 }
 
+RENAMED_LIMITS = {
+    "ask_again_first_s": "drain_repeat_first_s",
+    "crowded_s": "refusal_delay_s",
+    "linger_look_s": "linger_poll_s",
+    "look_s": "drain_poll_s",
+    "overtime_s": "forced_exit_delay_s",
+    "turn_bytes": "fair_read_bytes",
+    "turn_s": "yield_s",
+    "turn_sent_bytes": "fair_write_bytes",
+    "worker_end_s": "worker_kill_delay_s",
+}
+"""Old name -> new name, in ``server_limit``. The old names go with the release after 0.1."""
+
 
 class Counts(Protocol):
     """What ``Counters`` tells of one process that accepts, and ``Tables`` of several."""
@@ -74,6 +87,7 @@ class Metrics:
             for name, value in vars(limits).items()
             if name.isupper() and isinstance(value, int | float)
         }
+        self._limits |= {old: self._limits[new] for old, new in RENAMED_LIMITS.items()}
         self._limits |= options
         self._limits["descriptors"] = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 

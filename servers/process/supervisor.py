@@ -215,7 +215,7 @@ class Supervisor:
             os.kill(worker.process.pid, DRAIN)
         elif leaving:
             os.kill(leaving.process.pid, LEAVE)
-            leaving.kill_s = time.monotonic() + self._grace_s + limits.WORKER_END_S
+            leaving.kill_s = time.monotonic() + self._grace_s + limits.WORKER_KILL_DELAY_S
 
     def _see_to_successor(self, dead: Worker) -> None:
         """Have another one started, unless none was needed or none can start."""
@@ -271,7 +271,7 @@ class Supervisor:
                 os.kill(pid, DRAIN)
         for sock in socks:
             sock.close()
-        give_up_s = time.monotonic() + self._grace_s + limits.WORKER_END_S
+        give_up_s = time.monotonic() + self._grace_s + limits.WORKER_KILL_DELAY_S
         while self._workers and time.monotonic() < give_up_s:
             self._take_turn(give_up_s)
         for pid in self._workers:

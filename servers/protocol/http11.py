@@ -26,7 +26,7 @@ from servers.protocol.request_line import asks_for_head, request_line_may_follow
 
 _IDLE, _HEAD, _BODY, _RESPONDING = State.IDLE, State.HEAD, State.BODY, State.RESPONDING
 _DRAINED, _CLOSED = State.DRAINED, State.CLOSED
-_OTHERS_FIRST = Wait(limits.TURN_S)
+_OTHERS_FIRST = Wait(limits.YIELD_S)
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _CLOSE_FIELD = b"Connection: close\r\n"

@@ -68,7 +68,7 @@ class BackOff:
         if listener in self._hesitated:
             return False
         self._hesitated.add(listener)
-        self._delays_s[listener] = limits.CROWDED_S
+        self._delays_s[listener] = limits.REFUSAL_DELAY_S
         return True
 
     def end(self, listener: Listener) -> None:

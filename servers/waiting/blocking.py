@@ -33,7 +33,7 @@ def serve_peer(peer: Peer) -> None:
             try:
                 if limited or (state is not idle and state is not drained):  # part of a request
                     limited = peer.limit_read()
-                if len(data) >= limits.TURN_BYTES:
+                if len(data) >= limits.FAIR_READ_BYTES:
                     time.sleep(0)  # for the other greenlets, which have no other chance
                 data = sock.recv(limits.RECV_BYTES)
                 if not data and peer.finish_s is not None:
@@ -52,7 +52,7 @@ def serve_peer(peer: Peer) -> None:
                     continue
                 size = len(step)
                 sent = 0
-                if size < limits.TURN_BYTES:
+                if size < limits.FAIR_READ_BYTES:
                     try:
                         sent = sock.send(step)  # nearly always all of it
                     except BlockingIOError:  # nothing fits in: maybe the peer is but slow

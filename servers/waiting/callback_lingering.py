@@ -50,7 +50,7 @@ class Lingerer(asyncio.Protocol):
         self._loop = loop
         self._ended = ended
         self._lingering = Lingering(ended.timeouts.write_s)
-        self._timer = loop.call_later(limits.LINGER_LOOK_S, self._look)
+        self._timer = loop.call_later(limits.LINGER_POLL_S, self._look)
         ended.transport.set_protocol(self)
         ended.transport.resume_reading()
 
@@ -61,7 +61,7 @@ class Lingerer(asyncio.Protocol):
         self._lingering.left_bytes -= size
         if self._lingering.left_bytes <= 0:
             self._ended.transport.pause_reading()
-        elif size >= limits.TURN_BYTES:
+        elif size >= limits.FAIR_READ_BYTES:
             # libuv would read here again and again before it looked at anybody else.
             self._ended.transport.pause_reading()
             self._loop.call_soon(self._ended.transport.resume_reading)

@@ -81,7 +81,7 @@ class Peer(asyncio.Protocol):
         if self._steps is None:
             self._steps = self.connection.receive_data(data)
             self._advance(self._steps)
-            if size >= limits.TURN_BYTES and self._steps is None and not self._held:
+            if size >= limits.FAIR_READ_BYTES and self._steps is None and not self._held:
                 # libuv would read here again and again before it looked at anybody else.
                 self._hold()
                 self._loop.call_soon(self._take_turn)
@@ -172,11 +172,11 @@ class Peer(asyncio.Protocol):
                 self._hold()
                 return
             given += size
-            if given >= limits.TURN_SENT_BYTES:
+            if given >= limits.FAIR_WRITE_BYTES:
                 self._hold()
                 self._timer = self._loop.call_later(0, self._waited)
                 return
-            if size >= limits.TURN_BYTES and self.transport.is_closing():
+            if size >= limits.FAIR_READ_BYTES and self.transport.is_closing():
                 return  # a stream whose client has gone: connection_lost() comes next
         if self.connection.state is _CLOSED:
             self._finish()

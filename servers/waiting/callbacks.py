@@ -85,7 +85,7 @@ async def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shu
 
     def begin_sweep(due_s: float) -> None:
         late = loop.time() - due_s > interval_s  # first let what has arrived meanwhile be read
-        loop.call_later(limits.LOOK_S if late else 0, sweep, slices(peers))
+        loop.call_later(limits.LATE_SWEEP_DELAY_S if late else 0, sweep, slices(peers))
 
     def sweep(parts: Iterator[list[Peer]]) -> None:
         for part in parts:
@@ -125,6 +125,6 @@ async def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shu
         if now_s >= shutdown.finish_s:
             for peer in list(peers):  # and only now: whoever has asked before is answered
                 peer.finish(now_s, now_s < linger_s)
-        await asyncio.sleep(limits.LOOK_S)
+        await asyncio.sleep(limits.DRAIN_POLL_S)
     for peer in list(peers):
         peer.transport.abort()

@@ -93,7 +93,7 @@ class Children:
             if now_s >= ask_s:
                 # And again: a signal just before recv() is not looked at before recv() returns.
                 self.finish()
-                asked_s, pause_s = now_s, max(2 * pause_s, limits.ASK_AGAIN_FIRST_S)
+                asked_s, pause_s = now_s, max(2 * pause_s, limits.DRAIN_REPEAT_FIRST_S)
                 ask_s = now_s + pause_s
             if poll.poll((min(ask_s, give_up_s) - now_s) * 1000):
                 shutdown.clear_wake()

@@ -51,7 +51,7 @@ def end_overdue(
         due_s = time.monotonic() + interval_s
         time.sleep(interval_s)
         if time.monotonic() - due_s > interval_s:  # first what has arrived meanwhile is read
-            time.sleep(limits.LOOK_S)
+            time.sleep(limits.LATE_SWEEP_DELAY_S)
         for part in slices(greenlets):
             try:
                 look_at(part)

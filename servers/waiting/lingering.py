@@ -73,7 +73,7 @@ class Lingering:
                 if self._before is not None and stalls(self._before, untaken_bytes):
                     raise TimeoutError
                 self._before, self._look_s = untaken_bytes, now_s + self._write_s
-            return limits.LINGER_LOOK_S
+            return limits.LINGER_POLL_S
         if was_idle:
             return 0.0
         pause_s = limits.LINGER_S
@@ -111,7 +111,7 @@ def linger(peer: Peer) -> None:
     if sends_fin:
         sock.shutdown(socket.SHUT_WR)
     lingering = Lingering(peer.timeouts.write_s)
-    rest_s = limits.LINGER_LOOK_S
+    rest_s = limits.LINGER_POLL_S
     look_s = time.monotonic() + (rest_s if sends_fin else 0)
     while True:
         nothing_comes = lingering.left_bytes <= 0

@@ -105,7 +105,7 @@ class Peer:
             if may_come and not data:
                 if too_late(self, time.monotonic()):
                     raise TimeoutError
-                time.sleep(limits.LOOK_S)
+                time.sleep(limits.DRAIN_POLL_S)
         return data
 
     def _receive_held_back(self) -> bytes:
@@ -119,7 +119,7 @@ class Peer:
             may_come = peer_sends(self.sock) and time.monotonic() < give_up_s
             last = not may_come or not unsent_bytes(self.fileno())
             if may_come:
-                time.sleep(limits.LOOK_S)
+                time.sleep(limits.DRAIN_POLL_S)
             data = self.sock.recv(limits.RECV_BYTES)
         return data
 

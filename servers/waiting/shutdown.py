@@ -100,7 +100,7 @@ class Shutdown:
         elif not self.requested:
             self.requested = True
             # For a handler that computes while the time passes, and lets no loop see to it.
-            signal.setitimer(signal.ITIMER_REAL, self.grace_s + limits.OVERTIME_S)
+            signal.setitimer(signal.ITIMER_REAL, self.grace_s + limits.FORCED_EXIT_DELAY_S)
             self.succeeded = signum == LEAVE
             if self.succeeded:
                 self.finish_s = time.monotonic() + self._patience_s

@@ -95,7 +95,7 @@ def test_an_upload_without_end_is_held_back_and_costs_little(server: Server) -> 
 
 def test_a_lingering_close_is_over_two_seconds_after_all_is_taken() -> None:
     lingering = Lingering(write_s=30)
-    assert lingering.pause_s(100, 1) == limits.LINGER_LOOK_S
+    assert lingering.pause_s(100, 1) == limits.LINGER_POLL_S
     assert lingering.pause_s(120, 0) == limits.LINGER_S
     assert lingering.pause_s(120 + limits.LINGER_S - 0.25, 0) == 0.25
     assert lingering.pause_s(120 + limits.LINGER_S, 0) == 0
@@ -140,10 +140,10 @@ def test_an_upload_is_heard_out_for_two_seconds_once_the_server_stops(taken_s: f
         assert now_s < limits.LINGER_UPLOAD_S
         now_s += pause_s
         lingering.left_bytes -= limits.STREAM_BYTES
-    assert now_s == pytest.approx(max(taken_s, stop_s) + limits.LINGER_S, abs=limits.LINGER_LOOK_S)
+    assert now_s == pytest.approx(max(taken_s, stop_s) + limits.LINGER_S, abs=limits.LINGER_POLL_S)
 
 
 def test_a_client_that_was_idle_when_the_server_stopped_has_until_it_has_taken_all() -> None:
     lingering = Lingering(write_s=30)
-    assert lingering.pause_s(100, 1, 100, was_idle=True) == limits.LINGER_LOOK_S
+    assert lingering.pause_s(100, 1, 100, was_idle=True) == limits.LINGER_POLL_S
     assert lingering.pause_s(101, 0, 100, was_idle=True) == 0

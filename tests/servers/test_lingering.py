@@ -199,7 +199,7 @@ def test_a_client_that_has_taken_all_costs_a_few_looks(model: str) -> None:
         assert server.http is not None
         _, port = sock.getsockname()
         assert port in [end.peer_port for end in open_sockets(server.http[1])]  # it lingers still
-        assert wakings(server) - before < 10  # it was one each LINGER_LOOK_S
+        assert wakings(server) - before < 10  # it was one each LINGER_POLL_S
 
 
 def test_a_shutdown_that_finds_a_client_idle_just_before_it_lingers_does_not_reset_it() -> None:

@@ -10,6 +10,7 @@ import time
 import pytest
 
 from servers import limits
+from servers.counting.metrics import RENAMED_LIMITS
 from servers.registry import MODELS
 from tests.support.running import Server, read_to_end, running, wait_until
 
@@ -248,6 +249,13 @@ def test_every_model_serves_under_the_same_conditions(server: Server, protocol: 
     assert metrics[f"server_socket_option{{backlog,{protocol}}}"] == limits.BACKLOG
     assert metrics["server_limit{recv_bytes}"] == limits.RECV_BYTES
     assert metrics["server_limit{timeout_keep_alive}"] == limits.KEEP_ALIVE_TIMEOUT_S
+
+
+def test_metrics_export_a_renamed_limit_under_its_old_name_too(server: Server) -> None:
+    metrics = server.metrics()
+    for old, new in RENAMED_LIMITS.items():
+        assert metrics[f"server_limit{{{old}}}"] == metrics[f"server_limit{{{new}}}"]
+        assert metrics[f"server_limit{{{new}}}"] == getattr(limits, new.upper())
 
 
 def test_accepted_sockets_have_the_listeners_options(server: Server) -> None:
