@@ -1,1 +1,1 @@
-"""Load for the servers: clients that check every reply, scenarios for Locust, and a first meter."""
+"""Load for the servers: clients that check every reply, an open-loop meter, and comparisons."""

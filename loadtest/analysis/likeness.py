@@ -18,7 +18,9 @@ def refuse_unlike(bundles: Sequence[Bundle]) -> None:
     first = bundles[0]
     for other in bundles[1:]:
         refuse_other(
-            (first.id, first.about), (other.id, other.about), "leave one out, or say --anyway"
+            (first.id, first.about),
+            (other.id, other.about),
+            "leave one out, or pass --allow-different",
         )
 
 

@@ -9,9 +9,9 @@ from loadtest.cli.flags import Parser, program
 from loadtest.host.machine import new_folder
 from loadtest.measure.verdict import VERDICTS
 
-_ALWAYS = {2: "asked for what there is not"}
-UNDECIDED = {4: "no --fail-if rule is broken, but the noise hides whether one is"}
-INTERRUPTED = {130: "Ctrl-C, which loses nothing that has been measured"}
+_ALWAYS = {2: "usage error"}
+UNDECIDED = {4: "no --fail-if rule is broken, but noise leaves at least one undecided"}
+INTERRUPTED = {130: "Ctrl-C; all finished measurements are kept"}
 
 
 def statuses(meanings: Mapping[int, str]) -> str:
@@ -41,20 +41,20 @@ def add(commands: Any, name: str, run: Run, **texts: str) -> Parser:
 
 
 def add_out(parser: Parser) -> None:
-    """Add where the results go."""
-    parser.option("--out", "FOLDER", "results", Path, "where a folder for the results is made")
+    """Add the flag for the folder of the results."""
+    parser.option("--out", "FOLDER", "results", Path, "folder in which the run's folder is made")
 
 
 def default_scenario(target: str | None) -> str:
-    """Return what a server is asked where it is not said: of one that is not ours, any path."""
+    """Return the scenario for a server if the user names none; for a target, one it must know."""
     if target is None:
         return "hello"
     return "echo" if target.startswith("tcp://") else "get"
 
 
 def folder_for(parser: Parser, arguments: argparse.Namespace, suffix: str) -> Path:
-    """Make the folder of a new run and return it, absolute: what we start runs elsewhere."""
+    """Make the folder of a new run and return it, absolute: child processes run elsewhere."""
     try:
         return new_folder(arguments.out.absolute(), suffix)
-    except OSError as error:  # no such place, or not ours to write to
+    except OSError as error:  # no such place, or no permission
         parser.error(f"expected a folder to write to, got --out {arguments.out}: {error.strerror}")

@@ -1,4 +1,4 @@
-"""What the command lines of this package share: how they read, and how they say no."""
+"""What the command lines share: a parser with one-line errors, and readers for values."""
 
 import argparse
 import math
@@ -18,14 +18,14 @@ def program() -> str:
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose complaint is one line that shows the way out."""
+    """A parser whose errors take one line and point to the help."""
 
     def error(self, message: str) -> NoReturn:
-        """Say in one line what was wrong and where the way out is; exit with 2."""
+        """Print one line with the error and the command for help; exit with 2."""
         self.exit(2, f"{self.prog}: {one_line(message)}; run: {self.prog} --help\n")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Refuse what is no text at all, unless it names a file: those may have any name."""
+        """Refuse arguments that are not UTF-8, except paths: a file may have any name."""
         known, unknown = super().parse_known_args(args, namespace)
         for name, value in vars(known).items():
             for text in value if isinstance(value, list) else [value]:
@@ -36,7 +36,7 @@ class Parser(argparse.ArgumentParser):
     def option(
         self, flag: str, metavar: str, default: str, type_: Callable[[str], object], help_: str
     ) -> None:
-        """Add a flag whose default is read as what is given would be."""
+        """Add a flag; its default is text, and is read like an argument."""
         self.add_argument(
             flag, metavar=metavar, default=default, type=type_, help=f"{help_} (default: {default})"
         )
@@ -45,49 +45,49 @@ class Parser(argparse.ArgumentParser):
 def _is_text(text: str) -> bool:
     try:
         text.encode()
-    except UnicodeEncodeError:  # a byte of the command line that is no UTF-8 (PEP 383)
+    except UnicodeEncodeError:  # a byte that is not UTF-8 (PEP 383)
         return False
     return True
 
 
 def interruptible(command: Callable[[], int]) -> int:
-    """Run a command and return its status: 130 after a Ctrl-C that it does not answer itself."""
-    if callable(signal.getsignal(signal.SIGINT)):  # else a shell has it ignored
+    """Run a command and return its status: 130 after a Ctrl-C that it does not handle itself."""
+    if callable(signal.getsignal(signal.SIGINT)):  # else a shell made it ignored
         signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         return command()
-    except KeyboardInterrupt:  # there was nothing to keep yet
+    except KeyboardInterrupt:  # nothing to keep yet
         return 130
 
 
 def names(kind: str, known: Sequence[str]) -> Callable[[str], list[str]]:
-    """Return what reads ``a,b``: each known, and once."""
+    """Return a reader for ``a,b``: known names, each kept once."""
 
     def parse(text: str) -> list[str]:
-        given = text.split(",")
-        if unknown := [name for name in given if name not in known]:
+        listed = text.split(",")
+        if unknown := [name for name in listed if name not in known]:
             raise argparse.ArgumentTypeError(
                 f"expected {kind}s out of {','.join(known)}, got {unknown[0]!r}"
             )
-        return list(dict.fromkeys(given))
+        return list(dict.fromkeys(listed))
 
     return parse
 
 
 def checked(read: Callable[[str], str]) -> Callable[[str], str]:
-    """Return what reads with a function that says in a ValueError what it expected."""
+    """Return a reader that turns a function's ValueError into a usage error."""
 
     def parse(text: str) -> str:
         try:
             return read(text)
-        except ValueError as error:  # it says what was expected and what was got
+        except ValueError as error:  # its text says what was expected and what was got
             raise argparse.ArgumentTypeError(str(error)) from error
 
     return parse
 
 
 def one_of(known: Collection[str]) -> Callable[[str], str]:
-    """Return what reads one of some names."""
+    """Return a reader for one of some names."""
 
     def parse(text: str) -> str:
         if text not in known:
@@ -98,7 +98,7 @@ def one_of(known: Collection[str]) -> Callable[[str], str]:
 
 
 def whole_number(least: int, most: int, why: str = "") -> Callable[[str], int]:
-    """Return what reads a whole number within bounds."""
+    """Return a reader for a whole number within bounds."""
 
     def parse(text: str) -> int:
         if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
@@ -111,12 +111,12 @@ def whole_number(least: int, most: int, why: str = "") -> Callable[[str], int]:
 
 
 def number(least: float, most: float) -> Callable[[str], float]:
-    """Return what reads a number within bounds."""
+    """Return a reader for a number within bounds."""
 
     def parse(text: str) -> float:
         try:
             value = float(text)
-        except ValueError:  # no number at all
+        except ValueError:  # not a number
             value = math.nan
         if not least <= value <= most:
             raise argparse.ArgumentTypeError(
@@ -128,10 +128,10 @@ def number(least: float, most: float) -> Callable[[str], float]:
 
 
 def seconds(text: str) -> float:
-    """Read the length of a window."""
+    """Read the length of a window of the benchmark."""
     try:
         value = float(text)
-    except ValueError:  # not a number at all
+    except ValueError:  # not a number
         value = -1.0
     if not 0.1 <= value <= 60:
         raise argparse.ArgumentTypeError(f"expected seconds from 0.1 to 60, got {text!r}")

@@ -63,7 +63,7 @@ async def _runs(request: web.Request) -> web.Response:
             page = await asyncio.to_thread(store.page, names, anyway)
             text = await asyncio.to_thread(lambda: page.served)
     except BundleError as error:  # it says what was expected and what was got
-        unlike = "--anyway" in str(error)
+        unlike = "--allow-different" in str(error)
         again = f"/runs?{request.query_string}&anyway=1" if unlike else ""
         text = render("problem.html", problem=str(error), again=again)
         return _html(text, status=409 if unlike else 404)

@@ -32,7 +32,7 @@ def test_runs_that_are_unlike_are_refused_by_the_field(
 ) -> None:
     one = bundle_of(tmp_path / "one")
     other = bundle_of(tmp_path / "other", matrix(models=[*COSTS], **options), **about)
-    with pytest.raises(BundleError, match=f"different {field}.*--anyway"):
+    with pytest.raises(BundleError, match=f"different {field}.*--allow-different"):
         refuse_unlike([one, other])
 
 

@@ -228,14 +228,15 @@ def test_several_bundles_stand_side_by_side(bundle: Path, tmp_path: Path) -> Non
     assert "fedcba987654" in html
 
 
-def test_unlike_runs_are_refused_unless_anyway(bundle: Path, tmp_path: Path) -> None:
+def test_different_runs_are_refused_without_allow_different(bundle: Path, tmp_path: Path) -> None:
     other = make_bundle(tmp_path / "other", matrix(duration_s=9.0), cell_of)
     argv = [*REPORT, str(bundle), str(other), "--out", str(tmp_path / "both")]
     ended = run(argv)
     assert ended.returncode == 2
     assert ended.stderr.count("\n") == 1
     assert "expected runs alike, got different scenarios" in ended.stderr
-    assert run([*argv, "--anyway"]).returncode == 0
+    for flag in ("--allow-different", "--anyway"):  # the second is the flag's old name
+        assert run([*argv, flag]).returncode == 0
 
 
 def test_a_broken_bundle_does_not_hide_the_others(bundle: Path, tmp_path: Path) -> None:

@@ -117,4 +117,4 @@ def test_a_missing_run_beside_others_is_status_2_and_hides_none_of_them(tmp_path
 def test_the_help_says_which_status_means_what() -> None:
     said = run([*REPORT, "--help"]).stdout
     assert "1  no cell has a figure, or a rule is broken\n" in said
-    assert "2  asked for what there is not: a bundle that is missing or cannot be read" in said
+    assert "2  usage error: a bundle is missing or cannot be read" in said

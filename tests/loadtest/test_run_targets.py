@@ -145,7 +145,7 @@ def test_compare_asks_each_target_for_its_own_path_and_goes_on_only_with_the_sam
         assert "secret" not in (folder / "run.json").read_text()
         again = run([*compare, "--resume", str(folder), "--header", "X-B: secret"])
         assert again.returncode == 2
-        assert "expected each --header that the run was begun with: X-A" in again.stderr
+        assert "expected each --header that the run began with: X-A" in again.stderr
         ended = run([*argv[:-1], "--scenarios", "get,hello"])
         assert ended.returncode == 2 and "a target with a path, got get,hello" in ended.stderr
 

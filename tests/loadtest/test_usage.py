@@ -1,4 +1,4 @@
-"""What is asked for wrongly gets one line that shows the way out."""
+"""Usage errors: one line that says what was expected, what was got, and where the help is."""
 
 import sys
 
@@ -27,7 +27,7 @@ from tests.support.commands import run
         (["compare", "--target", "http://127.0.0.1:1"], "expected NAME=URL"),
         (["compare", "--target", "../a=http://127.0.0.1:1"], "expected NAME=URL"),
         (["compare", "--target", "a=http://127.0.0.1:1"], "Connection refused; start it first"),
-        (["compare", "--locust-workers", "2"], "expected --target for all that --locust-workers"),
+        (["compare", "--locust-workers", "2"], "expected only --target with --locust-workers"),
         (["compare", "--server-cores", "0"], "expected --server-cores and --load-cores"),
         (["compare", "--server-cores", "0", "--load-cores", "x"], "expected cores such as 0,2-3"),
         (["compare", "--server-cores", "0", "--load-cores", "999"], "expected cores out of"),
@@ -48,7 +48,7 @@ from tests.support.commands import run
         (["run", "--target", "http://name.invalid"], "expected a server at http://name.invalid"),
     ],
 )
-def test_a_mistake_gets_one_line_and_status_2(arguments: list[str], expected: str) -> None:
+def test_a_usage_error_gets_one_line_and_status_2(arguments: list[str], expected: str) -> None:
     ended = run([sys.executable, "-m", "loadtest", *arguments])
     assert ended.returncode == 2
     assert ended.stdout == ""
