@@ -4,14 +4,12 @@ A worker, or the only process there is, drives connections (``crew``); the maste
 process, leads and collects (``conductor``). They talk by Locust's own messages and reports.
 """
 
-import argparse
 import functools
 import logging
 import signal
 import sys
 import time
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import gevent
 import locust.stats
@@ -21,26 +19,23 @@ from locust.env import Environment
 from locust.rpc import Message
 from locust.runners import MasterRunner, WorkerRunner
 
-from loadtest.cli.flags import checked, number, one_of, whole_number
-from loadtest.client.address import resolve, url_of
-from loadtest.client.arrivals import ARRIVALS
+from loadtest.client.address import resolve
 from loadtest.client.crew import Crew
 from loadtest.client.failing import FAILED, guarded, register
-from loadtest.client.request import field_line, target_of
-from loadtest.control.asked import options_of, unaskable
+from loadtest.client.load_spec import LoadSpec
+from loadtest.control.asked import unaskable
+from loadtest.control.cell_spec import CellSpec
 from loadtest.control.conductor import BEGIN, CLOSE, ESTABLISHED, FINISHED, OPEN
 from loadtest.control.lead import Lead
 from loadtest.control.locust_page import be_read, watch
 from loadtest.control.mixture import begin_with_one, objection
-from loadtest.control.stages import NO_PARENT
 from loadtest.control.teller import TICK_S, Teller
 from loadtest.host.descriptors import raise_descriptor_limit
 from loadtest.host.safe_output import install
+from loadtest.knobs import knobs_of, parsed
 from loadtest.measure.clock import now_s
-from loadtest.measure.errors import NotConnectedError
 from loadtest.measure.locust_stats import rounded_ms
 from loadtest.running.target import process_is_there
-from loadtest.scenarios import ECHO_BYTES, ECHO_BYTES_MAX, ECHO_PORT
 
 _REPORT = "loadtest"  # our part of a worker's report
 _leads: dict[int, Lead] = {}
@@ -51,63 +46,21 @@ _log = logging.getLogger("loadtest")
 locust.stats.bucket_response_time = rounded_ms  # type: ignore[assignment]  # whole by annotation
 
 
-class _Flag(NamedTuple):
-    metavar: str
-    type: Callable[[str], Any]
-    default: Any
-    text: str
-    on_page: bool = True
-
-
-def _echo_host(text: str) -> str:
-    if not text:  # the default: port 7000 of --host
-        return text
-    try:
-        url = url_of(text, ECHO_PORT)
-    except NotConnectedError as error:  # it says what was expected and what was got
-        raise argparse.ArgumentTypeError(str(error)) from error
-    if url.target:
-        raise argparse.ArgumentTypeError(f"expected HOST:PORT without a path, got {text!r}")
-    return text
-
-
-def _path(text: str) -> str:
-    return checked(target_of)(text) if text else text  # the default: that of --host
-
-
-_FLAGS = {
-    "rate": _Flag("N", number(0, 1e6), 0.0, "requests a second in all; 0: flat out"),
-    "arrivals": _Flag("NAME", one_of(ARRIVALS), "constant", "how they come: constant or poisson"),
-    "deadline": _Flag("S", number(0.1, 600), 10.0, "seconds; later ones are dropped and counted"),
-    "warmup": _Flag("S", number(0, 3600), 2.0, "load before the window, in seconds"),
-    "window": _Flag("S", number(0, 86400), 0.0, "then an end; 0: until the test is stopped"),
-    "echo-host": _Flag("HOST[:PORT]", _echo_host, "", f"else port {ECHO_PORT} of --host"),
-    "echo-bytes": _Flag("N", whole_number(1, ECHO_BYTES_MAX), ECHO_BYTES, "of an echoed message"),
-    "path": _Flag("PATH", _path, "", "what the scenario Get asks for; else that of --host, or /"),
-    "server-pid": _Flag("PID", whole_number(0, 1 << 22), 0, "asked instead of /metrics", False),
-    "server-cores": _Flag("N", whole_number(0, 1 << 12), 0, "for the server; 0: not known", False),
-    "cell": _Flag("FOLDER", str, "", "of the results (default: a new one in results/)", False),
-    "stage-fd": _Flag("FD", whole_number(0, 1 << 20), NO_PARENT, "gets the stages, in JSON", False),
-    "target-name": _Flag("NAME", str, "", "what the results call the server", False),
-}  # fmt: skip
-
-
 @events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator]  # Locust's hooks have no types
 def add_arguments(parser: LocustArgumentParser) -> None:
     """Add what Locust has no flags for: on the command line, and as fields on its page."""
-    for name, flag in _FLAGS.items():
-        parser.add_argument(
-            f"--{name}",
-            metavar=flag.metavar,
-            type=flag.type,
-            default=flag.default,
-            help=flag.text,
-            include_in_web_ui=flag.on_page,
-        )
-    parser.add_argument(
-        "--header", metavar="'NAME: VALUE'", type=checked(field_line), action="append", default=[],
-        dest="headers", help="of every request over HTTP; again for more", include_in_web_ui=False,
-    )  # fmt: skip
+    for spec in (LoadSpec, CellSpec):
+        for each in knobs_of(spec):
+            parser.add_argument(
+                f"--{each.flag}",
+                dest=each.dest,
+                metavar=each.metavar,
+                type=each.read,
+                default=list(each.default) if each.repeats else each.default,
+                action="append" if each.repeats else "store",
+                help=each.help,
+                include_in_web_ui=spec is LoadSpec and not each.repeats,
+            )
 
 
 @events.init.add_listener  # type: ignore[untyped-decorator]
@@ -147,11 +100,11 @@ def _refuse_or_watch(environment: Environment) -> None:
     given, web_ui = environment.parsed_options, environment.web_ui
     assert given is not None
     if web_ui is not None:
-        watch(environment, web_ui, {name: flag.type for name, flag in _FLAGS.items()})
+        watch(environment, web_ui, [*knobs_of(LoadSpec), *knobs_of(CellSpec)])
     if web_ui is None or given.autostart:
         users = None if environment.shape_class else given.num_users or 1
         why = objection(environment.user_classes, users) or unaskable(
-            environment.user_classes, environment.host or "", options_of(given)
+            environment.user_classes, environment.host or "", parsed(LoadSpec, given)
         )
         if why:
             _log.error(why)
@@ -178,7 +131,7 @@ def on_test_start(environment: Environment, **_: Any) -> None:
         _leads[id(environment)].start()
     if not isinstance(environment.runner, MasterRunner):
         crew = Crew.of(environment)
-        crew.reset(options_of(given))
+        crew.reset(parsed(LoadSpec, given))
         _tellers[id(environment)].start()
         if not given.rate and not given.window:
             crew.begin({})  # flat out, and nobody waits for a window: each from when it is there
@@ -268,7 +221,7 @@ def _on_close(environment: Environment, **_: Any) -> None:
 @guarded
 def _finish(environment: Environment, crew: Crew) -> None:
     """Wait for what is still to come, but not beyond the deadline; then tell all there is."""
-    give_up_s = time.monotonic() + crew.options.deadline_s
+    give_up_s = time.monotonic() + crew.spec.deadline_s
     while crew.busy and time.monotonic() < give_up_s:
         gevent.sleep(TICK_S / 10)
     usage = crew.finish()

@@ -13,14 +13,10 @@ from locust import User, task
 from locust.env import Environment
 
 from loadtest.client.address import Address, Url, address_of, url_of
-from loadtest.client.crew import Crew, Options
+from loadtest.client.crew import Crew
+from loadtest.client.load_spec import ECHO_PORT, LoadSpec
 from loadtest.client.replies import EchoExchange, Exchange, HTTPExchange
 from loadtest.client.request import asks_to_close
-
-ECHO_PORT = 7000
-ECHO_BYTES = 128
-ECHO_BYTES_MAX = 1024 * 1024
-"""A megabyte: far more than any socket buffer, so that reading and writing have to go together."""
 
 _POOL_BYTES = 64 * 1024
 _BLOCK = bytes(range(32, 96))  # what GET /bytes repeats
@@ -70,8 +66,8 @@ class Scenario(User):
         raise NotImplementedError
 
     @classmethod
-    def check(cls, host: str, options: Options) -> None:
-        """See that a host and options are such that users of this class can ask.
+    def check(cls, host: str, spec: LoadSpec) -> None:
+        """See that users of this class can make their requests of this host.
 
         Raises:
             NotConnectedError: The host is none.
@@ -123,15 +119,15 @@ class HTTPScenario(Scenario):
     headers: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
-    def check(cls, host: str, options: Options) -> None:
+    def check(cls, host: str, spec: LoadSpec) -> None:
         """See that the request can be made, and that what is to be held may stay."""
         url = url_of(host, 80)
         if url.scheme == "tcp":
             raise ValueError(f"expected http://HOST:PORT for a scenario over HTTP, got {host!r}")
-        if cls.quiet and (cls.closes or asks_to_close(options.headers)):
+        if cls.quiet and (cls.closes or asks_to_close(spec.headers)):
             raise ValueError("expected no 'Connection: close' where connections are held")
         if isinstance(cls.path, str):  # else it is each user's own, as a property
-            _exchange(cls, url, options)
+            _exchange(cls, url, spec)
 
     def on_start(self) -> None:
         """Begin to connect."""
@@ -143,16 +139,16 @@ class HTTPScenario(Scenario):
         return self._exchange
 
     def _new_exchange(self) -> HTTPExchange:
-        return _exchange(self, url_of(self.host, 80), self.crew.options)
+        return _exchange(self, url_of(self.host, 80), self.crew.spec)
 
 
-def _exchange(asks: HTTPScenario | type[HTTPScenario], url: Url, options: Options) -> HTTPExchange:
-    path = asks.path or options.path or url.target or "/"
+def _exchange(asks: HTTPScenario | type[HTTPScenario], url: Url, spec: LoadSpec) -> HTTPExchange:
+    path = asks.path or spec.path or url.target or "/"
     if url.target not in ("", path):
         raise ValueError(f"expected a host without a path to ask for {path}, got {url.target!r}")
     return HTTPExchange(
         url.address, path, asks.method, asks.content, asks.expected, asks.closes, asks.status,
-        headers=(*asks.headers, *options.headers),
+        headers=(*asks.headers, *spec.headers),
     )  # fmt: skip
 
 
@@ -177,19 +173,19 @@ class Echo(Scenario):
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
-        length = _POOL_BYTES + self.crew.options.echo_bytes
+        length = _POOL_BYTES + self.crew.spec.echo_bytes
         if len(Echo._pool) != length:
             Echo._pool = os.urandom(length)
         self._at = random.randrange(_POOL_BYTES)
 
     def address(self) -> Address:
         """Return where echo is spoken."""
-        return address_of(self.crew.options.echo_host or super().address().host, ECHO_PORT)
+        return address_of(self.crew.spec.echo_host or super().address().host, ECHO_PORT)
 
     def next_exchange(self) -> Exchange:
         """Return bytes that are neither another user's nor those of the last time."""
         self._at = start = (self._at + 1) % _POOL_BYTES
-        return EchoExchange(Echo._pool[start : start + self.crew.options.echo_bytes])
+        return EchoExchange(Echo._pool[start : start + self.crew.spec.echo_bytes])
 
 
 class Wait(HTTPScenario):

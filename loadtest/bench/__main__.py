@@ -13,10 +13,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from loadtest.cli.flags import Parser, interruptible, names, seconds, whole_number
+from loadtest.cli.flags import Parser, interruptible, seconds
 from loadtest.host import safe_output
 from loadtest.host.descriptors import raise_descriptor_limit
 from loadtest.host.machine import new_folder
+from loadtest.knobs import names, whole_number
 from servers.registry import MODELS
 
 _DESCRIPTORS_RESERVED = 200

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from loadtest.cli.common import add, statuses
-from loadtest.cli.flags import Parser, whole_number
+from loadtest.cli.flags import Parser
+from loadtest.knobs import whole_number
 
 
 def add_dashboard(commands: Any) -> None:

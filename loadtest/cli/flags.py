@@ -1,10 +1,9 @@
-"""What the command lines share: a parser with one-line errors, and readers for values."""
+"""What the command lines share: a parser with one-line errors, and Ctrl-C before any work."""
 
 import argparse
-import math
 import signal
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -58,73 +57,6 @@ def interruptible(command: Callable[[], int]) -> int:
         return command()
     except KeyboardInterrupt:  # nothing to keep yet
         return 130
-
-
-def names(kind: str, known: Sequence[str]) -> Callable[[str], list[str]]:
-    """Return a reader for ``a,b``: known names, each kept once."""
-
-    def parse(text: str) -> list[str]:
-        listed = text.split(",")
-        if unknown := [name for name in listed if name not in known]:
-            raise argparse.ArgumentTypeError(
-                f"expected {kind}s out of {','.join(known)}, got {unknown[0]!r}"
-            )
-        return list(dict.fromkeys(listed))
-
-    return parse
-
-
-def checked(read: Callable[[str], str]) -> Callable[[str], str]:
-    """Return a reader that turns a function's ValueError into a usage error."""
-
-    def parse(text: str) -> str:
-        try:
-            return read(text)
-        except ValueError as error:  # its text says what was expected and what was got
-            raise argparse.ArgumentTypeError(str(error)) from error
-
-    return parse
-
-
-def one_of(known: Collection[str]) -> Callable[[str], str]:
-    """Return a reader for one of some names."""
-
-    def parse(text: str) -> str:
-        if text not in known:
-            raise argparse.ArgumentTypeError(f"expected one of {','.join(known)}, got {text!r}")
-        return text
-
-    return parse
-
-
-def whole_number(least: int, most: int, why: str = "") -> Callable[[str], int]:
-    """Return a reader for a whole number within bounds."""
-
-    def parse(text: str) -> int:
-        if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
-            raise argparse.ArgumentTypeError(
-                f"expected a whole number from {least} to {most}{why}, got {text!r}"
-            )
-        return int(text)
-
-    return parse
-
-
-def number(least: float, most: float) -> Callable[[str], float]:
-    """Return a reader for a number within bounds."""
-
-    def parse(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:  # not a number
-            value = math.nan
-        if not least <= value <= most:
-            raise argparse.ArgumentTypeError(
-                f"expected a number from {least:g} to {most:g}, got {text!r}"
-            )
-        return value
-
-    return parse
 
 
 def seconds(text: str) -> float:

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from loadtest.cli.flags import Parser, checked
+from loadtest.cli.flags import Parser
 from loadtest.client.request import asks_to_close, field_line, target_of
+from loadtest.knobs import checked
 
 if TYPE_CHECKING:
     from loadtest.running.target import Target

@@ -11,9 +11,11 @@ from loadtest.cli.common import (
     folder_for,
     verdicts_and_statuses,
 )
-from loadtest.cli.flags import Parser, number, one_of, whole_number
+from loadtest.cli.flags import Parser
 from loadtest.cli.http_options import add_request, check_request
+from loadtest.client.load_spec import LoadSpec
 from loadtest.host.descriptors import connections_max
+from loadtest.knobs import knobs_of, number, one_of, whole_number
 from loadtest.measure.verdict import SPOILT
 from servers.registry import MODELS
 
@@ -40,9 +42,16 @@ scenarios:
 )
 
 
-_DEADLINE = (
-    "what is later is dropped and counted; silence of 30 s, or of this if longer, is an error"
-)
+_KNOBS = {
+    "warmup_s": ("1", "at the full rate, before the window"),
+    "arrivals": ("constant", "constant or poisson"),
+    "deadline_s": (
+        "10",
+        "later requests are dropped and counted; silence for 30 s, or this if longer, is an error",
+    ),
+    "echo_bytes": ("128", "length of an echoed message"),
+}
+"""Knobs of a load that are flags here, too: default and help."""
 
 
 def add_run(commands: Any) -> None:
@@ -82,11 +91,11 @@ def add_run(commands: Any) -> None:
     )  # fmt: skip
     option("--connections", "N", "64", whole_number(1, 1_000_000), "clients at the same time")
     option("--duration", "S", "10", number(0.1, 86400), "length of the window")
-    option("--warmup", "S", "1", number(0, 3600), "at the full rate, before the window")
+    for knob in knobs_of(LoadSpec):
+        if knob.field in _KNOBS:
+            default, text = _KNOBS[knob.field]
+            option(f"--{knob.flag}", knob.metavar, default, knob.read, text)
     option("--processes", "N", "1", whole_number(1, 256), "that make the load")
-    option("--arrivals", "NAME", "constant", one_of(("constant", "poisson")), "constant or poisson")
-    option("--deadline", "S", "10", number(0.1, 600), _DEADLINE)
-    option("--echo-bytes", "N", "128", whole_number(1, 1 << 20), "length of an echoed message")
     add_request(parser)
     add_out(parser)
 
@@ -134,14 +143,11 @@ def _run(parser: Parser, arguments: argparse.Namespace) -> int:
         classes=entry.users,
         connections=arguments.connections,
         rate_hz=arguments.rate,
-        arrivals=arguments.arrivals,
-        deadline_s=arguments.deadline,
-        warmup_s=arguments.warmup,
         window_s=arguments.duration,
         processes=arguments.processes,
-        echo_bytes=arguments.echo_bytes,
         path=path,
         headers=tuple(arguments.headers),
+        **{k.field: getattr(arguments, k.dest) for k in knobs_of(LoadSpec) if k.field in _KNOBS},
     )
     options = Options(arguments.model or "", target, load, promise)
     return run(options, folder_for(parser, arguments, "-run"))

@@ -5,7 +5,8 @@ from typing import Any
 
 from loadtest.catalogue import PROOFS
 from loadtest.cli.common import add, add_out, folder_for, statuses
-from loadtest.cli.flags import Parser, names
+from loadtest.cli.flags import Parser
+from loadtest.knobs import names
 
 
 def add_selftest(commands: Any) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from loadtest.measure.meter import Meter
+from loadtest.measure.pace import ARRIVALS
 
 Gap = Callable[[float], float]
 """Takes the mean time between two requests of a connection, returns the time to the next."""
@@ -24,9 +25,8 @@ def _poisson(period_s: float) -> float:
     return random.expovariate(1 / period_s)
 
 
-ARRIVALS: dict[str, Gap] = {"constant": _constant, "poisson": _poisson}
-"""Name -> gap. Constant: every connection at its own steady beat. Poisson: as from many clients
-who know nothing of each other; bursts are part of it."""
+GAPS: dict[str, Gap] = dict(zip(ARRIVALS, (_constant, _poisson), strict=True))
+"""Arrivals -> gap."""
 
 
 class Schedule(NamedTuple):
@@ -35,7 +35,7 @@ class Schedule(NamedTuple):
     Attributes:
         start_s: On the clock of ``time.perf_counter``.
         period_s: Mean time between two requests of one connection.
-        gap: Of ``ARRIVALS``.
+        gap: One of ``GAPS``.
         deadline_s: What is later than this is dropped and counted, not sent.
     """
 

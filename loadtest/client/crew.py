@@ -4,15 +4,15 @@ import gc
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 from locust.env import Environment
 
-from loadtest.client.arrivals import ARRIVALS, Schedule
+from loadtest.client.arrivals import GAPS, Schedule
 from loadtest.client.channel import Channel
 from loadtest.client.engine import Engine
 from loadtest.client.failing import fail
+from loadtest.client.load_spec import LoadSpec
 from loadtest.client.replies import Asks, Exchange
 from loadtest.limits import silence_max_s
 from loadtest.measure.clock import now_s
@@ -23,29 +23,6 @@ from loadtest.measure.process_usage import usage_of_self
 
 FAILURES_TOLD_MAX = 100
 """Failures a second that Locust is told one by one, with their texts; all are counted by name."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the load is to be, as Locust's flags and fields say it.
-
-    Attributes:
-        rate_hz: Requests a second of all connections together; 0: flat out.
-        arrivals: Of ``arrivals.ARRIVALS``.
-        deadline_s: What is later than this is dropped and counted, not sent.
-        echo_host: Where echo is spoken; "": port 7000 of the host.
-        echo_bytes: Length of an echoed message.
-        path: What the scenario ``get`` asks for; "": the path of the host, or a slash.
-        headers: Of every request over HTTP, ``Name: value``.
-    """
-
-    rate_hz: float = 0.0
-    arrivals: str = "constant"
-    deadline_s: float = 10.0
-    echo_host: str = ""
-    echo_bytes: int = 128
-    path: str = ""
-    headers: tuple[str, ...] = ()
 
 
 class Asker(Asks, Protocol):
@@ -62,7 +39,7 @@ class Crew:
     """The connections of this process, by the class of their users.
 
     Attributes:
-        options: Of the present test.
+        spec: Of the present test.
         records: What has been measured and nobody has asked for yet, one a second and class.
     """
 
@@ -71,7 +48,7 @@ class Crew:
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
         self._engine: Engine | None = None
-        self.reset(Options())
+        self.reset(LoadSpec())
 
     @classmethod
     def of(cls, environment: Environment) -> "Crew":
@@ -86,9 +63,9 @@ class Crew:
         """Return those of this process: Locust's reports do not say whose they are."""
         return list(cls._of.values())
 
-    def reset(self, options: Options) -> None:
+    def reset(self, spec: LoadSpec) -> None:
         """Be as new, for another test."""
-        self.options = options
+        self.spec = spec
         self.records: list[dict[str, Any]] = []
         self.channels: dict[Channel, str] = {}
         self._phase = "before"
@@ -156,11 +133,11 @@ class Crew:
         Args:
             periods_s: By class; None: one request after the other.
         """
-        start_s, gap = time.perf_counter(), ARRIVALS[self.options.arrivals]
+        start_s, gap = time.perf_counter(), GAPS[self.spec.arrivals]
         self._schedules = {
             name: None
             if period_s is None
-            else Schedule(start_s, period_s, gap, self.options.deadline_s)
+            else Schedule(start_s, period_s, gap, self.spec.deadline_s)
             for name, period_s in periods_s.items()
         }
         gc.unfreeze()  # of a test before
@@ -191,7 +168,7 @@ class Crew:
 
     def finish(self) -> dict[str, Any]:
         """Give up what has no answer yet; return the usage of the process over the window."""
-        heard_s = time.perf_counter() - self.options.deadline_s
+        heard_s = time.perf_counter() - self.spec.deadline_s
         for channel in self.channels:
             channel.abandon(heard_s)
         self.take()
@@ -199,7 +176,7 @@ class Crew:
 
     def every_second(self) -> None:
         """Give up what has been waited for too long, and take what was measured."""
-        heard_s = time.perf_counter() - silence_max_s(self.options.deadline_s)
+        heard_s = time.perf_counter() - silence_max_s(self.spec.deadline_s)
         for channel in list(self.channels):
             channel.give_up_before(heard_s)
         self.take()

@@ -143,10 +143,10 @@ class Comparison:
             flat_out = cell.load == FLAT_OUT
             rate_hz = 0.0 if flat_out else self._matrix.rate_for(cell.scenario, cell.connections)
         return Load(
-            cell.scenario,
-            SCENARIOS[cell.scenario].users,
-            cell.connections,
-            rate_hz,
+            scenario=cell.scenario,
+            classes=SCENARIOS[cell.scenario].users,
+            connections=cell.connections,
+            rate_hz=rate_hz,
             warmup_s=self._matrix.warmup_s,
             window_s=self._matrix.duration_s,
             processes=self._processes(cell),

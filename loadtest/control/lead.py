@@ -17,7 +17,9 @@ from loadtest.control.conductor import Conductor
 from loadtest.control.sampling import Sampler
 from loadtest.control.stages import Stage, StageWriter
 from loadtest.host.machine import new_folder
+from loadtest.knobs import parsed
 from loadtest.measure.observation import Plan
+from loadtest.measure.pace import Pace
 from loadtest.scenarios import Scenario
 
 FAILED_STATUS = 1
@@ -168,14 +170,10 @@ def _plan(environment: Environment, given: Namespace, classes: Sequence[type[Sce
         scenario=scenario,
         result_class=(rated or sorted(names))[0],
         connections=environment.runner.target_user_count,
-        rate_hz=given.rate,
-        arrivals=given.arrivals,
-        deadline_s=given.deadline,
-        warmup_s=given.warmup,
-        window_s=given.window,
         server_cores=given.server_cores,
         workers=given.expect_workers or environment.runner.worker_count
         if isinstance(environment.runner, MasterRunner)
         else 1,
         rated=rated,
+        **vars(parsed(Pace, given)),
     )

@@ -9,7 +9,7 @@ import argparse
 import logging
 import math
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -22,12 +22,11 @@ from locust.web import WebUI
 from werkzeug.datastructures import ImmutableMultiDict
 
 from loadtest.catalogue import SCENARIOS
+from loadtest.client.load_spec import LoadSpec
 from loadtest.client.request import target_of
-from loadtest.control.asked import options_of, unaskable
+from loadtest.control.asked import unaskable
 from loadtest.control.mixture import objection
-
-Reads = Mapping[str, Callable[[str], Any]]
-"""Flag without its dashes -> what reads a text, and raises ``ArgumentTypeError`` with a reason."""
+from loadtest.knobs import Knob, parsed
 
 _ORDER = [name for entry in SCENARIOS.values() for name in entry.users]
 
@@ -60,7 +59,7 @@ class _Reader:
 _readers: dict[int, _Reader] = {}
 
 
-def watch(environment: Environment, web_ui: WebUI, reads: Reads) -> None:
+def watch(environment: Environment, web_ui: WebUI, knobs: Sequence[Knob]) -> None:
     """Tick what is about to run, and refuse what makes no sense before anything has started."""
     assert web_ui.app is not None
 
@@ -96,7 +95,7 @@ def watch(environment: Environment, web_ui: WebUI, reads: Reads) -> None:
             request.form = ImmutableMultiDict([*request.form.items(multi=True), *ticked])
         classes = _chosen(environment, picked=web_ui.userclass_picker_is_active)
         why = (
-            _wrong_flag(reads)
+            _wrong_flag(knobs)
             or _wrong_host(environment, classes)
             or objection(classes, _users(environment))
         )
@@ -119,15 +118,15 @@ def _names(environment: Environment) -> list[str]:
     return sorted(c.__name__ for c in environment.user_classes)
 
 
-def _wrong_flag(reads: Reads) -> str:
+def _wrong_flag(knobs: Sequence[Knob]) -> str:
     """Return what is wrong with the first of our fields that is; "" if none is."""
-    for name, read in reads.items():
-        text = request.form.get(name.replace("-", "_"))
+    for each in knobs:
+        text = request.form.get(each.dest)
         try:
             if text is not None:
-                read(text)
+                each.read(text)
         except argparse.ArgumentTypeError as error:  # it says what was expected and what was got
-            return f"{name}: {error}"
+            return f"{each.flag}: {error}"
     return ""
 
 
@@ -136,8 +135,8 @@ def _wrong_host(environment: Environment, classes: Collection[type[User]]) -> st
     given = environment.parsed_options
     assert given is not None
     path = request.form.get("path", given.path)
-    options = replace(options_of(given), path=path and target_of(path))
-    return unaskable(classes, request.form.get("host") or environment.host or "", options)
+    spec = replace(parsed(LoadSpec, given), path=path and target_of(path))
+    return unaskable(classes, request.form.get("host") or environment.host or "", spec)
 
 
 def _chosen(environment: Environment, picked: bool) -> list[type[User]]:

@@ -19,10 +19,11 @@ from loadtest.host.files import replacing
 from loadtest.host.machine import write_json
 from loadtest.measure.histogram import merged, new_histogram
 from loadtest.measure.meter import KINDS
+from loadtest.measure.pace import Pace
 
 
-@dataclass(frozen=True)
-class Plan:
+@dataclass(frozen=True, kw_only=True)
+class Plan(Pace):
     """What a cell was to be.
 
     Attributes:
@@ -30,11 +31,6 @@ class Plan:
         scenario: Its name.
         result_class: The user class whose times are the scenario's result.
         connections: Of all classes together.
-        rate_hz: Requests a second of all connections that share it; 0: flat out.
-        arrivals: How they were to come.
-        deadline_s: Later requests were dropped.
-        warmup_s: At the same load, before the window.
-        window_s: Wanted length; 0: until stopped.
         server_cores: How many the server may use; 0: not known.
         workers: Processes that make the load.
         rated: The classes that share the rate, and that a verdict is about; none: the result's.
@@ -44,11 +40,6 @@ class Plan:
     scenario: str
     result_class: str
     connections: int
-    rate_hz: float
-    arrivals: str
-    deadline_s: float
-    warmup_s: float
-    window_s: float
     server_cores: int
     workers: int
     rated: Sequence[str] = ()

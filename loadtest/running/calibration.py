@@ -58,7 +58,10 @@ def proof_server(mode: str, cores: Sequence[int], folder: Path) -> Iterator[Serv
 
 def load(rate_hz: float, window_s: float = WINDOW_S, connections: int = CONNECTIONS) -> Load:
     """Return a load of plain requests."""
-    return Load("hello", ("Hello",), connections, rate_hz, warmup_s=0.5, window_s=window_s)
+    return Load(
+        scenario="hello", classes=("Hello",), connections=connections, rate_hz=rate_hz,
+        warmup_s=0.5, window_s=window_s,
+    )  # fmt: skip
 
 
 def calibrate(

@@ -5,13 +5,16 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from loadtest.bundle.read import BundleError, decoded
+from loadtest.client.load_spec import LoadSpec
+from loadtest.control.cell_spec import CellSpec
 from loadtest.control.stages import Stage, StageReader
 from loadtest.host.cores import Cores
 from loadtest.host.files import disk_error_in, require_space
+from loadtest.knobs import flags_of
 from loadtest.limits import WORKERS_LIMIT_S, cell_limit_s
 from loadtest.measure.result import Result
 from loadtest.running.processes import last_line, running
@@ -28,41 +31,25 @@ Say = Callable[[Stage], None]
 _Process = subprocess.Popen[str] | Forked
 
 
-@dataclass(frozen=True)
-class Load:
-    """What the clients do.
+@dataclass(frozen=True, kw_only=True)
+class Load(LoadSpec):
+    """A load, with the users that make it and the processes they run in.
 
     Attributes:
         scenario: Its name.
         classes: The users that make it up.
         connections: Of all of them together.
-        rate_hz: Requests a second in all; 0: flat out.
-        arrivals: Of ``arrivals.ARRIVALS``.
-        deadline_s: Later requests are dropped.
-        warmup_s: At the full rate, before the window.
-        window_s: Its length.
         processes: How many make the load.
         distant: Whether these run elsewhere and call us, on ``port``.
         port: Where the master listens for them.
-        echo_bytes: Length of an echoed message.
-        path: What the scenario ``get`` asks for; "": a slash.
-        headers: Of every request over HTTP, ``Name: value``.
     """
 
     scenario: str
     classes: tuple[str, ...]
     connections: int
-    rate_hz: float
-    arrivals: str = "constant"
-    deadline_s: float = 10.0
-    warmup_s: float = 1.0
-    window_s: float = 10.0
     processes: int = 1
     distant: bool = False
     port: int = 0
-    echo_bytes: int = 128
-    path: str = ""
-    headers: tuple[str, ...] = ()
 
     @property
     def limit_s(self) -> float:
@@ -71,24 +58,19 @@ class Load:
 
     def flags(self, target: Target, folder: Path, stage_fd: int) -> list[str]:
         """Return what Locust is to be called with."""
+        cell = CellSpec(
+            server_pid=target.pid,
+            server_cores=target.cores,
+            cell=str(folder),
+            target_name=target.name,
+            stage_fd=stage_fd,
+        )
         return [
             f"--users={self.connections}",
             f"--spawn-rate={self.connections}",
-            f"--rate={self.rate_hz:g}",
-            f"--arrivals={self.arrivals}",
-            f"--deadline={self.deadline_s:g}",
-            f"--warmup={self.warmup_s:g}",
-            f"--window={self.window_s:g}",
-            f"--echo-bytes={self.echo_bytes}",
-            f"--path={self.path}",
-            *(f"--header={text}" for text in self.headers),
             f"--host={target.host}",
-            f"--echo-host={target.echo}",
-            f"--server-pid={target.pid}",
-            f"--server-cores={target.cores}",
-            f"--target-name={target.name}",
-            f"--cell={folder}",
-            f"--stage-fd={stage_fd}",
+            *flags_of(replace(self, echo_host=target.echo)),
+            *flags_of(cell),
         ]
 
 

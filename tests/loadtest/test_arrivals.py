@@ -4,7 +4,7 @@ import statistics
 
 import pytest
 
-from loadtest.client.arrivals import ARRIVALS, NEVER, Schedule, Turns
+from loadtest.client.arrivals import GAPS, NEVER, Schedule, Turns
 from loadtest.measure.meter import Meter
 
 
@@ -15,7 +15,7 @@ def turns(schedule: Schedule | None, number: int = 0) -> Turns:
 
 
 def constant(period_s: float = 1.0, deadline_s: float = 10.0) -> Schedule:
-    return Schedule(100.0, period_s, ARRIVALS["constant"], deadline_s)
+    return Schedule(100.0, period_s, GAPS["constant"], deadline_s)
 
 
 def test_a_connection_at_a_steady_beat_is_due_once_a_period_however_late_replies_come() -> None:
@@ -33,7 +33,7 @@ def test_connections_spread_over_the_period(connections: int) -> None:
 
 
 def test_poisson_arrivals_have_the_mean_and_the_spread_of_their_kind() -> None:
-    gap = ARRIVALS["poisson"]
+    gap = GAPS["poisson"]
     gaps = [gap(2.0) for _ in range(20_000)]
     assert statistics.mean(gaps) == pytest.approx(2.0, rel=0.05)
     assert statistics.stdev(gaps) == pytest.approx(2.0, rel=0.1)

@@ -126,7 +126,7 @@ def test_an_answer_that_is_less_sharp_than_it_should_be_says_so() -> None:
 
 
 def test_each_window_has_a_folder_of_its_own() -> None:
-    load, names = Load("wait", ("Wait",), 2, 0.0), list[str]()
+    load, names = Load(scenario="wait", classes=("Wait",), connections=2), list[str]()
     for rate_hz in (0.0, 29.7, 30.3, 30.3, 30.3):
         names.append(step_name(load, rate_hz, names))
     assert names == [

@@ -102,7 +102,10 @@ def test_an_index_stands_for_the_middle_of_its_times() -> None:
         assert math.isclose(middle_s * 1e6, (low_us + high_us) / 2, abs_tol=1e-6)
 
 
-PLAN = Plan("asyncio", "hello", "Hello", 2, 10.0, "constant", 10.0, 1.0, 2.0, 1, 2)
+PLAN = Plan(
+    target="asyncio", scenario="hello", result_class="Hello", connections=2, rate_hz=10.0,
+    warmup_s=1.0, window_s=2.0, server_cores=1, workers=2,
+)  # fmt: skip
 
 
 def record(worker: str, from_s: float, times_us: list[int]) -> dict[str, Any]:

@@ -5,11 +5,11 @@ import re
 
 import pytest
 
-from loadtest.cli.flags import checked
 from loadtest.client.address import Address, address_of, url_of
 from loadtest.client.replies import HTTPExchange
 from loadtest.client.request import USER_AGENT, field_line, target_of
 from loadtest.host.command_line import hidden_in
+from loadtest.knobs import checked
 from loadtest.measure.errors import NotConnectedError
 
 HERE = Address("127.0.0.1", 8000)

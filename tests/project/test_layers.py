@@ -32,7 +32,7 @@ LAYERS = {
         client
         measure
         host
-        catalogue limits
+        catalogue limits knobs
     """,
 }
 """From the top down; what stands on one line does not import from the others there."""

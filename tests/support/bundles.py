@@ -128,8 +128,10 @@ def observation(wanted: Matrix, cell: CellPlan, behaviour: Cell, seconds: int = 
     busy_usage = used | {"cpu_user_s": behaviour.generator_busy * seconds}
     return Observation(
         plan=Plan(
-            cell.contender, cell.scenario, cell.scenario.capitalize(), cell.connections,
-            rate_wanted_hz, "constant", 10.0, wanted.warmup_s, float(seconds), 1, 1,
+            target=cell.contender, scenario=cell.scenario,
+            result_class=cell.scenario.capitalize(), connections=cell.connections,
+            rate_hz=rate_wanted_hz, warmup_s=wanted.warmup_s, window_s=float(seconds),
+            server_cores=1, workers=1,
         ),
         established={cell.scenario.capitalize(): cell.connections},
         window_s=float(seconds),

@@ -13,7 +13,7 @@ from itertools import count
 import gevent
 
 from loadtest.client.address import Address
-from loadtest.client.arrivals import ARRIVALS, Schedule
+from loadtest.client.arrivals import GAPS, Schedule
 from loadtest.client.channel import Channel
 from loadtest.client.engine import Engine
 from loadtest.client.replies import Exchange, HTTPExchange
@@ -164,4 +164,4 @@ def driving(user: User) -> Iterator[Driven]:
 
 
 def at_rate(period_s: float, deadline_s: float = 10.0) -> Schedule:
-    return Schedule(time.perf_counter(), period_s, ARRIVALS["constant"], deadline_s)
+    return Schedule(time.perf_counter(), period_s, GAPS["constant"], deadline_s)
