@@ -16,7 +16,7 @@ from tests.tools import generate
 SOURCES = sorted(
     path for folder in ("servers", "loadtest", "tests") for path in (ROOT / folder).rglob("*.py")
 )
-DOCUMENTS = [path for path in generate.FILES if path.suffix == ".md"]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 README = (ROOT / "README.md").read_text("utf-8")
 
 
@@ -38,6 +38,31 @@ def test_a_model_fits_one_screen(name: str) -> None:
 def test_a_file_has_at_most_300_lines(path: Path) -> None:
     count = len(path.read_text("utf-8").splitlines())
     assert count <= 300, f"{name_of(path)} has {count} lines: split it where two ideas meet"
+
+
+# -- the models ------------------------------------------------------------------------------------
+
+NAMING_A_MODEL = {
+    "servers/registry.py": "the entries",
+    "servers/process/startup.py": "asyncio's logger",
+    "loadtest/bench/benchmark.py": "packages whose version a run records",
+    "loadtest/bench/contestants.py": "pairs of a model and another server: a model needs none",
+    "loadtest/bench/generators.py": "the server that two generators are compared with",
+    "loadtest/bundle/write.py": "packages whose version a run records",
+    "loadtest/report/readme.py": "packages whose version a run records",
+}
+"""All else asks the registry for a fact, or a new model would have to be added there, too."""
+
+
+def test_no_other_module_names_a_model() -> None:
+    name = re.compile("|".join(f"[\"']{name}[\"']" for name in MODELS))
+    naming = {
+        name_of(path)
+        for path in SOURCES
+        if path.is_relative_to(ROOT / "servers") or path.is_relative_to(ROOT / "loadtest")
+        if name.search(path.read_text("utf-8"))
+    }
+    assert naming <= NAMING_A_MODEL.keys(), "use a fact of servers/registry.py instead"
 
 
 # -- the protocol ----------------------------------------------------------------------------------
