@@ -84,6 +84,25 @@ def test_a_console_scripts_help_names_no_other_command(name: str, argv: list[str
     assert "python -m" not in ended.stdout
 
 
+def test_pre_commit_runs_what_make_check_runs_from_the_same_environment() -> None:
+    text = (ROOT / ".pre-commit-config.yaml").read_text("utf-8")
+    assert re.findall(r"repo: (\S+)", text) == ["local"]  # nothing is downloaded
+    entries = re.findall(r"entry: \.venv/bin/(.+)", text)
+    checks = re.findall(
+        r"^\t\$\(BIN\)/((?:ruff check|ruff format --check|mypy).*)$", MAKEFILE, re.MULTILINE
+    )
+    wanted = [check.removesuffix(" .") for check in checks if "--fix" not in check]
+    assert [entry.removesuffix(" --force-exclude") for entry in entries][: len(wanted)] == wanted
+
+
+def test_ci_checks_first_reads_only_and_pins_every_action_by_hash() -> None:
+    text = (ROOT / ".github" / "workflows" / "ci.yml").read_text("utf-8")
+    actions = re.findall(r"uses: \S+@(.+)", text)
+    assert actions and all(re.fullmatch(r"[0-9a-f]{40} # v[0-9.]+", action) for action in actions)
+    assert "\npermissions:\n  contents: read\n" in text
+    assert text.index("run: make check") < text.index("needs: check") < text.index("run: .ci/run")
+
+
 @pytest.mark.parametrize("package", ["servers", "loadtest"])
 def test_a_package_tells_type_checkers_that_it_is_typed(package: str) -> None:
     assert (ROOT / package / "py.typed").read_bytes() == b""
