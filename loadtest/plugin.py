@@ -20,16 +20,16 @@ from locust.rpc import Message
 from locust.runners import MasterRunner, WorkerRunner
 
 from loadtest.client.address import resolve
-from loadtest.client.crew import Crew
 from loadtest.client.failing import FAILED, guarded, register
+from loadtest.client.load_process import LoadProcess
 from loadtest.client.load_spec import LoadSpec
-from loadtest.control.asked import unaskable
+from loadtest.control.asked import request_problem
 from loadtest.control.cell_spec import CellSpec
-from loadtest.control.conductor import BEGIN, CLOSE, ESTABLISHED, FINISHED, OPEN
-from loadtest.control.lead import Lead
+from loadtest.control.checks import mixture_problem, select_default_scenario
 from loadtest.control.locust_page import be_read, watch
-from loadtest.control.mixture import begin_with_one, objection
-from loadtest.control.teller import TICK_S, Teller
+from loadtest.control.phase_controller import BEGIN, CLOSE, ESTABLISHED, FINISHED, OPEN
+from loadtest.control.readiness import TICK_S, ReadinessReporter
+from loadtest.control.test_run import TestRun
 from loadtest.host.descriptors import raise_descriptor_limit
 from loadtest.host.safe_output import install
 from loadtest.knobs import knobs_of, parsed
@@ -38,8 +38,8 @@ from loadtest.measure.locust_stats import rounded_ms
 from loadtest.running.target import process_is_there
 
 _REPORT = "loadtest"  # our part of a worker's report
-_leads: dict[int, Lead] = {}
-_tellers: dict[int, "Teller"] = {}
+_leads: dict[int, TestRun] = {}
+_tellers: dict[int, "ReadinessReporter"] = {}
 _log = logging.getLogger("loadtest")
 
 # Of users that are not ours.
@@ -76,11 +76,11 @@ def on_init(environment: Environment, **_: Any) -> None:
     gevent.signal_handler(signal.SIGINT, _interrupt)
     # Imports take seconds on a busy machine: --run-time would count from before them.
     gevent.get_hub().loop.update_now()
-    crew = Crew.of(environment)
+    crew = LoadProcess.of(environment)
     if not isinstance(runner, WorkerRunner):
-        begin_with_one(environment)
+        select_default_scenario(environment)
         _refuse_or_watch(environment)
-        lead = _leads[id(environment)] = Lead(environment)
+        lead = _leads[id(environment)] = TestRun(environment)
         register(environment, lead.fail)
         runner.register_message(FAILED, lambda msg, **_: lead.fail(msg.data))
         runner.register_message(ESTABLISHED, _on_established)
@@ -91,7 +91,7 @@ def on_init(environment: Environment, **_: Any) -> None:
         runner.register_message(BEGIN, _on_begin)
         runner.register_message(OPEN, _on_open)
         runner.register_message(CLOSE, _on_close)
-        _tellers[id(environment)] = Teller(environment)
+        _tellers[id(environment)] = ReadinessReporter(environment)
         gevent.spawn(_every_second, environment, crew)
 
 
@@ -103,7 +103,7 @@ def _refuse_or_watch(environment: Environment) -> None:
         watch(environment, web_ui, [*knobs_of(LoadSpec), *knobs_of(CellSpec)])
     if web_ui is None or given.autostart:
         users = None if environment.shape_class else given.num_users or 1
-        why = objection(environment.user_classes, users) or unaskable(
+        why = mixture_problem(environment.user_classes, users) or request_problem(
             environment.user_classes, environment.host or "", parsed(LoadSpec, given)
         )
         if why:
@@ -130,7 +130,7 @@ def on_test_start(environment: Environment, **_: Any) -> None:
     if not isinstance(environment.runner, WorkerRunner):
         _leads[id(environment)].start()
     if not isinstance(environment.runner, MasterRunner):
-        crew = Crew.of(environment)
+        crew = LoadProcess.of(environment)
         crew.reset(parsed(LoadSpec, given))
         _tellers[id(environment)].start()
         if not given.rate and not given.window:
@@ -140,7 +140,7 @@ def on_test_start(environment: Environment, **_: Any) -> None:
 @events.spawning_complete.add_listener  # type: ignore[untyped-decorator]
 @guarded
 def on_spawning_complete(**_: Any) -> None:
-    """Lead the test: all users are there."""
+    """TestRun the test: all users are there."""
     for lead in _leads.values():
         lead.lead()  # it forgets what it was told before
     for teller in _tellers.values():
@@ -155,14 +155,14 @@ def on_test_stopping(environment: Environment, **_: Any) -> None:
         lead.stop()
         be_read(environment)
     if not isinstance(environment.runner, MasterRunner):
-        Crew.of(environment).take()  # Locust's exit status tells of the last second, too
+        LoadProcess.of(environment).take()  # Locust's exit status tells of the last second, too
 
 
 @events.report_to_master.add_listener  # type: ignore[untyped-decorator]
 @guarded
 def on_report_to_master(client_id: str, data: dict[str, Any]) -> None:
     """Add what was measured to a worker's report."""
-    for crew in Crew.all():
+    for crew in LoadProcess.all():
         records, crew.records = crew.records, []
         data[_REPORT] = records
 
@@ -179,20 +179,20 @@ def on_worker_report(client_id: str, data: dict[str, Any]) -> None:
 # -- in a process that makes load --------------------------------------------------------------
 
 
-def _every_second(environment: Environment, crew: Crew) -> None:
+def _every_second(environment: Environment, crew: LoadProcess) -> None:
     while True:
         gevent.sleep(1 - now_s() % 1)  # on the full second, as in every other process
         _take(environment=environment, crew=crew)
 
 
 @guarded
-def _take(environment: Environment, crew: Crew) -> None:
+def _take(environment: Environment, crew: LoadProcess) -> None:
     """Take what was measured; in a greenlet that lives on, for the next test of Locust's page."""
     crew.every_second()
     _hand_over(environment, crew)
 
 
-def _hand_over(environment: Environment, crew: Crew) -> None:
+def _hand_over(environment: Environment, crew: LoadProcess) -> None:
     """Give what was measured to the conductor, if that is in this process."""
     lead = _leads.get(id(environment))
     if lead is not None:
@@ -204,22 +204,22 @@ def _hand_over(environment: Environment, crew: Crew) -> None:
 @guarded
 def _on_begin(environment: Environment, msg: Message, **_: Any) -> None:
     _tellers[id(environment)].stop()
-    Crew.of(environment).begin(msg.data)
+    LoadProcess.of(environment).begin(msg.data)
 
 
 @guarded
 def _on_open(environment: Environment, **_: Any) -> None:
-    Crew.of(environment).open()
+    LoadProcess.of(environment).open()
 
 
 @guarded
 def _on_close(environment: Environment, **_: Any) -> None:
-    Crew.of(environment).close()
-    gevent.spawn(_finish, environment=environment, crew=Crew.of(environment))
+    LoadProcess.of(environment).close()
+    gevent.spawn(_finish, environment=environment, crew=LoadProcess.of(environment))
 
 
 @guarded
-def _finish(environment: Environment, crew: Crew) -> None:
+def _finish(environment: Environment, crew: LoadProcess) -> None:
     """Wait for what is still to come, but not beyond the deadline; then tell all there is."""
     give_up_s = time.monotonic() + crew.spec.deadline_s
     while crew.busy and time.monotonic() < give_up_s:

@@ -13,7 +13,7 @@ from locust import User, task
 from locust.env import Environment
 
 from loadtest.client.address import Address, Url, address_of, url_of
-from loadtest.client.crew import Crew
+from loadtest.client.load_process import LoadProcess
 from loadtest.client.load_spec import ECHO_PORT, LoadSpec
 from loadtest.client.replies import EchoExchange, Exchange, HTTPExchange
 from loadtest.client.request import asks_to_close
@@ -53,9 +53,9 @@ class Scenario(User):
     read_rate_bytes_per_s: float | None = None
 
     @property
-    def crew(self) -> Crew:
+    def crew(self) -> LoadProcess:
         """The connections of this process."""
-        return Crew.of(self.environment)
+        return LoadProcess.of(self.environment)
 
     def address(self) -> Address:
         """Return where the server is."""

@@ -4,9 +4,9 @@ import select
 import time
 
 from loadtest.client.arrivals import NEVER, Turns
+from loadtest.client.connection import Connection
 from loadtest.client.engine import Engine
-from loadtest.client.pipe import Pipe
-from loadtest.client.replies import Asks, Exchange, Reading
+from loadtest.client.replies import Exchange, Reading, RequestSource
 from loadtest.measure.errors import (
     LeftOverError,
     ReplyError,
@@ -40,11 +40,11 @@ class Asking:
 
     _engine: Engine
     _meter: Meter
-    _asks: Asks
+    _asks: RequestSource
     _quiet: bool
     _read_rate_bytes_per_s: float | None
     _turns: Turns
-    _pipe: Pipe
+    _pipe: Connection
     _exchange: Exchange
 
     def _begin_new(self) -> None:

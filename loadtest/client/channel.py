@@ -5,11 +5,11 @@ import time
 
 from loadtest.client.arrivals import NEVER, Schedule, Turns
 from loadtest.client.asking import Asking
+from loadtest.client.connection import Connection
 from loadtest.client.engine import Engine
-from loadtest.client.pipe import Pipe
-from loadtest.client.replies import Asks
+from loadtest.client.replies import RequestSource
 from loadtest.measure.errors import ReplyError, TimedOutError, UnfinishedError
-from loadtest.measure.instead import Instead, instead_of_a_reply
+from loadtest.measure.first_failures import FirstFailure, first_failure
 from loadtest.measure.meter import Meter
 
 PAUSE_AFTER_ERROR_S = 0.1
@@ -31,11 +31,11 @@ class Channel(Asking):
 
     __slots__ = ("_establishing", "_failed_again", "_failure", "has_replied")
 
-    def __init__(self, engine: Engine, meter: Meter, asks: Asks) -> None:
+    def __init__(self, engine: Engine, meter: Meter, asks: RequestSource) -> None:
         self._engine, self._meter, self._asks = engine, meter, asks
         self._quiet, self._read_rate_bytes_per_s = asks.quiet, asks.read_rate_bytes_per_s
         self._turns = Turns(next(_numbers))
-        self._pipe = Pipe(engine, self, asks.address())
+        self._pipe = Connection(engine, self, asks.address())
         self._begin_new()
         self.has_replied = False
         self._failure: ReplyError | None = None  # the last one before a first right reply
@@ -51,16 +51,16 @@ class Channel(Asking):
         return self._sent_s != NEVER or (self._wake_s != NEVER and self._turns.open)
 
     @property
-    def instead(self) -> Instead | None:
+    def instead(self) -> FirstFailure | None:
         """What the last try ended with, or has come to; None: nothing yet, or there was a reply."""
         if self.has_replied:
             return None
         if self._failure is not None:
-            return instead_of_a_reply(self._failure, self._failed_again)
+            return first_failure(self._failure, self._failed_again)
         if not self._begun_bytes:
             return None
         text = f"a reply that was not complete: {self._begun_bytes:,} bytes had come"
-        return instead_of_a_reply(UnfinishedError(text))
+        return first_failure(UnfinishedError(text))
 
     @property
     def _begun_bytes(self) -> int:

@@ -61,7 +61,7 @@ class Exchange(Protocol):
         """Take note that these bytes were a right reply, whole."""
 
 
-class Asks(Protocol):
+class RequestSource(Protocol):
     """Who says what to ask: a Locust user.
 
     Attributes:

@@ -26,9 +26,9 @@ from loadtest.host.machine import describe_run, host_path, write_json
 from loadtest.measure.result import Result
 from loadtest.running.calibration import calibrate
 from loadtest.running.cell import Load, run_model, run_target
+from loadtest.running.fork_server import LocustForkServer, locust_fork_server
 from loadtest.running.progress import CellProgress, matrix_progress
 from loadtest.running.target import CellError, Target
-from loadtest.running.warm import WarmLocust, warm_locust
 
 CELLS_FILE = "cells.json"
 """The plan: all cells, in their order."""
@@ -93,10 +93,10 @@ class Comparison:
         else:
             _note_resumption(self._folder / "run.json")
         progress.end(CALIBRATION_S)
-        with warm_locust(self._cores.generator, self._folder / "locust.log") as warm:
+        with locust_fork_server(self._cores.generator, self._folder / "locust.log") as forks:
             for cell in self._plan:
                 if cell.name not in self._results:
-                    self._run(cell, calibration, progress, warm)
+                    self._run(cell, calibration, progress, forks)
                     progress.end(self._matrix.expected_s(cell))
 
     def _run(
@@ -104,7 +104,7 @@ class Comparison:
         cell: CellPlan,
         calibration: Calibration,
         progress: CellProgress,
-        warm: WarmLocust,
+        forks: LocustForkServer,
     ) -> None:
         self.state.cell, self.state.left_s = cell.name, self.expected_s() - CALIBRATION_S
         self.state.write(self._folder)
@@ -115,10 +115,10 @@ class Comparison:
             folder.mkdir()
             if cell.contender in self._targets:
                 target = self._targets[cell.contender]
-                result = run_target(target, load, self._cores, folder, progress.say, warm)
+                result = run_target(target, load, self._cores, folder, progress.say, forks)
             else:
                 model, workers = model_and_workers(cell.contender)
-                result = run_model(model, load, self._cores, folder, progress.say, warm, workers)
+                result = run_model(model, load, self._cores, folder, progress.say, forks, workers)
         except CellSkipped as why:
             self.state.left_out[cell.name] = str(why)
         except CellError as error:  # the next one may well run

@@ -9,7 +9,7 @@ from loadtest.measure.errors import NotConnectedError
 from loadtest.scenarios import Scenario
 
 
-def unaskable(classes: Collection[type[User]], host: str, spec: LoadSpec) -> str:
+def request_problem(classes: Collection[type[User]], host: str, spec: LoadSpec) -> str:
     """Return why users of some classes could not ask, or would ask for something else; "" if not.
 
     Args:

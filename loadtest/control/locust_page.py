@@ -24,8 +24,8 @@ from werkzeug.datastructures import ImmutableMultiDict
 from loadtest.catalogue import SCENARIOS
 from loadtest.client.load_spec import LoadSpec
 from loadtest.client.request import target_of
-from loadtest.control.asked import unaskable
-from loadtest.control.mixture import objection
+from loadtest.control.asked import request_problem
+from loadtest.control.checks import mixture_problem
 from loadtest.knobs import Knob, parsed
 
 _ORDER = [name for entry in SCENARIOS.values() for name in entry.users]
@@ -97,7 +97,7 @@ def watch(environment: Environment, web_ui: WebUI, knobs: Sequence[Knob]) -> Non
         why = (
             _wrong_flag(knobs)
             or _wrong_host(environment, classes)
-            or objection(classes, _users(environment))
+            or mixture_problem(classes, _users(environment))
         )
         if not why:
             return None
@@ -136,7 +136,7 @@ def _wrong_host(environment: Environment, classes: Collection[type[User]]) -> st
     assert given is not None
     path = request.form.get("path", given.path)
     spec = replace(parsed(LoadSpec, given), path=path and target_of(path))
-    return unaskable(classes, request.form.get("host") or environment.host or "", spec)
+    return request_problem(classes, request.form.get("host") or environment.host or "", spec)
 
 
 def _chosen(environment: Environment, picked: bool) -> list[type[User]]:

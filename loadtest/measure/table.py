@@ -2,7 +2,7 @@
 
 from rich.table import Table
 
-from loadtest.measure.anew import anew
+from loadtest.measure.reconnections import reconnect_notes
 from loadtest.measure.result import Result, Times
 
 _KINDS = {
@@ -52,7 +52,7 @@ def _caption(result: Result) -> str:
         said += [f"{kind} {count:,}" for kind, count in class_.errors.items()]
         if class_.dropped:
             said.append(f"dropped as too late {class_.dropped:,}")
-        said += anew(class_.reconnects, class_.retries)
+        said += reconnect_notes(class_.reconnects, class_.retries)
         if class_.given_up:
             said.append(f"given up {class_.given_up:,}")
         said += [f"looks like {kind}: {count:,}" for kind, count in class_.artefacts.items()]

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from loadtest.measure.errors import NotConnectedError, OwnLimitError, ScenarioError, TimedOutError
-from loadtest.measure.instead import SILENCE
+from loadtest.measure.first_failures import SILENCE
 
 RATE_HELD_MIN = 0.99
 """Below this share of what was due, the times are those of another load. Precedent: zrk 0.99."""

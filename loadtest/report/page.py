@@ -18,7 +18,7 @@ from loadtest.bundle.plan import FLAT_OUT, RATE
 from loadtest.bundle.read import Bundle, BundleError
 from loadtest.bundle.state import RUNNING
 from loadtest.catalogue import SCENARIOS
-from loadtest.measure.anew import anew
+from loadtest.measure.reconnections import reconnect_notes
 from loadtest.report import words
 from loadtest.report.advice import advice
 from loadtest.report.chart import Chart, Pen, load_name
@@ -252,7 +252,7 @@ def _cell(group: Group, name: str) -> tuple[str, bool]:
 def _anew(group: Group) -> list[str]:
     """Return what was done anew in all repeats of a group."""
     classes = [c for result in group.results.values() for c in result.classes.values()]
-    return anew(sum(c.reconnects for c in classes), sum(c.retries for c in classes))
+    return reconnect_notes(sum(c.reconnects for c in classes), sum(c.retries for c in classes))
 
 
 def _load(group: Group) -> str:

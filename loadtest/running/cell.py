@@ -17,10 +17,10 @@ from loadtest.host.files import disk_error_in, require_space
 from loadtest.knobs import flags_of
 from loadtest.limits import WORKERS_LIMIT_S, cell_limit_s
 from loadtest.measure.result import Result
+from loadtest.running.fork_server import Forked, LocustForkServer
 from loadtest.running.processes import last_line, running
 from loadtest.running.servers import serving
 from loadtest.running.target import CellError, Target, free_port
-from loadtest.running.warm import Forked, WarmLocust
 
 POLL_S = 0.05
 
@@ -88,7 +88,7 @@ def run_model(
     cores: Cores,
     folder: Path,
     say: Say,
-    warm: WarmLocust | None = None,
+    forks: LocustForkServer | None = None,
     workers: int = 1,
 ) -> Result:
     """Run a cell against a model that is started for it.
@@ -98,7 +98,7 @@ def run_model(
         Interrupted: Ctrl-C.
     """
     with serving(model, cores.server, folder / "server.log", workers) as target:
-        return run_target(target, load, cores, folder, say, warm)
+        return run_target(target, load, cores, folder, say, forks)
 
 
 def run_target(
@@ -107,13 +107,13 @@ def run_target(
     cores: Cores,
     folder: Path,
     say: Say,
-    warm: WarmLocust | None = None,
+    forks: LocustForkServer | None = None,
 ) -> Result:
     """Run a cell against a server that is there; what Locust says goes into files in the folder.
 
     Args:
         say: Called with each stage when it begins.
-        warm: Forks Locust, where one process makes the load; None: it is started each time.
+        forks: Forks Locust where one process makes the load; None: start Locust each time.
 
     Raises:
         CellError: It could not be run.
@@ -123,11 +123,11 @@ def run_target(
     failures: list[str] = []
     try:
         with ExitStack() as stack:
-            if warm is not None and load.processes == 1 and not load.distant:
-                stages = warm.stages
+            if forks is not None and load.processes == 1 and not load.distant:
+                stages = forks.stages
                 argv = ["locust", *_argv(target, load, folder, stages.writing_fd)]
                 log = folder / "generator.log"
-                lead: _Process = stack.enter_context(warm.running(argv, log))
+                lead: _Process = stack.enter_context(forks.running(argv, log))
             else:
                 stages = stack.enter_context(StageReader())
                 lead = _start(stack, target, load, cores.generator, folder, stages.writing_fd)

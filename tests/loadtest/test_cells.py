@@ -12,8 +12,8 @@ from loadtest.host.cores import Cores
 from loadtest.measure import observation, result
 from loadtest.running.calibration import load
 from loadtest.running.cell import run_target
+from loadtest.running.fork_server import locust_fork_server
 from loadtest.running.target import CellError, Target
-from loadtest.running.warm import warm_locust
 from tests.support.running import Server
 
 IN_ORDER = [Stage.CONNECT, Stage.WARM_UP, Stage.WINDOW, Stage.LAST_REPLIES]
@@ -63,7 +63,7 @@ def target(any_server: Server) -> Target:
 
 def test_started_and_forked_locusts_report_every_stage(target: Target, tmp_path: Path) -> None:
     cores, quick = Cores.halves(), load(20.0, 0.3, 2)
-    with warm_locust(cores.generator, tmp_path / "warm.log") as warm:
+    with locust_fork_server(cores.generator, tmp_path / "warm.log") as warm:
         for name, forker in (("started", None), ("forked", warm), ("forked again", warm)):
             folder, stages = tmp_path / name, list[Stage]()
             folder.mkdir()
@@ -90,11 +90,11 @@ def test_a_failure_is_reported_where_the_log_has_other_last_words(
     (tmp_path / "locustfile.py").write_text(
         "import atexit, sys\n"
         "from loadtest import plugin\n"
-        "from loadtest.control.lead import Lead\n"
-        "from loadtest.control.conductor import Conductor\n"
+        "from loadtest.control.test_run import TestRun\n"
+        "from loadtest.control.phase_controller import PhaseController\n"
         "from loadtest.scenarios import Hello\n"
         "def boom(*_): raise RuntimeError('boom')\n"
-        "Conductor.open = Conductor.observation = boom\n"
+        "PhaseController.open = PhaseController.observation = boom\n"
         "atexit.register(lambda: print('last words', file=sys.stderr))\n"
     )
     monkeypatch.setattr("loadtest.running.cell._LOCUSTFILE", tmp_path / "locustfile.py")

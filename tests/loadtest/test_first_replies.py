@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from loadtest.measure.instead import SILENCE, Instead
+from loadtest.measure.first_failures import SILENCE, FirstFailure
 from tests.loadtest.test_right_names import answering as threaded
 from tests.loadtest.test_right_names import cell_of, load
 from tests.support.commands import folder_of, run
@@ -23,7 +23,7 @@ def status(number: int) -> bytes:
 
 @pytest.mark.parametrize("wrong", [500, 404, 502, 503, 504, 408, 425, 429])
 def test_one_wrong_reply_does_not_end_a_cell(wrong: int) -> None:
-    seen: list[Instead] = []
+    seen: list[FirstFailure] = []
 
     def starts(sock: socket.socket, number: int) -> bool:
         if number == 0:

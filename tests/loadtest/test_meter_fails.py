@@ -20,8 +20,8 @@ from loadtest.host.cores import Cores
 from loadtest.measure.result import result_of
 from loadtest.running import cell
 from loadtest.running.calibration import load
+from loadtest.running.fork_server import Forked
 from loadtest.running.target import CellError, Target
-from loadtest.running.warm import Forked
 from tests.support.bundles import Cell, matrix, observation
 from tests.support.commands import LIMIT_S, ROOT, free_port, run
 from tests.support.driving import answering
@@ -33,16 +33,16 @@ LOCUST += ["--spawn-rate=4", "--warmup=0.1", "--window=1"]
 BOOM = "[/srv/app] boom"
 
 SITES = {
-    "the start of a test": "control.lead:Lead.start",
-    "the lead's greenlet": "control.conductor:Conductor.open",
+    "the start of a test": "control.test_run:TestRun.start",
+    "the lead's greenlet": "control.phase_controller:PhaseController.open",
     "the sampling": "control.sampling:Sampler.sample",
-    "what was seen in all": "control.conductor:Conductor.observation",
+    "what was seen in all": "control.phase_controller:PhaseController.observation",
     "a connection": "client.channel:Channel.wake",
-    "the load's beginning": "client.crew:Crew.begin",
-    "each second": "client.crew:Crew.every_second",
-    "the load's end": "client.crew:Crew.finish",
+    "the load's beginning": "client.load_process:LoadProcess.begin",
+    "each second": "client.load_process:LoadProcess.every_second",
+    "the load's end": "client.load_process:LoadProcess.finish",
 }
-WORKERS_SITE = "client.crew:Crew.close"
+WORKERS_SITE = "client.load_process:LoadProcess.close"
 
 LOCUSTFILE = """\
 import importlib
@@ -56,7 +56,7 @@ module = importlib.import_module("loadtest." + module)
 if owner:
     setattr(getattr(module, owner), name, boom)
 else:
-    importlib.import_module("loadtest.client.crew").usage_of_self = boom
+    importlib.import_module("loadtest.client.load_process").usage_of_self = boom
 """
 
 

@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from loadtest.client import address as addresses
-from loadtest.client import clients, pipe
+from loadtest.client import clients, connection
 from loadtest.client.address import Address
 from loadtest.client.clients import HTTPClient
 from loadtest.client.replies import HTTPExchange
@@ -70,11 +70,11 @@ def test_a_limit_of_this_side_is_told_before_the_refusal_of_another_address(
         sockaddrs = [(refuses, without_ports)[which] for which in order]
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", one) for one in sockaddrs]
 
-    _sources_connect = pipe._sources.connect
+    _sources_connect = connection._sources.connect
     monkeypatch.setattr(socket, "getaddrinfo", found)
-    for module in (clients, pipe):
+    for module in (clients, connection):
         monkeypatch.setattr(module, "resolve", addresses.resolve.__wrapped__)
-    monkeypatch.setattr(pipe._sources, "connect", made)
+    monkeypatch.setattr(connection._sources, "connect", made)
     monkeypatch.setattr(socket, "socket", Limited)
     name = Address("limited.test", 80)
     with pytest.raises(OwnLimitError):

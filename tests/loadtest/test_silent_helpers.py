@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.running import calibration, warm
+from loadtest.running import calibration, fork_server
+from loadtest.running.fork_server import locust_fork_server
 from loadtest.running.target import CellError
-from loadtest.running.warm import warm_locust
 from tests.support.running import DEADLINE_S
 
 CORES = sorted(os.sched_getaffinity(0))
@@ -35,9 +35,9 @@ def within() -> Iterator[Within]:
 def test_a_forker_that_has_stopped_ends_the_cell_with_a_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, within: Within
 ) -> None:
-    with warm_locust(CORES, tmp_path / "warm.log") as locust:
+    with locust_fork_server(CORES, tmp_path / "forks.log") as locust:
         os.kill(locust._process.pid, signal.SIGSTOP)
-        monkeypatch.setattr(warm, "IMPORT_LIMIT_S", LIMIT_S)
+        monkeypatch.setattr(fork_server, "IMPORT_LIMIT_S", LIMIT_S)
         within(DEADLINE_S)
         with (
             pytest.raises(CellError, match=r"forks Locust has not answered for 0\.5 s"),

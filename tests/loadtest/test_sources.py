@@ -12,10 +12,10 @@ from tests.support.running import DEADLINE_S
 _BEYOND = """
 import json, socket
 from pathlib import Path
-from loadtest.client.sources import Sources
+from loadtest.client.source_addresses import SourceAddresses
 Path("/proc/sys/net/ipv4/ip_local_port_range").write_text("40000 40009")
 listener = socket.create_server(("127.0.0.1", 0), backlog=100)
-sources = Sources()
+sources = SourceAddresses()
 socks = [sources.connect(socket.AF_INET, listener.getsockname()) for _ in range(35)]
 print(json.dumps(sorted({sock.getsockname()[0] for sock in socks})))
 """

@@ -91,7 +91,7 @@ def resets(sock: socket.socket) -> None:
 
 
 class User:
-    """Asks the same all the time."""
+    """RequestSource the same all the time."""
 
     quiet = False
     read_rate_bytes_per_s: float | None = None

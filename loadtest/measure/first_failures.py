@@ -10,7 +10,7 @@ SILENCE = ""
 """The name of what came where nothing did."""
 
 
-class Instead(NamedTuple):
+class FirstFailure(NamedTuple):
     """One kind of what came instead of a right first reply; Locust's messages carry it as a list.
 
     Attributes:
@@ -26,32 +26,32 @@ class Instead(NamedTuple):
     connections: int
 
 
-def instead_of_a_reply(error: ReplyError, again: bool = False) -> Instead:
+def first_failure(error: ReplyError, again: bool = False) -> FirstFailure:
     """Return what a connection had: an error, and whether it had it twice in a row."""
-    return Instead(type(error).__name__, error.final and again, str(error), 1)
+    return FirstFailure(type(error).__name__, error.final and again, str(error), 1)
 
 
-def merged(kinds: Iterable[Instead]) -> list[Instead]:
+def merged(kinds: Iterable[FirstFailure]) -> list[FirstFailure]:
     """Return the kinds that several processes have seen, the most frequent first."""
     texts: dict[tuple[str, bool], Counter[str]] = {}
     for kind in kinds:
         texts.setdefault((kind.name, kind.final), Counter())[kind.text] += kind.connections
     found = [
-        Instead(name, final, seen.most_common(1)[0][0], seen.total())
+        FirstFailure(name, final, seen.most_common(1)[0][0], seen.total())
         for (name, final), seen in texts.items()
     ]
     return sorted(found, key=lambda kind: -kind.connections)
 
 
-def with_silence(kinds: Sequence[Instead], without_reply: int) -> list[Instead]:
+def with_silence(kinds: Sequence[FirstFailure], without_reply: int) -> list[FirstFailure]:
     """Return the kinds, and silence for the connections that had neither a reply nor an error."""
     silent = without_reply - sum(kind.connections for kind in kinds)
     if silent <= 0:
         return [*kinds]
-    return [*kinds, Instead(SILENCE, False, "nothing came", silent)]
+    return [*kinds, FirstFailure(SILENCE, False, "nothing came", silent)]
 
 
-def said(kinds: Sequence[Instead]) -> str:
+def said(kinds: Sequence[FirstFailure]) -> str:
     """Return the kinds in words."""
     count = "all {:,}" if len(kinds) == 1 else "{:,}"
     return "; ".join(

@@ -13,10 +13,10 @@ from loadtest.client.channel import Channel
 from loadtest.client.engine import Engine
 from loadtest.client.failing import fail
 from loadtest.client.load_spec import LoadSpec
-from loadtest.client.replies import Asks, Exchange
+from loadtest.client.replies import Exchange, RequestSource
 from loadtest.limits import silence_max_s
 from loadtest.measure.clock import now_s
-from loadtest.measure.instead import Instead, merged
+from loadtest.measure.first_failures import FirstFailure, merged
 from loadtest.measure.locust_stats import feed
 from loadtest.measure.meter import Meter
 from loadtest.measure.process_usage import usage_of_self
@@ -25,7 +25,7 @@ FAILURES_TOLD_MAX = 100
 """Failures a second that Locust is told one by one, with their texts; all are counted by name."""
 
 
-class Asker(Asks, Protocol):
+class Asker(RequestSource, Protocol):
     """A Locust user, as a crew sees it."""
 
     @property
@@ -35,7 +35,7 @@ class Asker(Asks, Protocol):
     def request_name(self) -> str: ...  # noqa: D102
 
 
-class Crew:
+class LoadProcess:
     """The connections of this process, by the class of their users.
 
     Attributes:
@@ -43,7 +43,7 @@ class Crew:
         records: What has been measured and nobody has asked for yet, one a second and class.
     """
 
-    _of: ClassVar[dict[int, "Crew"]] = {}
+    _of: ClassVar[dict[int, "LoadProcess"]] = {}
 
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
@@ -51,7 +51,7 @@ class Crew:
         self.reset(LoadSpec())
 
     @classmethod
-    def of(cls, environment: Environment) -> "Crew":
+    def of(cls, environment: Environment) -> "LoadProcess":
         """Return the crew of a Locust process."""
         found = cls._of.get(id(environment))
         if found is None:
@@ -59,7 +59,7 @@ class Crew:
         return found
 
     @classmethod
-    def all(cls) -> list["Crew"]:
+    def all(cls) -> list["LoadProcess"]:
         """Return those of this process: Locust's reports do not say whose they are."""
         return list(cls._of.values())
 
@@ -118,7 +118,7 @@ class Crew:
         return Counter(name for channel, name in self.channels.items() if channel.has_replied)
 
     @property
-    def instead(self) -> list[Instead]:
+    def instead(self) -> list[FirstFailure]:
         """What came instead on the connections that have had no reply."""
         return merged(came for c in self.channels if (came := c.instead) is not None)
 

@@ -5,15 +5,15 @@ from typing import Any
 import gevent
 from locust.env import Environment
 
-from loadtest.client.crew import Crew
 from loadtest.client.failing import guarded
-from loadtest.control.conductor import ESTABLISHED
+from loadtest.client.load_process import LoadProcess
+from loadtest.control.phase_controller import ESTABLISHED
 
 TICK_S = 0.1
 """How often a process looks how many connections it has."""
 
 
-class Teller:
+class ReadinessReporter:
     """Tells how many connections a process has, whenever that changes, until it is stopped.
 
     Args:
@@ -35,7 +35,7 @@ class Teller:
             self._greenlet.kill(block=False)
 
     def _tell(self, environment: Environment) -> None:
-        runner, crew = environment.runner, Crew.of(environment)
+        runner, crew = environment.runner, LoadProcess.of(environment)
         assert runner is not None
         told: dict[str, Any] | None = None
         while True:

@@ -14,7 +14,7 @@ _FIRST = next(iter(SCENARIOS.values())).users
 _log = logging.getLogger("loadtest")
 
 
-def objection(classes: Collection[type[User]], users: int | None) -> str:
+def mixture_problem(classes: Collection[type[User]], users: int | None) -> str:
     """Return why a test of these classes would not show what it says; "" where it would.
 
     Two scenarios are a pair of classes: what one does to the other is the result. A half of a
@@ -45,11 +45,11 @@ def objection(classes: Collection[type[User]], users: int | None) -> str:
     return ""
 
 
-def begin_with_one(environment: Environment) -> None:
+def select_default_scenario(environment: Environment) -> None:
     """Take the first scenario where none is named and all there are make no sense together."""
     given, classes = environment.parsed_options, environment.user_classes
     assert given is not None
     first = [c for c in classes if c.__name__ in _FIRST]
-    if first and not given.user_classes and objection(classes, None):
+    if first and not given.user_classes and mixture_problem(classes, None):
         environment.user_classes = first
         _log.info("scenario: %s, since none is named", first[0].__name__)

@@ -11,7 +11,7 @@ _IP_BIND_ADDRESS_NO_PORT = 24  # linux/in.h: the port is chosen when the destina
 _LOOPBACK_SOURCES = 250
 
 
-class Sources:
+class SourceAddresses:
     """Source addresses: the kernel's own choice, and on loopback others after it."""
 
     def __init__(self) -> None:

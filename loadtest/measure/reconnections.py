@@ -1,7 +1,7 @@
 """What was done anew, as it is said in tables and reports: it is no error, and yet to be seen."""
 
 
-def anew(reconnects: int, retries: int) -> list[str]:
+def reconnect_notes(reconnects: int, retries: int) -> list[str]:
     """Return what is to be said of connections made anew, and of requests sent again."""
     said = []
     if reconnects:

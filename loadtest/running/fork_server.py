@@ -3,7 +3,7 @@
 A cell's process is still its own, with nothing of the last cell in it: the one that is forked
 never runs anything itself.
 
-python -m loadtest.running.warm    reads a line of JSON for each: {"argv": [...], "log": PATH}
+python -m loadtest.running.fork_server   reads lines of JSON: {"argv": [...], "log": PATH}
 """
 
 import gc
@@ -64,11 +64,11 @@ class Forked:
         os.close(self._fd)
 
 
-class WarmLocust:
+class LocustForkServer:
     """What forks.
 
     Args:
-        process: Of ``python -m loadtest.running.warm``.
+        process: Of ``python -m loadtest.running.fork_server``.
         stages: Reads what each Locust reports; all of them inherit its other end.
     """
 
@@ -108,20 +108,20 @@ class WarmLocust:
 
 
 @contextmanager
-def warm_locust(cores: Sequence[int], log: Path) -> Iterator[WarmLocust]:
+def locust_fork_server(cores: Sequence[int], log: Path) -> Iterator[LocustForkServer]:
     """Have Locust ready for the length of a block.
 
     Raises:
         CellError: It does not come up; says why.
     """
-    command = [sys.executable, "-m", "loadtest.running.warm"]
+    command = [sys.executable, "-m", "loadtest.running.fork_server"]
     with (
         StageReader() as stages,
         running(command, cores, log, pass_fds=[stages.writing_fd]) as process,
     ):
         if first_line(process, IMPORT_LIMIT_S) != "ready\n":
             raise CellError(f"Locust cannot be imported: {last_line(log)}")
-        yield WarmLocust(process, stages)
+        yield LocustForkServer(process, stages)
 
 
 def main() -> None:

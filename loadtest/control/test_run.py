@@ -13,7 +13,7 @@ from loadtest.bundle.write import summarise, write_cell
 from loadtest.catalogue import SCENARIOS
 from loadtest.client.address import address_of
 from loadtest.client.failing import guarded, reason, watch_start
-from loadtest.control.conductor import Conductor
+from loadtest.control.phase_controller import PhaseController
 from loadtest.control.sampling import Sampler
 from loadtest.control.stages import Stage, StageWriter
 from loadtest.host.machine import new_folder
@@ -28,12 +28,12 @@ FAILED_STATUS = 1
 _log = logging.getLogger("loadtest")
 
 
-class Lead:
+class TestRun:
     """The conductor's own greenlets, one test after the other."""
 
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
-        self._conductor: Conductor | None = None
+        self._conductor: PhaseController | None = None
         self._greenlet: gevent.Greenlet | None = None
         self._sampling: gevent.Greenlet | None = None
         self._failed = False
@@ -56,7 +56,7 @@ class Lead:
         host = environment.host or classes[0].host
         address = None if host.startswith("tcp://") else address_of(host, 80)
         sampler = Sampler(address, given.server_pid or None)
-        self._conductor = Conductor(
+        self._conductor = PhaseController(
             environment,
             plan,
             {c.__name__: c.share_hz for c in classes},
@@ -68,7 +68,7 @@ class Lead:
         self._conductor.idle()
 
     def lead(self) -> None:
-        """Lead the test through its phases; all its users are there."""
+        """TestRun the test through its phases; all its users are there."""
         if self._conductor is not None:
             if self._greenlet is not None:
                 self._conductor.change_users()
@@ -78,10 +78,10 @@ class Lead:
             self._greenlet = gevent.spawn(guarded(self._lead), self._conductor, environment=whose)
             self._sampling = gevent.spawn(guarded(self._sample), self._conductor, environment=whose)
 
-    def _sample(self, conductor: Conductor, environment: Environment) -> None:
+    def _sample(self, conductor: PhaseController, environment: Environment) -> None:
         conductor.sample()
 
-    def _lead(self, conductor: Conductor, environment: Environment) -> None:
+    def _lead(self, conductor: PhaseController, environment: Environment) -> None:
         given = environment.parsed_options
         assert given is not None
         if not conductor.connect():
@@ -136,7 +136,7 @@ class Lead:
             conductor.close()
         self._end(conductor)
 
-    def _end(self, conductor: Conductor) -> None:
+    def _end(self, conductor: PhaseController) -> None:
         if self._conductor is None:
             return
         self._conductor = None
@@ -154,7 +154,7 @@ class Lead:
                 greenlet.kill()
 
     @property
-    def conductor(self) -> Conductor | None:
+    def conductor(self) -> PhaseController | None:
         """Of the present test."""
         return self._conductor
 

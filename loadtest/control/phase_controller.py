@@ -19,7 +19,7 @@ from locust.runners import MasterRunner, Runner
 from loadtest.control.sampling import Sampler
 from loadtest.control.stages import Stage
 from loadtest.limits import REPORT_LIMIT_S, connect_limit_s, silence_max_s
-from loadtest.measure.instead import Instead, merged, said, with_silence
+from loadtest.measure.first_failures import FirstFailure, merged, said, with_silence
 from loadtest.measure.observation import Observation, Plan
 
 SAMPLE_INTERVAL_S = 1.0
@@ -31,7 +31,7 @@ ESTABLISHED, FINISHED = "loadtest_established", "loadtest_finished"
 """What they tell."""
 
 
-class Conductor:
+class PhaseController:
     """Leads one load.
 
     Args:
@@ -60,7 +60,7 @@ class Conductor:
         self._sampler = sampler
         self._changed = Event()
         self._established: dict[str, dict[str, int]] = {}
-        self._instead: dict[str, list[Instead]] = {}
+        self._instead: dict[str, list[FirstFailure]] = {}
         self._without_reply: Counter[str] = Counter()
         self._usage: dict[str, dict[str, dict[str, float]]] = {}
         self._records: list[dict[str, Any]] = []
@@ -87,7 +87,7 @@ class Conductor:
     ) -> None:
         """Take note of how many connections a process has, and of what came on the others."""
         self._established[worker] = established
-        self._instead[worker] = [Instead(*kind) for kind in instead]
+        self._instead[worker] = [FirstFailure(*kind) for kind in instead]
         self._changed.set()
 
     def on_finished(self, worker: str, usage: dict[str, dict[str, float]]) -> None:

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 
 from loadtest.client.address import Address, Resolved, resolve
 from loadtest.client.engine import Driven, Engine
-from loadtest.client.sources import Sources
+from loadtest.client.source_addresses import SourceAddresses
 from loadtest.measure.errors import more_telling, named
 
-_sources = Sources()
+_sources = SourceAddresses()
 
 
-class Pipe:
+class Connection:
     """A connection to one server, made and ended as often as it takes.
 
     Every method but ``close`` raises OSError for whatever becomes of the connection.
