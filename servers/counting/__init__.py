@@ -1,1 +1,1 @@
-"""What is counted, where it is kept, and how /metrics tells it."""
+"""Counts of connections and requests, their tables, and /metrics."""

@@ -1,4 +1,4 @@
-"""GET /metrics: counts, use of the machine, and conditions, written by prometheus_client."""
+"""GET /metrics: counts, usage of the machine, and conditions, in Prometheus text."""
 
 import gc
 import platform
@@ -16,16 +16,19 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from servers import __version__, limits
-from servers.counting import counters
+from servers.counting import shared_table
 from servers.counting.process_tree import pss_bytes_of_tree, tree_of, usage_of_tree
 from servers.protocol import connection
 from servers.sockets.listeners import Socks, read_back
 
 _COUNTS = {
-    "accepted_connections": (counters.ACCEPTED, "Connections accepted"),
-    "refused_connections": (counters.REFUSED, "Connections sent away: no room, process or thread"),
-    "accept_errors": (counters.ACCEPT_ERRORS, "Calls of accept() that failed"),
-    "reset_connections": (connection.RESETS, "Connections reset by their peer"),
+    "accepted_connections": (shared_table.ACCEPTED, "Connections accepted"),
+    "refused_connections": (
+        shared_table.REFUSED,
+        "Connections refused: --limit-concurrency reached, or no process, thread or memory left",
+    ),
+    "accept_errors": (shared_table.ACCEPT_ERRORS, "Failed calls of accept()"),
+    "reset_connections": (connection.RESETS, "Connections reset by the client"),
     "requests": (connection.REQUESTS, "Requests answered"),
     "request_errors": (connection.REQUEST_ERRORS, "Requests answered with 4xx or 5xx"),
     "received_bytes": (connection.RECEIVED_BYTES, "Bytes received"),
@@ -47,12 +50,12 @@ RENAMED_LIMITS = {
 
 
 class Counts(Protocol):
-    """What ``Counters`` tells of one process that accepts, and ``Tables`` of several."""
+    """What ``Counters`` knows of one serving process, and ``Tables`` of several."""
 
     @property
-    def dead(self) -> counters.Used: ...  # noqa: D102
-    def read(self) -> counters.Sums: ...  # noqa: D102
-    def never_less(self, used: counters.Used) -> counters.Used: ...  # noqa: D102
+    def children_usage(self) -> shared_table.CPUUsage: ...  # noqa: D102
+    def read(self) -> shared_table.Sums: ...  # noqa: D102
+    def monotonic_usage(self, usage: shared_table.CPUUsage) -> shared_table.CPUUsage: ...  # noqa: D102
 
 
 class Metrics:
@@ -60,12 +63,12 @@ class Metrics:
 
     Args:
         model: The model's name.
-        root: Pid of the process that was started, parent to all others.
-        generations: How many there are below it: 1, or 2 where workers may have children.
+        root: Pid of the launcher's process, the parent of all others.
+        generations: Levels of processes below it: 1, or 2 where workers may have children.
         table: The counts of all processes.
-        socks: Those that listen; the first of each protocol is read back once, here, since a forked
-            child has closed it, and all have the same options.
-        options: What the operator can set, by name, in seconds, bytes or a count.
+        socks: The listening sockets. The options of each protocol's first one are read back once,
+            here, since a forked child closes it; the others have the same options.
+        options: The launcher's settings by name, in seconds, bytes or a count.
     """
 
     def __init__(
@@ -92,10 +95,10 @@ class Metrics:
         self._limits["descriptors"] = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
     def text(self, with_pss: bool) -> bytes:
-        """Return the Prometheus text; with the proportional set size if asked for.
+        """Return the Prometheus text, on request with the proportional set size.
 
-        What it takes is freed at once. Were it to set the garbage collector going, whoever looks
-        would stop a server of 10,000 connections for 20 to 80 ms.
+        The garbage collector is off meanwhile: a collection would stop a server of 10,000
+        connections for 20 to 80 ms at each scrape. Reference counts free all that a scrape makes.
         """
         collects = gc.isenabled()
         gc.disable()
@@ -110,10 +113,10 @@ class Metrics:
     def _counts(self) -> Iterator[Metric]:
         sums = self._table.read()
         open_now = GaugeMetricFamily(
-            "server_open_connections", "Connections open now", labels=["protocol"]
+            "server_open_connections", "Connections that are open now", labels=["protocol"]
         )
         for protocol, by_column in sums.items():
-            open_now.add_metric([protocol], by_column[counters.OPEN])
+            open_now.add_metric([protocol], by_column[shared_table.OPEN])
         yield open_now
         for name, (column, text) in _COUNTS.items():
             family = CounterMetricFamily(f"server_{name}", text, labels=["protocol"])
@@ -123,43 +126,43 @@ class Metrics:
 
     def _usage(self, with_pss: bool) -> Iterator[Metric]:
         tree = tree_of(self._root, self._generations)
-        used = usage_of_tree(tree, self._table.dead)
-        if used is None:  # better no figure than one that lacks most of it
+        used = usage_of_tree(tree, self._table.children_usage)
+        if used is None:  # no figure is better than one that lacks most of it
             return
-        shown = self._table.never_less(
-            counters.Used(used.user_s, used.system_s, used.context_switches)
+        reported = self._table.monotonic_usage(
+            shared_table.CPUUsage(used.user_s, used.system_s, used.context_switches)
         )
         cpu = CounterMetricFamily(
             "server_cpu_seconds",
-            "CPU time of the process tree, dead ones included",
+            "CPU time of the process tree, ended processes included",
             labels=["mode"],
         )
-        cpu.add_metric(["user"], shown.user_s)
-        cpu.add_metric(["system"], shown.system_s)
+        cpu.add_metric(["user"], reported.user_s)
+        cpu.add_metric(["system"], reported.system_s)
         yield cpu
         yield CounterMetricFamily(
             "server_context_switches",
-            "Context switches of the tree; of other workers' threads, those that are alive",
-            shown.context_switches,
+            "Context switches of the process tree; of other workers, their live threads only",
+            reported.context_switches,
         )
         if not used.processes:
             return
-        yield GaugeMetricFamily("server_processes", "Processes of the tree", used.processes)
-        yield GaugeMetricFamily("server_threads", "Threads of the tree", used.threads)
+        yield GaugeMetricFamily("server_processes", "Processes in the tree", used.processes)
+        yield GaugeMetricFamily("server_threads", "Threads in the tree", used.threads)
         yield GaugeMetricFamily(
             "server_resident_bytes",
-            "Resident memory added up over the tree: shared pages count once per process",
+            "Resident memory, summed over the tree: a shared page counts once per process",
             used.rss_bytes,
         )
         if with_pss and (pss_bytes := pss_bytes_of_tree(tree)) is not None:
             yield GaugeMetricFamily(
                 "server_proportional_bytes",
-                "Proportional memory of the tree: shared pages are divided",
+                "Proportional memory of the tree: a shared page is divided among its processes",
                 pss_bytes,
             )
 
     def _state(self) -> Iterator[Metric]:
-        info = InfoMetricFamily("server", "What serves")
+        info = InfoMetricFamily("server", "Model, version, Python and pid of this server")
         info.add_metric(
             [],
             {
@@ -172,21 +175,21 @@ class Metrics:
         yield info
         options = GaugeMetricFamily(
             "server_socket_option",
-            "What the kernel says of the listener; accepted sockets inherit it",
+            "Listener options as the kernel reports them; accepted sockets inherit them",
             labels=["protocol", "option"],
         )
         for protocol, values in self._sockets.items():
             for name, value in values.items():
                 options.add_metric([protocol, name], value)
         yield options
-        bounds = GaugeMetricFamily("server_limit", "Limits and time-outs", labels=["name"])
+        bounds = GaugeMetricFamily("server_limit", "Limits and timeouts", labels=["name"])
         for name, limit in sorted(self._limits.items()):
             bounds.add_metric([name], limit)
         yield bounds
 
 
 class _Collected(Collector):
-    """Families that have been collected already, as prometheus_client wants them."""
+    """Adapts metrics that are already collected to prometheus_client's Collector."""
 
     def __init__(self, families: Sequence[Metric]) -> None:
         self._families = families

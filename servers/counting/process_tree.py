@@ -1,8 +1,7 @@
-"""What the server's processes have used, summed over the whole tree, from /proc (proc(5)).
+"""CPU time, memory, threads and context switches of the server's processes, from /proc (proc(5)).
 
-Two short files a process, read with plain system calls: a process costs 33 microseconds, where
-psutil takes 150; with 10,000 children that is the difference between a third of a second and
-one and a half.
+Two short files per process, read with plain system calls: 33 microseconds per process, where psutil
+takes 150. With 10,000 children that is a third of a second instead of one and a half.
 """
 
 import errno
@@ -12,20 +11,20 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from servers.counting.counters import Used
+from servers.counting.shared_table import CPUUsage
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 class NoDescriptorError(Exception):
-    """No descriptor is left to look with: no figure is better than one that lacks most of it."""
+    """No descriptor is left to read /proc: no figure is better than one that lacks most of it."""
 
 
-class Usage(NamedTuple):
-    """Sums over a process and its children; the dead ones' CPU time and switches included.
+class TreeUsage(NamedTuple):
+    """Sums over a process and its children; CPU time and switches include reaped ones.
 
-    No processes: /proc is hidden, so that memory and threads are not known.
+    With ``processes`` 0, /proc is hidden: memory and threads are unknown.
     """
 
     user_s: float
@@ -37,7 +36,7 @@ class Usage(NamedTuple):
 
 
 def tree_of(root: int, generations: int) -> list[int]:
-    """Return a process, its children, and their children, so many generations below it."""
+    """Return the pids of a process and of that many generations of its descendants."""
     tree = newest = [root]
     for _ in range(generations):
         newest = [child for pid in newest for child in children_of(pid)]
@@ -45,18 +44,18 @@ def tree_of(root: int, generations: int) -> list[int]:
     return tree
 
 
-def usage_of_tree(tree: Sequence[int], dead: Used) -> Usage | None:
-    """Return what these processes have used, and those that are dead; None if that is hidden.
+def usage_of_tree(tree: Sequence[int], reaped: CPUUsage) -> TreeUsage | None:
+    """Return the usage of these processes and of reaped ones; None if /proc hides it.
 
     Args:
         tree: Pids.
-        dead: Of children waited for, which only their parent can ask for.
+        reaped: Of reaped children, which only their parent can ask for.
     """
-    user_s, system_s, switches = dead
+    user_s, system_s, switches = reaped
     user_ticks = system_ticks = cpu_ns = 0
     rss_pages = processes = threads = 0
     own_pid = os.getpid()
-    if own_pid in tree:  # exact, with all its threads, those that have ended included
+    if own_pid in tree:  # exact, ended threads included
         own = resource.getrusage(resource.RUSAGE_SELF)
         user_s += own.ru_utime
         system_s += own.ru_stime
@@ -64,7 +63,7 @@ def usage_of_tree(tree: Sequence[int], dead: Used) -> Usage | None:
     for pid in tree:
         try:
             stat = _read(f"/proc/{pid}/stat")
-        except OSError:  # it has ended since it was listed, or there is no /proc
+        except OSError:  # the process has ended since it was listed, or there is no /proc
             continue
         fields = stat[stat.rindex(b")") + 2 :].split()
         processes += 1
@@ -77,10 +76,10 @@ def usage_of_tree(tree: Sequence[int], dead: Used) -> Usage | None:
             switches += _switches_of(pid, int(fields[17]))
     if not processes and own_pid not in tree:
         return None
-    # Of another process the split comes in ticks of 10 ms, too coarse to add up over thousands;
-    # the sum comes in nanoseconds. So the sum is added up, and split as all the ticks are.
+    # Another process's user and system parts come in ticks of 10 ms, too coarse to sum over
+    # thousands; their total comes in nanoseconds. The sum is split like the ticks.
     user_share = user_ticks / max(user_ticks + system_ticks, 1)
-    return Usage(
+    return TreeUsage(
         user_s=user_s + cpu_ns / 1e9 * user_share,
         system_s=system_s + cpu_ns / 1e9 * (1 - user_share),
         rss_bytes=rss_pages * _PAGE_BYTES,
@@ -91,15 +90,15 @@ def usage_of_tree(tree: Sequence[int], dead: Used) -> Usage | None:
 
 
 def pss_bytes_of_tree(tree: Sequence[int]) -> int | None:
-    """Return the proportional set size: 0.1 to 0.3 ms a process, so only when asked for.
+    """Return the tree's proportional set size; it costs 0.1 to 0.3 ms per process.
 
-    None where the kernel does not say (before Linux 4.14, or it is hidden).
+    None where the kernel does not report it (before Linux 4.14, or /proc is hidden).
     """
     total = None
     for pid in tree:
         try:
             rollup = _read(f"/proc/{pid}/smaps_rollup")
-        except OSError:  # it has ended since it was listed, or somebody forbids to look
+        except OSError:  # the process has ended since it was listed, or a sandbox forbids it
             continue
         total = (total or 0) + int(rollup.partition(b"\nPss:")[2].split(maxsplit=1)[0]) * 1024
     return total
@@ -108,43 +107,44 @@ def pss_bytes_of_tree(tree: Sequence[int]) -> int | None:
 def children_of(pid: int) -> list[int]:
     """Return the pids of the children of a process's main thread; none once it has ended.
 
-    Nor where the kernel does not list them (CONFIG_PROC_CHILDREN): then only dead ones are counted.
+    None either where the kernel does not list them (CONFIG_PROC_CHILDREN): then /metrics counts
+    reaped children only.
     """
     try:
         return [int(child) for child in _read(f"/proc/{pid}/task/{pid}/children").split()]
-    except OSError:  # it has ended, or they are hidden
+    except OSError:  # the process has ended, or /proc hides its children
         return []
 
 
 def _cpu_ns_of(pid: int, ticks: int) -> int:
-    """Return the CPU time of another process; from its ticks, where it has no clock to be read."""
+    """Return the CPU time of another process; from its ticks where its clock cannot be read."""
     try:
         return time.clock_gettime_ns(_cpu_clock_of(pid))
-    except OSError:  # it has ended just now, or the kernel does not have such clocks
+    except OSError:  # the process has just ended, or the kernel has no such clocks
         return ticks * 10**9 // _TICKS_PER_S
 
 
 def _cpu_clock_of(pid: int) -> int:
-    """Return the clock that counts the CPU time of all a process's threads, dead ones included.
+    """Return the clock of the CPU time of all threads of a process, ended ones included.
 
-    What clock_getcpuclockid(3) returns, for which Python has no function.
+    As clock_getcpuclockid(3), for which Python has no function.
     """
     return (~pid << 3) | 2
 
 
 def _switches_of(pid: int, threads: int) -> int:
-    """Return how often another process's threads were switched to; of those alive only."""
+    """Return the context switches of another process's live threads."""
     try:
         tasks = os.listdir(f"/proc/{pid}/task") if threads > 1 else [pid]  # noqa: PTH208 - only names
         return sum(int(_read(f"/proc/{pid}/task/{task}/schedstat").split()[2]) for task in tasks)
-    except OSError:  # it has ended just now, or the kernel does not count them (SCHEDSTATS)
+    except OSError:  # the process has just ended, or the kernel lacks SCHEDSTATS
         return 0
 
 
 def _read(path: str) -> bytes:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:  # of the machine: it says nothing about what is to be read
+    except OSError as error:  # EMFILE, ENFILE: the server's trouble, not a missing file
         if error.errno in (errno.EMFILE, errno.ENFILE):
             raise NoDescriptorError from error
         raise

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from servers.app import App
-from servers.counting.counters import Counters, table_bytes
+from servers.counting.counters import Counters
 from servers.counting.metrics import Metrics
+from servers.counting.shared_table import table_bytes
 from servers.counting.tables import PROTOCOLS, Place, Tables
 from servers.process import log
 from servers.process.arguments import Arguments

@@ -193,7 +193,7 @@ class Supervisor:
             # PID 1 of a container inherits strangers' children as well.
             if dead := self._workers.pop(pid, None):
                 dead.process.returncode = os.waitstatus_to_exitcode(status)
-                self._tables.bury(dead.table, self._counters)
+                self._tables.absorb(dead.table, self._counters)
                 self._free_tables.append(dead.table)
                 if self._shutdown.requested:
                     dead.post.forget(dead)

@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from servers import limits
-from servers.counting.counters import ACCEPT_ERRORS, ACCEPTED, REFUSED, Counters
+from servers.counting.counters import Counters
+from servers.counting.shared_table import ACCEPT_ERRORS, ACCEPTED, REFUSED
 from servers.sockets.kernel import stop_queueing
 from servers.sockets.listeners import Listener
 from servers.waiting.shutdown import Shutdown
@@ -91,9 +92,9 @@ def accept(
     """
     family, kind, proto = listener.kind
     for _ in range(limits.ACCEPTS_PER_TURN):
-        if counters.crowded and not last and back_off.hesitates(listener):
+        if counters.at_concurrency_limit and not last and back_off.hesitates(listener):
             return  # somebody may have left and not been missed yet
-        if counters.overfull if last else counters.full:
+        if counters.at_drain_maximum if last else counters.at_max_connections:
             back_off.begin(listener, listener.full_because or _no_descriptor(counters))
             return
         try:
@@ -120,7 +121,7 @@ def accept(
                 os.close(fd)
             back_off.begin(listener, NO_MEMORY)
             return
-        if counters.crowded:
+        if counters.at_concurrency_limit:
             refuse(sock, listener, counters)
         else:
             yield sock

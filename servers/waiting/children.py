@@ -67,7 +67,7 @@ class Children:
             tally = self._tallies.pop(pid, None)
             if tally is not None:
                 self._counters.close(tally)
-        self._counters.bury()
+        self._counters.record_children_usage()
 
     def tell(self) -> None:
         """Let the next reply of every child be its last one."""
