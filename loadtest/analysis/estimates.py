@@ -93,7 +93,7 @@ def noise_floor(differences: Sequence[float], count: int, comparisons: int = 1) 
     return math.exp(float(np.percentile(np.abs(np.median(drawn, axis=1)), level)))
 
 
-def is_real(found: Estimate, noise: float | None) -> bool | None:
+def is_significant(found: Estimate, noise: float | None) -> bool | None:
     """Return whether a ratio differs from 1 beyond its interval and the noise; None: not known."""
     if noise is None or found.low is None or found.high is None:
         return None

@@ -50,10 +50,14 @@ class Rule:
         if name not in METRICS:
             raise ValueError(f"expected a metric out of {','.join(METRICS)}, got {name!r}")
         metric = METRICS[name]
-        if (per_cent[0] == "-") != metric.more:
-            sign = "-, since less of it is worse" if metric.more else "+, since more of it is worse"
+        if (per_cent[0] == "-") != metric.higher_is_better:
+            sign = (
+                "-, since less of it is worse"
+                if metric.higher_is_better
+                else "+, since more of it is worse"
+            )
             raise ValueError(f"expected {sign}, got {text!r}")
-        if metric.more and abs(float(per_cent)) >= 100:
+        if metric.higher_is_better and abs(float(per_cent)) >= 100:
             raise ValueError(f"expected less than 100 %, which would be none at all, got {text!r}")
         return cls(
             text.strip(), contender, scenario, metric,
@@ -110,7 +114,7 @@ class Judgement:
     why: str
 
     @property
-    def said(self) -> str:
+    def summary(self) -> str:
         """It in a line."""
         return f"{_WORDS[self.outcome]}: {self.why}"
 
@@ -175,9 +179,13 @@ def _weighed(rule: Rule, said: str, ratio: Estimate, noise: float) -> Judgement:
     middle, low, high = (
         math.log(value) for value in (ratio.median, ratio.low, ratio.high) if value
     )
-    if rule.metric.more:
+    if rule.metric.higher_is_better:
         middle, low, high = -middle, -high, -low
-    bears = -math.log(1 - rule.worse_by) if rule.metric.more else math.log(1 + rule.worse_by)
+    bears = (
+        -math.log(1 - rule.worse_by)
+        if rule.metric.higher_is_better
+        else math.log(1 + rule.worse_by)
+    )
     off = max(math.log(noise), high - middle, middle - low)
     said += f", noise {noise - 1:.0%}"
     if off <= bears:
@@ -194,9 +202,9 @@ def _advice(rule: Rule, off: float, bears: float, repeats: int) -> str:
     wanted = math.ceil(repeats * (off / bears) ** 2)
     ways = [f"--repeats {wanted} (now {repeats})"] if wanted <= _REPEATS_MAX else []
     ways += ["a longer --duration", "a quieter machine"]
-    least = 1 - math.exp(-off) if rule.metric.more else math.exp(off) - 1
-    if (per_cent := math.ceil(least * 100)) < 100 or not rule.metric.more:
-        ways.append(f"a rule of {'-' if rule.metric.more else '+'}{per_cent}%")
+    least = 1 - math.exp(-off) if rule.metric.higher_is_better else math.exp(off) - 1
+    if (per_cent := math.ceil(least * 100)) < 100 or not rule.metric.higher_is_better:
+        ways.append(f"a rule of {'-' if rule.metric.higher_is_better else '+'}{per_cent}%")
     return (
         f"this may be off by {math.exp(off) - 1:.0%}, more than the rule bears; to decide:"
         f" {', '.join(ways[:-1])} or {ways[-1]}"

@@ -49,7 +49,7 @@ class Group:
     unmeasured: dict[int, str] = field(default_factory=dict)
 
     @property
-    def holds(self) -> bool:
+    def is_rankable(self) -> bool:
         """Whether more repeats may be ranked than failed: one lucky repeat is no result."""
         results = self.results.values()
         return sum(map(ranked, results)) > sum(map(failed, results))
@@ -57,7 +57,7 @@ class Group:
     @property
     def has_failed(self) -> bool:
         """Whether it could not do what was asked for: a result, too, if none to rank."""
-        return any(map(failed, self.results.values())) and not self.holds
+        return any(map(failed, self.results.values())) and not self.is_rankable
 
     @property
     def share(self) -> str:
@@ -80,10 +80,10 @@ class Group:
 
         What is not above 0 is below what can be measured, such as the memory of few connections.
         """
-        if not metric.applies_to(self.key.load) or not (twins or self.holds):
+        if not metric.applies_to(self.key.load) or not (twins or self.is_rankable):
             return {}
         found = {
-            repeat: metric.of(result)
+            repeat: metric.value_of(result)
             for repeat, result in (self.twins if twins else self.results).items()
             if ranked(result)
         }
@@ -93,11 +93,11 @@ class Group:
         """Return the median of those that may be ranked; None if there is none."""
         return estimate([*self.values(metric).values()])
 
-    def struck(self, metric: Metric) -> float | None:
+    def unranked_median(self, metric: Metric) -> float | None:
         """Return the median of those that may not be ranked, if none may."""
         if not metric.applies_to(self.key.load) or self.values(metric):
             return None
-        found = [metric.of(result) for result in self.results.values()]
+        found = [metric.value_of(result) for result in self.results.values()]
         shown = estimate([value for value in found if value is not None])
         return None if shown is None else shown.median
 

@@ -1,4 +1,4 @@
-"""What cells are compared by: each number with its unit, its good end, and the cells it is of."""
+"""The metrics of cells: unit, which end is better, and which kinds of load have the metric."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,34 +21,34 @@ class Metric:
 
     Attributes:
         name: As in ``--fail-if``.
-        title: As readers know it.
-        more: Whether more of it is better.
-        beside: What one says of another that has so many times as much.
-        flat_out: Whether it is of cells that run flat out; None: of both kinds.
-        of: From a result to the number; None where there is none.
+        title: As a reader sees it.
+        ratio_phrase: Describes a contender that has ``{}`` times as much as the best one.
+        value_of: Returns the number of a result; None where the result has none.
+        higher_is_better: Whether more of it is better.
+        flat_out: Whether cells that run flat out have it, or all others; None: both.
     """
 
     name: str
     title: str
     unit: str
-    more: bool
-    flat_out: bool | None
-    beside: str
-    of: Callable[[Result], float | None]
+    ratio_phrase: str
+    value_of: Callable[[Result], float | None]
+    higher_is_better: bool = False
+    flat_out: bool | None = False
 
     def applies_to(self, load: str) -> bool:
         """Return whether cells of a kind of load have it."""
         return self.flat_out is None or self.flat_out == (load == FLAT_OUT)
 
 
-def _latency(name: str) -> Callable[[Result], float | None]:
-    def of(result: Result) -> float | None:
+def _latency_ms(percentile: str) -> Callable[[Result], float | None]:
+    def value_of(result: Result) -> float | None:
         main = result.main
         times: Times | None = None if main is None else main.times.get("latency")
-        value: float | None = None if times is None else getattr(times, name)
+        value: float | None = None if times is None else getattr(times, percentile)
         return value
 
-    return of
+    return value_of
 
 
 def _rate_hz(result: Result) -> float | None:
@@ -60,47 +60,51 @@ def _memory_kib(result: Result) -> float | None:
     return None if memory is None else memory / 1024
 
 
+def _cpu_us(result: Result) -> float | None:
+    return result.cpu_us_per_request
+
+
+def _switches(result: Result) -> float | None:
+    return result.context_switches_per_request
+
+
+_LONGER = "takes {} as long"
 METRICS = {
     metric.name: metric
     for metric in (
-        Metric("p50", "latency p50", "ms", False, False, "takes {} as long", _latency("p50_ms")),
-        Metric("p99", "latency p99", "ms", False, False, "takes {} as long", _latency("p99_ms")),
+        Metric("p50", "latency p50", "ms", _LONGER, _latency_ms("p50_ms")),
+        Metric("p99", "latency p99", "ms", _LONGER, _latency_ms("p99_ms")),
+        Metric("p999", "latency p99.9", "ms", _LONGER, _latency_ms("p999_ms")),
+        Metric("cpu", "CPU per request", "µs", "uses {} the CPU", _cpu_us),
         Metric(
-            "p999", "latency p99.9", "ms", False, False, "takes {} as long", _latency("p999_ms")
+            "rate", "throughput", "requests/s", "reaches {} the throughput", _rate_hz,
+            higher_is_better=True, flat_out=True,
         ),
         Metric(
-            "cpu", "CPU per request", "µs", False, False, "needs {} the CPU",
-            lambda result: result.cpu_us_per_request,
+            "memory", "memory per connection", "KiB", "uses {} the memory", _memory_kib,
+            flat_out=None,
         ),
-        Metric("rate", "throughput", "requests/s", True, True, "answers {} as many", _rate_hz),
-        Metric(
-            "memory", "memory per connection", "KiB", False, None, "holds {} the memory",
-            _memory_kib,
-        ),
-        Metric(
-            "switches", "context switches per request", "", False, False, "switches {} as often",
-            lambda result: result.context_switches_per_request,
-        ),
+        Metric("switches", "context switches per request", "", "switches {} as often", _switches),
     )
 }  # fmt: skip
 
 BY_THE_METER = {GENERATOR_BOUND, INVALID}
-"""Verdicts that say nothing of a contender; by any other that is not ranked it has failed."""
+"""Verdicts that blame the meter; any other that is not ranked is the contender's failure."""
 
 RANKED_AT_RATE = {OK}
 RANKED_FLAT_OUT = {OK, SERVER_BOUND, ACCEPT_QUEUE_BOUND}
-"""Verdicts of cells that may be ranked: where the rate was held, or where the server, and not the
-generator, was the limit. ``ok`` flat out: no side was at its limit, each connection just waited
+"""Verdicts of cells that are ranked: the rate was held, or the server was the limit and not the
+generator. ``ok`` flat out means that neither side was at its limit: every connection just waited
 for its reply."""
 
 
 def failed(result: Result) -> bool:
-    """Return whether a contender could not do what was asked for."""
+    """Return whether the contender did not carry the load."""
     return not ranked(result) and result.verdict.name not in BY_THE_METER
 
 
 def ranked(result: Result) -> bool:
-    """Return whether a cell's numbers may be set beside those of others."""
+    """Return whether a cell's numbers can be compared with those of others."""
     verdicts = RANKED_AT_RATE if result.rate_wanted_hz else RANKED_FLAT_OUT
     return result.verdict.name in verdicts
 
@@ -109,6 +113,6 @@ _WITH_FIGURES = {OK, SERVER_BOUND, ACCEPT_QUEUE_BOUND, RATE_NOT_HELD, GENERATOR_
 
 
 def has_figures(result: Result) -> bool:
-    """Return whether a cell has numbers to show, ranked or not: not where it came to nothing."""
+    """Return whether a cell has numbers to show, ranked or not."""
     answered = result.main is not None and result.main.requests > 0
     return answered and result.verdict.name in _WITH_FIGURES

@@ -18,8 +18,8 @@ class Calibration:
     ceiling_hz: float
 
     @property
-    def said(self) -> str:
-        """It in a sentence."""
+    def summary(self) -> str:
+        """One sentence for the terminal."""
         return (
             f"generator on this machine: floor {self.floor_p50_us:,.0f} µs at p50 and"
             f" {self.floor_p99_us:,.0f} µs at p99, ceiling {self.ceiling_hz:,.0f} requests/s of one"

@@ -153,8 +153,8 @@ class Matrix:
                     cells += block
         return cells
 
-    def without(self) -> list[str]:
-        """Return what there are no cells of, as sentences."""
+    def skipped(self) -> list[str]:
+        """Return the combinations that have no cells, as sentences."""
         return [
             f"{scenario} is not run with {connections:,} connections, but with"
             f" {entry.connections_min:,} to {entry.connections_max:,}"

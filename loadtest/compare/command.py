@@ -190,7 +190,7 @@ def compare(
     if resume:
         comparison.take_up()
     terminal.print_line(console, _announced(comparison, cores))
-    for said in matrix.without():
+    for said in matrix.skipped():
         terminal.print_line(console, said)
     terminal.print_line(
         console,

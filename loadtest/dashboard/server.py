@@ -18,10 +18,9 @@ from plotly.offline import get_plotlyjs
 
 from loadtest.bundle.read import BundleError
 from loadtest.dashboard.store import Store
-from loadtest.report.command import asset
-from loadtest.report.page import render
 from loadtest.report.record_page import record_html
 from loadtest.report.records import COMPARE
+from loadtest.report.templates import asset, render
 
 LOOK_S = 1.0
 """How often it is looked whether a run has come further, or has ended: two small files a run."""

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from loadtest.analysis.findings import Finding
 from loadtest.analysis.questions import Situation
-from loadtest.report.chart import Pen
+from loadtest.report.chart import ChartBuilder
 from loadtest.report.words import conditions, sentence
 
 
@@ -59,10 +59,10 @@ class Advice:
     lines: list[Line]
 
 
-def advice(pen: Pen, findings: list[Finding]) -> list[Advice]:
+def advice(builder: ChartBuilder, findings: list[Finding]) -> list[Advice]:
     """Return the advice for every situation that has a finding."""
     by_situation: dict[Situation, list[Line]] = {situation: [] for situation in HEADINGS}
     for finding in findings:
-        line = Line(sentence(pen, finding), f"{finding.metric.title}, {conditions(finding)}")
+        line = Line(sentence(builder, finding), f"{finding.metric.title}, {conditions(finding)}")
         by_situation[finding.question.situation].append(line)
     return [Advice(HEADINGS[one], lines) for one, lines in by_situation.items() if lines]

@@ -33,7 +33,7 @@ class Chart:
 
 
 @dataclass
-class Pen:
+class ChartBuilder:
     """Draws traces of groups, each in its contender's colour and its run's dash.
 
     Attributes:
@@ -101,7 +101,7 @@ class Pen:
             **fields,
         )
 
-    def struck(
+    def crosses(
         self, contender: str, run: str, points: Sequence[tuple[float, float, str]], more: str = ""
     ) -> Trace:
         """Return marks of what is shown but not ranked: crossed out, and on no line."""

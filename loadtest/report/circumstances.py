@@ -32,7 +32,7 @@ def _of(bundle: Bundle) -> dict[str, str]:
         f" {about.generator.floor_p99_us:,.0f} µs at p99, ceiling"
         f" {about.generator.ceiling_hz:,.0f} requests/s of one process",
     }
-    if left_out := options.without():
+    if left_out := options.skipped():
         rows["left out"] = "; ".join(left_out)
     for resumed in about.resumed:
         rows[f"resumed {resumed.started}"] = f"at commit {resumed.commit or 'not known'}"

@@ -1,7 +1,6 @@
 """python -m loadtest report: draw bundles again, anywhere."""
 
 from collections.abc import Collection, Iterable, Sequence
-from importlib import resources
 from pathlib import Path
 
 from markupsafe import Markup
@@ -18,9 +17,10 @@ from loadtest.host.machine import host_path, new_folder
 from loadtest.report import words
 from loadtest.report.figures import figures_table, without_figures
 from loadtest.report.markdown import markdown
-from loadtest.report.page import Page, as_json
+from loadtest.report.page import Page
 from loadtest.report.record_page import show_records, write_records
 from loadtest.report.records import COMPARE, kind_of, read_records
+from loadtest.report.templates import as_json, asset
 from loadtest.running.progress import new_progress
 
 HTML, MARKDOWN = "report.html", "report.md"
@@ -44,11 +44,6 @@ def read_all(folders: Iterable[Path]) -> tuple[dict[str, Bundle], list[str]]:
     return bundles, problems
 
 
-def asset(name: str) -> str:
-    """Return one of the page's own files."""
-    return (resources.files("loadtest.report") / "assets" / name).read_text(encoding="utf-8")
-
-
 def write_report(page: Page, folder: Path) -> Path:
     """Write a page into a folder as one file that needs nothing else, and as Markdown."""
     with new_progress() as progress:
@@ -57,7 +52,6 @@ def write_report(page: Page, folder: Path) -> Path:
             for name in progress.track([*page.parts()], description="drawing")
         ]
     html = page.html(
-        inline=True,
         css=Markup(asset("page.css")),  # noqa: S704  # our own
         js=Markup(asset("page.js")),  # noqa: S704
         plotly=Markup(get_plotlyjs()),  # noqa: S704  # Plotly's
@@ -166,21 +160,22 @@ def show(page: Page) -> int:
 
 def _headline(page: Page) -> Table:
     table = Table(show_lines=True)
-    for name in ("question", "best", "next best", "is it real?"):
+    for name in ("question", "best", "next best", "significant?"):
         table.add_column(name)
     for finding in page.findings:
+        best = words.best(page.builder, finding)
         table.add_row(
             f"{finding.question.title}\n{words.conditions(finding)}",
-            f"{words.winners(page.pen, finding)}\n{words.best_value(finding)}",
+            "\n".join(f"{name} {figure}" for name, figure in best) or "–",
             _next_best(page, finding),
-            words.real(finding),
+            words.significance(finding),
         )
     return table
 
 
 def _next_best(page: Page, finding: Finding) -> Text:
-    """Return the next best, and below it, struck through, what could not be ranked."""
-    text = Text(words.next_best(page.pen, finding) or "–")
-    for name, why in words.struck(page.pen, finding):
+    """Return the next best contender, and below it, struck through, those not ranked."""
+    text = Text(words.next_best(page.builder, finding) or "–")
+    for name, why in words.unranked(page.builder, finding):
         text.append("\nnot ranked: ").append(name, style="strike").append(f" {why}")
     return text

@@ -10,26 +10,26 @@ from loadtest.analysis.metrics import METRICS, Metric
 from loadtest.bundle.plan import FLAT_OUT, RATE
 from loadtest.catalogue import SCENARIOS
 from loadtest.measure.verdict import SERVER_BOUND
-from loadtest.report.chart import Chart, Pen, axis, connections_axis, verdict_of
+from loadtest.report.chart import Chart, ChartBuilder, axis, connections_axis, verdict_of
 
 
-def scenario_charts(pen: Pen, scenario: str) -> list[Chart]:
+def scenario_charts(builder: ChartBuilder, scenario: str) -> list[Chart]:
     """Return the charts of a scenario."""
     charts = (
-        _throughput(pen, scenario),
-        _latency_by_connections(pen, scenario),
-        _latency_by_rate(pen, scenario),
+        _throughput(builder, scenario),
+        _latency_by_connections(builder, scenario),
+        _latency_by_rate(builder, scenario),
     )
     return [chart for chart in charts if chart is not None]
 
 
 def _lines(
-    pen: Pen, scenario: str, load: str
+    builder: ChartBuilder, scenario: str, load: str
 ) -> Iterator[tuple[str, str, list[tuple[int, Group]]]]:
     """Yield contender, run, and its groups by connections."""
     lines: dict[tuple[str, str], list[tuple[int, Group]]] = defaultdict(list)
-    for connections in pen.groups.connections(scenario, load):
-        for group in pen.groups.of(scenario, connections, load):
+    for connections in builder.groups.connections(scenario, load):
+        for group in builder.groups.of(scenario, connections, load):
             lines[group.key.contender, group.key.run].append((connections, group))
     for (contender, run), groups in lines.items():
         yield contender, run, groups
@@ -44,20 +44,20 @@ def _points(
         found = group.estimate(metric)
         if found is not None:
             on_line.append((float(x), found))
-        elif (value := group.struck(metric)) is not None:
+        elif (value := group.unranked_median(metric)) is not None:
             struck.append((float(x), value, verdict_of(group)))
     return on_line, struck
 
 
-def _throughput(pen: Pen, scenario: str) -> Chart | None:
+def _throughput(builder: ChartBuilder, scenario: str) -> Chart | None:
     rate, traces, notes = METRICS["rate"], [], []
-    flat_out = pen.groups.connections(scenario, FLAT_OUT)
-    for contender, run, groups in _lines(pen, scenario, FLAT_OUT):
+    flat_out = builder.groups.connections(scenario, FLAT_OUT)
+    for contender, run, groups in _lines(builder, scenario, FLAT_OUT):
         points, struck = _points(groups, rate)
         if points:
-            traces.append(pen.line(contender, run, points, "measured"))
+            traces.append(builder.line(contender, run, points, "measured"))
         if struck:
-            traces.append(pen.struck(contender, run, struck))
+            traces.append(builder.crosses(contender, run, struck))
         law = usl.fit(
             {
                 connections: [
@@ -68,14 +68,14 @@ def _throughput(pen: Pen, scenario: str) -> Chart | None:
                 for connections, group in groups
             }
         )
-        label = pen.label(contender, run)
+        label = builder.label(contender, run)
         if isinstance(law, usl.Refusal):
             notes.append(f"{label}: no scalability law fitted: {law.why}")
         else:
             notes.append(f"{label}: {_said(law)}")
-            look = pen.looks[contender]
+            look = builder.looks[contender]
             traces.append(
-                pen.trace(
+                builder.trace(
                     contender,
                     run,
                     "fitted (USL)",
@@ -86,9 +86,9 @@ def _throughput(pen: Pen, scenario: str) -> Chart | None:
                     showlegend=False,
                 )
             )
-    projected = _projected(pen, scenario) if not flat_out else []
+    projected = _projected(builder, scenario) if not flat_out else []
     traces += projected
-    connections = flat_out or pen.groups.connections(scenario, RATE)
+    connections = flat_out or builder.groups.connections(scenario, RATE)
     if not traces:
         return None
     read = (
@@ -113,16 +113,16 @@ def _throughput(pen: Pen, scenario: str) -> Chart | None:
     )  # fmt: skip
 
 
-def _projected(pen: Pen, scenario: str) -> list[dict[str, object]]:
+def _projected(builder: ChartBuilder, scenario: str) -> list[dict[str, object]]:
     cpu, traces = METRICS["cpu"], []
-    for contender, run, groups in _lines(pen, scenario, RATE):
+    for contender, run, groups in _lines(builder, scenario, RATE):
         points = []
         for x, group in groups:
             found = estimate([1e6 / value for value in group.values(cpu).values() if value])
             if found is not None:
                 points.append((float(x), found))
         if points:
-            trace = pen.line(contender, run, points, "projected", dash="dash")
+            trace = builder.line(contender, run, points, "projected", dash="dash")
             trace["marker"]["symbol"] += "-open"
             traces.append(trace)
     return traces
@@ -139,17 +139,17 @@ def _said(law: usl.Fit) -> str:
     )
 
 
-def _latency_by_connections(pen: Pen, scenario: str) -> Chart | None:
-    connections, traces = pen.groups.connections(scenario, RATE), []
-    for contender, run, groups in _lines(pen, scenario, RATE):
+def _latency_by_connections(builder: ChartBuilder, scenario: str) -> Chart | None:
+    connections, traces = builder.groups.connections(scenario, RATE), []
+    for contender, run, groups in _lines(builder, scenario, RATE):
         for name, dash in (("p50", "dot"), ("p99", None)):
             points, struck = _points(groups, METRICS[name])
             if points:
                 traces.append(
-                    pen.line(contender, run, points, name, dash=dash, showlegend=dash is None)
+                    builder.line(contender, run, points, name, dash=dash, showlegend=dash is None)
                 )
             if struck:
-                traces.append(pen.struck(contender, run, struck, name))
+                traces.append(builder.crosses(contender, run, struck, name))
     if not traces:
         return None
     return Chart(
@@ -163,15 +163,17 @@ def _latency_by_connections(pen: Pen, scenario: str) -> Chart | None:
     )
 
 
-def _latency_by_rate(pen: Pen, scenario: str) -> Chart | None:
+def _latency_by_rate(builder: ChartBuilder, scenario: str) -> Chart | None:
     by_line: dict[tuple[str, str], list[tuple[float, Group]]] = defaultdict(list)
-    loads = {load for s, _, load in pen.groups.by_block if s == scenario and load != FLAT_OUT}
+    loads = {load for s, _, load in builder.groups.by_block if s == scenario and load != FLAT_OUT}
     shares = loads - {RATE}
     if not shares:
         return None
-    connections = max(c for s, c, load in pen.groups.by_block if s == scenario and load in shares)
+    connections = max(
+        c for s, c, load in builder.groups.by_block if s == scenario and load in shares
+    )
     for load in loads:
-        for group in pen.groups.of(scenario, connections, load):
+        for group in builder.groups.of(scenario, connections, load):
             offered = max(result.rate_wanted_hz for result in group.results.values())
             by_line[group.key.contender, group.key.run].append((offered, group))
     traces = []
@@ -182,14 +184,14 @@ def _latency_by_rate(pen: Pen, scenario: str) -> Chart | None:
             struck = [
                 (x, value, verdict_of(g))
                 for x, g in rows
-                if (value := g.struck(METRICS[name])) is not None
+                if (value := g.unranked_median(METRICS[name])) is not None
             ]
             if on_line:
                 traces.append(
-                    pen.line(contender, run, on_line, name, dash=dash, showlegend=dash is None)
+                    builder.line(contender, run, on_line, name, dash=dash, showlegend=dash is None)
                 )
             if struck:
-                traces.append(pen.struck(contender, run, struck, name))
+                traces.append(builder.crosses(contender, run, struck, name))
     return Chart(
         "latency-rate",
         f"Latency against offered rate, {connections:,} connections",

@@ -10,27 +10,27 @@ from loadtest.analysis.times import merged_times, spectrum
 from loadtest.bundle.plan import CellPlan
 from loadtest.bundle.read import BundleError
 from loadtest.measure.result import Result
-from loadtest.report.chart import Chart, Pen, axis, load_name, verdict_of
+from loadtest.report.chart import Chart, ChartBuilder, axis, load_name, verdict_of
 from loadtest.report.style import number
 
 _RARITIES = {1: "0", 10: "90 %", 100: "99 %", 1_000: "99.9 %", 10_000: "99.99 %"}
 _RARITIES |= {100_000: "99.999 %", 1_000_000: "max"}
 
 
-def block_charts(pen: Pen, scenario: str, connections: int, load: str) -> list[Chart]:
+def block_charts(builder: ChartBuilder, scenario: str, connections: int, load: str) -> list[Chart]:
     """Return the charts of a block, but for its time lanes."""
-    groups = pen.groups.of(scenario, connections, load)
+    groups = builder.groups.of(scenario, connections, load)
     where = f"{scenario}, {connections:,} connections, {load_name(load)}"
     charts = [
-        _spectrum(pen, groups, where),
-        _cpu(pen, groups, where),
+        _spectrum(builder, groups, where),
+        _cpu(builder, groups, where),
         _bars(
-            pen, groups, "memory", f"Memory per connection: {where}",
+            builder, groups, "memory", f"Memory per connection: {where}",
             "Lower is better: proportional memory of the server's whole process tree with all"
             " connections there, less what it had before, for each of them.",
         ),
         _bars(
-            pen, groups, "switches", f"Context switches: {where}",
+            builder, groups, "switches", f"Context switches: {where}",
             "Neither end is better by itself: how often the kernel changed what runs on the"
             " server's cores for each request, which is what a thread or a process costs in time.",
         ),
@@ -38,17 +38,17 @@ def block_charts(pen: Pen, scenario: str, connections: int, load: str) -> list[C
     return [chart for chart in charts if chart.traces or chart.notes]
 
 
-def _spectrum(pen: Pen, groups: list[Group], where: str) -> Chart:
+def _spectrum(builder: ChartBuilder, groups: list[Group], where: str) -> Chart:
     traces, notes = [], []
     for group in groups:
-        key, look = group.key, pen.looks[group.key.contender]
+        key, look = group.key, builder.looks[group.key.contender]
         results = {n: r for n, r in group.results.items() if ranked(r)} or group.results
         shown = all(map(ranked, results.values()))
         for kind, dash in (("latency", None), ("service_time", "dot")):
             try:
-                rows = _merged(pen, group, results, kind)
+                rows = _merged(builder, group, results, kind)
             except BundleError as error:  # the others are as good as before
-                notes.append(f"{pen.label(key.contender, key.run)}: {error}")
+                notes.append(f"{builder.label(key.contender, key.run)}: {error}")
                 continue
             if not rows:
                 continue
@@ -56,7 +56,7 @@ def _spectrum(pen: Pen, groups: list[Group], where: str) -> Chart:
                 "" if shown else f", {verdict_of(group)}: not ranked"
             )
             traces.append(
-                pen.trace(
+                builder.trace(
                     key.contender,
                     key.run,
                     more,
@@ -66,7 +66,7 @@ def _spectrum(pen: Pen, groups: list[Group], where: str) -> Chart:
                     line={
                         "color": look.colour,
                         "width": 2.5 if dash is None else 1.5,
-                        "dash": dash or pen.dash_of(key.run),
+                        "dash": dash or builder.dash_of(key.run),
                     },
                     opacity=1.0 if shown else 0.4,
                     showlegend=dash is None,
@@ -95,11 +95,11 @@ def _spectrum(pen: Pen, groups: list[Group], where: str) -> Chart:
 
 
 def _merged(
-    pen: Pen, group: Group, results: dict[int, Result], kind: str
+    builder: ChartBuilder, group: Group, results: dict[int, Result], kind: str
 ) -> list[tuple[float, float]]:
     """Return the spectrum of all repeats together: histograms are merged, never percentiles."""
     key, logs, expected = group.key, [], 0
-    folder = pen.groups.bundles[key.run].folder
+    folder = builder.groups.bundles[key.run].folder
     for repeat, result in results.items():
         main = result.main
         if main is None or kind not in main.times:
@@ -125,7 +125,7 @@ def _of(group: Group, of: Callable[[Result], float | None]) -> tuple[Estimate | 
     return estimate([value for value in values if value is not None]), bool(chosen)
 
 
-def _cpu(pen: Pen, groups: list[Group], where: str) -> Chart:
+def _cpu(builder: ChartBuilder, groups: list[Group], where: str) -> Chart:
     parts: list[tuple[str, Callable[[Result], float | None], str]] = [
         ("user", lambda result: result.cpu_user_us_per_request, ""),
         ("system", lambda result: result.cpu_system_us_per_request, "/"),
@@ -135,15 +135,15 @@ def _cpu(pen: Pen, groups: list[Group], where: str) -> Chart:
         for group in groups:
             found, shown = _of(group, of)
             if found is not None:
-                trace = _bar(pen, group, found, shown, name, pattern)
+                trace = _bar(builder, group, found, shown, name, pattern)
                 traces.append(trace)
     for group in groups:
-        total, _ = _of(group, METRICS["cpu"].of)
+        total, _ = _of(group, METRICS["cpu"].value_of)
         if total is not None:
-            key, look = group.key, pen.looks[group.key.contender]
-            trace = pen.trace(
+            key, look = group.key, builder.looks[group.key.contender]
+            trace = builder.trace(
                 key.contender, key.run, "total", mode="markers",
-                x=[pen.label(key.contender, key.run)], y=[total.median],
+                x=[builder.label(key.contender, key.run)], y=[total.median],
                 error_y=_interval(total), marker={"size": 1, "color": look.colour},
                 showlegend=False,
             )  # fmt: skip
@@ -159,12 +159,12 @@ def _cpu(pen: Pen, groups: list[Group], where: str) -> Chart:
     )
 
 
-def _bars(pen: Pen, groups: list[Group], name: str, title: str, read: str) -> Chart:
+def _bars(builder: ChartBuilder, groups: list[Group], name: str, title: str, read: str) -> Chart:
     metric, traces = METRICS[name], []
     for group in groups:
-        found, shown = _of(group, metric.of)
+        found, shown = _of(group, metric.value_of)
         if found is not None:
-            trace = _bar(pen, group, found, shown, "", "")
+            trace = _bar(builder, group, found, shown, "", "")
             trace["error_y"] = _interval(found)
             trace |= {
                 "text": [number(found.median)],
@@ -181,15 +181,15 @@ def _bars(pen: Pen, groups: list[Group], name: str, title: str, read: str) -> Ch
 
 
 def _bar(
-    pen: Pen, group: Group, found: Estimate, shown: bool, more: str, pattern: str
+    builder: ChartBuilder, group: Group, found: Estimate, shown: bool, more: str, pattern: str
 ) -> dict[str, Any]:
     key = group.key
     if not shown:
         more = f"{more} {verdict_of(group)}: not ranked".strip()
-    return pen.trace(
+    return builder.trace(
         key.contender, key.run, more, type="bar",
-        x=[pen.label(key.contender, key.run)], y=[found.median],
-        marker={"color": pen.looks[key.contender].colour, "pattern": {"shape": pattern}},
+        x=[builder.label(key.contender, key.run)], y=[found.median],
+        marker={"color": builder.looks[key.contender].colour, "pattern": {"shape": pattern}},
         opacity=1.0 if shown else 0.35, showlegend=False,
     )  # fmt: skip
 

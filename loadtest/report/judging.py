@@ -65,7 +65,7 @@ def judge(bundles: dict[str, Bundle], rules: Sequence[Rule]) -> int:
     groups = Groups(bundles)
     found = [one for rule in rules for one in judge_rule(groups, rule, _BASELINE, _RUN)]
     for judgement in found:
-        terminal.print_line(terminal.console(), judgement.said)
+        terminal.print_line(terminal.console(), judgement.summary)
     return status_of(judgement.outcome for judgement in found)
 
 

@@ -17,7 +17,7 @@ from loadtest.bundle.plan import FLAT_OUT, CellPlan
 from loadtest.bundle.read import BundleError, shortened
 from loadtest.measure.histogram import VALUES_S, new_histogram, recorded
 from loadtest.measure.observation import Observation
-from loadtest.report.chart import Chart, Pen, axis, load_name
+from loadtest.report.chart import Chart, ChartBuilder, Trace, axis, load_name
 
 COLUMNS_MAX = 240
 """Of the heat map: longer cells have more than a second in a column."""
@@ -37,7 +37,7 @@ class _Column:
     histogram: HdrHistogram
 
 
-def lanes_chart(pen: Pen, group: Group) -> Chart:
+def lanes_chart(builder: ChartBuilder, group: Group) -> Chart:
     """Return the time lanes of a group's repeat in the middle.
 
     Raises:
@@ -45,15 +45,17 @@ def lanes_chart(pen: Pen, group: Group) -> Chart:
     """
     key, repeat = group.key, _middle(group)
     plan = CellPlan(key.scenario, key.connections, key.load, key.contender, repeat)
-    folder = pen.groups.bundles[key.run].folder / plan.name
+    folder = builder.groups.bundles[key.run].folder / plan.name
     seen, result = _read(folder / "observation.json"), group.results[repeat]
     kind = "service_time" if key.load == FLAT_OUT else "latency"
     try:
         start_s = float(seen.marks["open"]["time_s"])
         traces = [
-            _heat_map(pen, group, _columns(folder / f"{kind}.hlog", result.result_class, start_s)),
-            *_clients(pen, group, seen, start_s),
-            *_servers(pen, group, seen, start_s),
+            _heat_map(
+                builder, group, _columns(folder / f"{kind}.hlog", result.result_class, start_s)
+            ),
+            *_clients(builder, group, seen, start_s),
+            *_servers(builder, group, seen, start_s),
         ]
     except (KeyError, TypeError, IndexError) as error:  # of another version, or somebody else's
         raise BundleError(
@@ -62,7 +64,7 @@ def lanes_chart(pen: Pen, group: Group) -> Chart:
     name = kind.replace("_", " ")
     return Chart(
         "lanes",
-        f"Time lanes of {pen.label(key.contender, key.run)}: {key.scenario},"
+        f"Time lanes of {builder.label(key.contender, key.run)}: {key.scenario},"
         f" {key.connections:,} connections, {load_name(key.load)}, repeat {repeat}",
         "From top to bottom, second by second: how many replies had which latency (the darker, the"
         " more), replies, cores that server and generator used, and connections: a gap or a stripe"
@@ -85,7 +87,7 @@ def lanes_chart(pen: Pen, group: Group) -> Chart:
 def _middle(group: Group) -> int:
     """Return the repeat whose p99, or throughput, is in the middle."""
     metric = METRICS["rate" if group.key.load == FLAT_OUT else "p99"]
-    order = sorted(group.results, key=lambda repeat: metric.of(group.results[repeat]) or 0.0)
+    order = sorted(group.results, key=lambda repeat: metric.value_of(group.results[repeat]) or 0.0)
     return order[len(order) // 2]
 
 
@@ -120,7 +122,7 @@ def _joined(columns: Sequence[_Column]) -> _Column:
     return columns[0]
 
 
-def _heat_map(pen: Pen, group: Group, columns: Sequence[_Column]) -> dict[str, Any]:
+def _heat_map(builder: ChartBuilder, group: Group, columns: Sequence[_Column]) -> dict[str, Any]:
     found = [
         [(VALUES_S[index] * 1000, count) for index, count in recorded(column.histogram)]
         for column in columns
@@ -137,7 +139,7 @@ def _heat_map(pen: Pen, group: Group, columns: Sequence[_Column]) -> dict[str, A
             row = int(np.clip(np.searchsorted(edges, value, "right") - 1, 0, steps - 1))
             z[row, at] += count
     key = group.key
-    return pen.trace(
+    return builder.trace(
         key.contender, key.run, "latency", type="heatmap",
         x=[round(edge, 3) for edge in (*(c.from_s for c in columns), columns[-1].to_s)],
         y=[float(f"{edge:.4g}") for edge in edges],
@@ -147,7 +149,9 @@ def _heat_map(pen: Pen, group: Group, columns: Sequence[_Column]) -> dict[str, A
     )  # fmt: skip
 
 
-def _clients(pen: Pen, group: Group, seen: Observation, start_s: float) -> Iterable[dict[str, Any]]:
+def _clients(
+    builder: ChartBuilder, group: Group, seen: Observation, start_s: float
+) -> Iterable[dict[str, Any]]:
     done: dict[int, float] = {}
     for record in seen.records:
         if record["phase"] == "window":
@@ -155,17 +159,19 @@ def _clients(pen: Pen, group: Group, seen: Observation, start_s: float) -> Itera
             count = record["inside"]["requests"] + record["outside"]["requests"]
             span_s = max(record["to_s"] - record["from_s"], SPAN_MIN_S)
             done[second] = done.get(second, 0.0) + count / span_s
-    yield _lane(pen, group, "replies/s", "y2", sorted(done.items()))
+    yield _lane(builder, group, "replies/s", "y2", sorted(done.items()))
     for worker, seconds in seen.seconds.items():
         points = [
             (after["time_s"] - start_s, (_cpu_s(after) - _cpu_s(before)) / elapsed_s)
             for before, after in pairwise(seconds)
             if (elapsed_s := after["time_s"] - before["time_s"]) > SPAN_MIN_S
         ]
-        yield _lane(pen, group, f"generator {worker}, cores", "y3", points, dash="dot")
+        yield _lane(builder, group, f"generator {worker}, cores", "y3", points, dash="dot")
 
 
-def _servers(pen: Pen, group: Group, seen: Observation, start_s: float) -> Iterable[dict[str, Any]]:
+def _servers(
+    builder: ChartBuilder, group: Group, seen: Observation, start_s: float
+) -> Iterable[dict[str, Any]]:
     samples = [sample for sample in seen.samples if sample.get("server")]
     cpu, connections = [], []
     for before, after in pairwise(samples):
@@ -178,8 +184,8 @@ def _servers(pen: Pen, group: Group, seen: Observation, start_s: float) -> Itera
         if "open_http" in server:
             count = server["open_http"] + server["open_echo"]
             connections.append((sample["time_s"] - start_s, count))
-    yield _lane(pen, group, "server, cores", "y3", cpu)
-    yield _lane(pen, group, "open connections", "y4", connections)
+    yield _lane(builder, group, "server, cores", "y3", cpu)
+    yield _lane(builder, group, "open connections", "y4", connections)
 
 
 def _cpu_s(server: Mapping[str, float]) -> float:
@@ -187,16 +193,20 @@ def _cpu_s(server: Mapping[str, float]) -> float:
 
 
 def _lane(
-    pen: Pen, group: Group, name: str, lane: str, points: Sequence[tuple[float, float]],
+    builder: ChartBuilder,
+    group: Group,
+    name: str,
+    lane: str,
+    points: Sequence[tuple[float, float]],
     dash: str = "solid",
-) -> dict[str, Any]:  # fmt: skip
+) -> Trace:
     if not points:
         return {}
     key = group.key
-    trace = pen.trace(
+    trace = builder.trace(
         key.contender, key.run, name, mode="lines+markers", yaxis=lane,
         x=[round(x, 3) for x, _ in points], y=[round(y, 4) for _, y in points],
-        line={"color": pen.looks[key.contender].colour, "dash": dash, "width": 2},
-        marker={"size": 5, "color": pen.looks[key.contender].colour},
+        line={"color": builder.looks[key.contender].colour, "dash": dash, "width": 2},
+        marker={"size": 5, "color": builder.looks[key.contender].colour},
     )  # fmt: skip
     return trace | {"name": name}  # the lanes are all of one contender

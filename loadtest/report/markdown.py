@@ -4,19 +4,18 @@ import re
 from collections.abc import Iterator
 
 from loadtest.analysis.findings import Finding
-from loadtest.analysis.metrics import METRICS
-from loadtest.report import words
+from loadtest.report import tables, words
 from loadtest.report.advice import advice
 from loadtest.report.circumstances import circumstances
-from loadtest.report.page import TABLE, Page
-from loadtest.report.style import number
+from loadtest.report.page import Page
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~])")
 
 
 def markdown(page: Page) -> str:
-    """Return all of a page but its charts."""
-    lines = [f"# Comparison: {', '.join(map(plain, page.groups.bundles))}", ""]
+    """Return a page without its charts."""
+    runs = [*map(plain, page.groups.bundles)]
+    lines = [f"# Comparison: {', '.join(runs)}", ""]
     lines += [f"> {plain(problem)}" for problem in page.problems]
     if page.findings:
         lines += ["", *headline(page), "", "## When to choose which", *choices(page)]
@@ -24,45 +23,46 @@ def markdown(page: Page) -> str:
         for finding in page.findings:
             lines += ["", *_ranking(page, finding)]
         if again := [*_anew(page)]:
-            lines += ["", "## Done anew", "", *again]
+            lines += ["", "## Reconnected or sent again", "", *again]
     else:  # nothing to compare
         lines += ["", *_figures(page)]
     lines += [
         "",
         "## Circumstances",
         "",
-        "| | " + " | ".join(map(plain, page.groups.bundles)) + " |",
+        f"| | {' | '.join(runs)} |",
+        "|---" * (1 + len(runs)) + "|",
     ]
-    lines.append("|---|" + "---|" * len(page.groups.bundles))
     for name, values in circumstances(page.groups.bundles):
         lines.append(f"| {plain(name)} | {' | '.join(map(plain, values))} |")
     return "\n".join(lines) + "\n"
 
 
 def headline(page: Page) -> Iterator[str]:
-    """Yield the table of who won what."""
-    yield "| question | best | next best | is it real? |"
+    """Yield the table of the best contenders, question by question."""
+    yield "| question | best | next best | significant? |"
     yield "|---|---|---|---|"
     for finding in page.findings:
-        figure = words.best_value(finding)
+        best = [plain(f"{name} {figure}") for name, figure in words.best(page.builder, finding)]
         cells = (
             plain(f"{finding.question.title} ({words.conditions(finding)})"),
-            plain(words.winners(page.pen, finding) + (f": {figure}" if figure else "")),
+            "<br>".join(best) or "–",
             _next_best(page, finding),
-            plain(words.real(finding)),
+            plain(words.significance(finding)),
         )
         yield f"| {' | '.join(cells)} |"
 
 
 def _next_best(page: Page, finding: Finding) -> str:
-    """Return the next best, and below it, struck through, what could not be ranked."""
-    struck = [f"~~{plain(one.name)}~~ {plain(one.why)}" for one in words.struck(page.pen, finding)]
-    return "<br>".join([plain(words.next_best(page.pen, finding) or "–"), *struck])
+    """Return the next best contender, and below it, struck through, those not ranked."""
+    unranked = words.unranked(page.builder, finding)
+    struck = [f"~~{plain(one.name)}~~ {plain(one.why)}" for one in unranked]
+    return "<br>".join([plain(words.next_best(page.builder, finding) or "–"), *struck])
 
 
 def choices(page: Page) -> Iterator[str]:
     """Yield when to choose which, with the figures beside each sentence."""
-    for one in advice(page.pen, page.findings):
+    for one in advice(page.builder, page.findings):
         yield ""
         yield f"**{one.heading.title}.** {one.heading.why}"
         yield ""
@@ -71,42 +71,37 @@ def choices(page: Page) -> Iterator[str]:
 
 
 def _ranking(page: Page, finding: Finding) -> Iterator[str]:
-    unit = finding.metric.unit
     yield f"**{finding.question.title}** ({words.conditions(finding)})"
     yield ""
-    yield f"| | {plain(finding.metric.title)} | beside the best | |"
+    yield f"| | {plain(finding.metric.title)} | relative to the best | |"
     yield "|---|---|---|---|"
-    for row in finding.rows:
-        label = page.pen.label(row.group.key.contender, row.group.key.run)
-        shown = words.value(row.estimate, unit)
-        if row.estimate is None:
-            shown = f"~~{number(row.struck)} {unit}~~"
-        said = words.verdict_of_row(finding, row)
-        yield f"| {plain(label)} | {shown} | {words.times(row.ratio)} | {plain(said)} |"
+    for place in words.ranking(page.builder, finding):
+        figure = f"~~{place.figure}~~" if place.unranked else place.figure
+        yield f"| {plain(place.label)} | {figure} | {place.ratio} | {plain(place.verdict)} |"
 
 
 def _anew(page: Page) -> Iterator[str]:
-    for block in page.verdicts():
-        for row in block["rows"]:
-            if row["anew"]:
-                what = f"{block['scenario']}, {row['connections']} connections, {row['load']}"
-                yield f"- {plain(row['label'])} ({plain(what)}): {plain(row['anew'])}"
+    for block in tables.blocks(page.builder):
+        for row in block.rows:
+            if row.anew:
+                cell = f"{block.scenario}, {row.connections} connections, {row.load}"
+                yield f"- {plain(row.label)} ({plain(cell)}): {plain(row.anew)}"
 
 
 def _figures(page: Page) -> Iterator[str]:
-    heads = [f"{METRICS[name].title}, {METRICS[name].unit}" for name in TABLE]
+    heads = [f"{metric.title}, {metric.unit}" for metric in tables.COLUMNS]
     heads = ["contender", "scenario", "connections", "load", *heads, "verdict", "evidence"]
     yield f"| {' | '.join(heads)} |"
     yield "|---" * len(heads) + "|"
-    for block in page.verdicts():
-        for row in block["rows"]:
-            of = (row["label"], block["scenario"], row["connections"], row["load"])
-            figures = [f"~~{text}~~" if struck else text for text, struck in row["cells"]]
-            evidence = "; ".join(filter(None, (row["why"], row["anew"])))
-            cells = [*map(plain, of), *figures, plain(row["verdicts"]), plain(evidence)]
+    for block in tables.blocks(page.builder):
+        for row in block.rows:
+            cell = (row.label, block.scenario, row.connections, row.load)
+            figures = [f"~~{one.text}~~" if one.unranked else one.text for one in row.figures]
+            evidence = "; ".join(filter(None, (row.why, row.anew)))
+            cells = [*map(plain, cell), *figures, plain(row.verdicts), plain(evidence)]
             yield f"| {' | '.join(cells)} |"
 
 
 def plain(text: str) -> str:
-    """Return a text so that Markdown shows it as it is."""
+    """Return a text that Markdown shows literally."""
     return _SPECIAL.sub(r"\\\1", text.replace("\n", " "))

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from loadtest.analysis.estimates import Estimate
 from loadtest.analysis.findings import Finding, Row
-from loadtest.report.chart import Chart, Pen, Trace, axis
+from loadtest.report.chart import Chart, ChartBuilder, Trace, axis
 from loadtest.report.words import conditions, value
 
 _BEST = Estimate(1.0, None, None, 1)
@@ -15,7 +15,7 @@ _BEYOND = 1.3
 _Point = tuple[str, Estimate, str]
 
 
-def overview_chart(pen: Pen, findings: Sequence[Finding]) -> Chart:
+def overview_chart(builder: ChartBuilder, findings: Sequence[Finding]) -> Chart:
     """Return the chart; a question is a line, the best contender stands at 1."""
     points: dict[tuple[str, str], list[_Point]] = defaultdict(list)
     crosses: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
@@ -29,13 +29,13 @@ def overview_chart(pen: Pen, findings: Sequence[Finding]) -> Chart:
                 points[key.contender, key.run].append((line, behind, text))
         for row in finding.unranked:
             crosses[row.group.key.contender, row.group.key.run].append((line, row.verdict))
-    order = {name: place for place, name in enumerate(pen.groups.contenders)}
+    order = {name: place for place, name in enumerate(builder.groups.contenders)}
     traces = [
-        _ranked(pen, *of, found)
+        _ranked(builder, *of, found)
         for of, found in sorted(points.items(), key=lambda item: order[item[0][0]])
     ]
     edge = _BEYOND * max((x for found in points.values() for x in map(_right, found)), default=1.0)
-    traces += _crossed(pen, crosses, edge)
+    traces += _crossed(builder, crosses, edge)
     return Chart(
         "overview",
         "How far behind the best",
@@ -68,9 +68,9 @@ def _right(point: _Point) -> float:
     return max(behind.median, behind.high or 0.0)
 
 
-def _ranked(pen: Pen, contender: str, run: str, found: Sequence[_Point]) -> Trace:
-    look = pen.looks[contender]
-    return pen.trace(
+def _ranked(builder: ChartBuilder, contender: str, run: str, found: Sequence[_Point]) -> Trace:
+    look = builder.looks[contender]
+    return builder.trace(
         contender,
         run,
         mode="markers",
@@ -90,14 +90,14 @@ def _ranked(pen: Pen, contender: str, run: str, found: Sequence[_Point]) -> Trac
 
 
 def _crossed(
-    pen: Pen, crosses: Mapping[tuple[str, str], Sequence[tuple[str, str]]], edge: float
+    builder: ChartBuilder, crosses: Mapping[tuple[str, str], Sequence[tuple[str, str]]], edge: float
 ) -> Iterator[Trace]:
     """Yield the crosses; several of one line stand side by side."""
     taken: Counter[str] = Counter()
     for (contender, run), found in crosses.items():
         lines = [line for line, _ in found]
         taken.update(lines)
-        yield pen.trace(
+        yield builder.trace(
             contender,
             run,
             "not ranked",
@@ -106,7 +106,7 @@ def _crossed(
             y=lines,
             text=[verdict for _, verdict in found],
             hovertemplate="<b>%{text}</b>: not ranked<extra>%{fullData.name}</extra>",
-            marker={"color": pen.looks[contender].colour, "symbol": "x", "size": 9},
+            marker={"color": builder.looks[contender].colour, "symbol": "x", "size": 9},
             showlegend=False,
         )
 
@@ -116,7 +116,7 @@ def _behind(finding: Finding, row: Row) -> Estimate | None:
     if row is finding.ranked[0]:
         return _BEST
     ratio = row.ratio
-    if ratio is None or not finding.metric.more:
+    if ratio is None or not finding.metric.higher_is_better:
         return ratio
     if not ratio.median or ratio.low == 0 or ratio.high == 0:
         return None

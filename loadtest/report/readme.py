@@ -83,7 +83,7 @@ def block(page: Page) -> str:
 
 def chart_of(page: Page) -> str:
     """Return the README's chart as SVG."""
-    return drawn(overview_chart(page.pen, page.findings))
+    return drawn(overview_chart(page.builder, page.findings))
 
 
 def generated(document: Path) -> str:

@@ -11,8 +11,8 @@ from rich.table import Table
 from loadtest.host import tables, terminal
 from loadtest.host.files import write_whole
 from loadtest.report.markdown import plain
-from loadtest.report.page import render
 from loadtest.report.records import Record
+from loadtest.report.templates import render
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def record_html(records: Sequence[Record], problems: Sequence[str], css: Markup 
             "kind": record.kind,
             "origin": record.origin,
             "sheets": [*map(sheet_of, record.tables)],
-            "said": record.said,
+            "notes": record.notes,
         }
         for record in records
     ]
@@ -72,7 +72,7 @@ def _markdown(record: Record) -> Iterator[str]:
         yield "|---" * len(sheet.heads) + "|"
         yield from (f"| {' | '.join(map(plain, row))} |" for row in sheet.rows)
         yield from ("", *(f"{plain(line)}  " for line in sheet.caption.splitlines()), "")
-    yield from (f"- {plain(line)}" for line in record.said)
+    yield from (f"- {plain(line)}" for line in record.notes)
     yield ""
 
 
@@ -102,5 +102,5 @@ def show_records(records: Sequence[Record]) -> None:
     for record in records:
         terminal.print_line(console, f"{record.kind}: {record.name}")
         tables.print_tables(console, *record.tables)
-        for line in record.said:
+        for line in record.notes:
             terminal.print_line(console, line)

@@ -44,7 +44,7 @@ class Record:
 
     Attributes:
         kind: RUN, LOCUST, SELFTEST or BENCH.
-        said: Sentences below the tables, such as verdicts.
+        notes: Sentences below the tables, such as verdicts.
         has_figure: Whether there is any figure to believe.
     """
 
@@ -52,7 +52,7 @@ class Record:
     kind: str
     origin: Origin
     tables: list[Table]
-    said: list[str]
+    notes: list[str]
     has_figure: bool
 
     @property

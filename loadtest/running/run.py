@@ -157,4 +157,4 @@ def _show(
         verdict = step.result.verdict
         terminal.print_line(console, f"verdict: {verdict.name}: {verdict.why}")
     if calibration is not None:
-        terminal.print_line(console, calibration.said)
+        terminal.print_line(console, calibration.summary)

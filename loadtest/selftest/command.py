@@ -45,7 +45,7 @@ def selftest(names: Sequence[str], folder: Path) -> int:
         return 130
     write_json(folder / "selftest.json", {"proofs": [asdict(proof) for proof in proofs]})
     tables.print_tables(console, table_of(proofs))
-    terminal.print_line(console, calibration.said)
+    terminal.print_line(console, calibration.summary)
     failed = sum(not proof.held for proof in proofs)
     terminal.print_line(console, f"{len(proofs) - failed} of {len(proofs)} proofs held")
     terminal.print_line(console, f"raw results: {folder}")

@@ -33,7 +33,7 @@ def test_a_reworded_title_loses_no_advice(tmp_path: Path, monkeypatch: pytest.Mo
 
     def lines() -> dict[str, int]:
         page = Page({"run": bundle})
-        return {one.heading.title: len(one.lines) for one in advice(page.pen, page.findings)}
+        return {one.heading.title: len(one.lines) for one in advice(page.builder, page.findings)}
 
     before = lines()
     assert sum(before.values()) == len(QUESTIONS)

@@ -13,7 +13,7 @@ from loadtest.analysis.groups import Groups
 from loadtest.bundle.plan import CellPlan
 from loadtest.bundle.read import Bundle, BundleError, read_bundle
 from loadtest.measure.verdict import GENERATOR_BOUND
-from loadtest.report.chart import Pen
+from loadtest.report.chart import ChartBuilder
 from loadtest.report.words import sentence
 from servers.registry import MODELS
 from tests.support.bundles import Cell, make_bundle, matrix, noisy
@@ -88,7 +88,7 @@ def test_in_heavy_noise_nothing_is_claimed(tmp_path: Path) -> None:
 def test_with_one_repeat_nobody_knows_what_is_real(tmp_path: Path) -> None:
     wanted = matrix(models=[*COSTS], repeats=1)
     finding = found(bundle_of(tmp_path / "run", wanted), SMALL_CPU)
-    assert not finding.known
+    assert not finding.is_conclusive
     assert names(finding.ranked) == ["uvloop", "asyncio", "forking"]
 
 
@@ -103,7 +103,7 @@ def test_a_generator_bound_cell_is_shown_and_never_ranked(tmp_path: Path) -> Non
     last = finding.rows[-1]
     assert last.group.key.contender == "uvloop"
     assert last.verdict == GENERATOR_BOUND
-    assert last.struck == pytest.approx(60, rel=0.05)
+    assert last.unranked_median == pytest.approx(60, rel=0.05)
 
 
 def test_repeats_that_may_not_be_ranked_leave_the_others_of_their_group(tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_a_repeat_that_failed_among_others_is_said(tmp_path: Path) -> None:
     finding = found(bundle, SMALL_CPU)
     assert names(finding.winners) == ["uvloop"]
     assert finding.winners[0].group.share == "2 of 3 repeats"
-    assert "2 of 3 repeats" in sentence(Pen(Groups({"run": bundle})), finding)
+    assert "2 of 3 repeats" in sentence(ChartBuilder(Groups({"run": bundle})), finding)
 
 
 def test_what_is_below_what_can_be_measured_is_no_number(tmp_path: Path) -> None:

@@ -88,8 +88,8 @@ def test_who_won_what_and_whether_it_is_real_is_seen_without_scrolling(
         assert box is not None and box["y"] + box["height"] < 800
         first = page.locator("#headline tbody tr").first.inner_text()
         assert "Small requests: CPU per request" in first
-        assert "uvloop" in first and "asyncio needs 1." in first
-        assert "gevent" in first and "yes of those ranked (noise" in first
+        assert "uvloop" in first and "asyncio uses 1." in first
+        assert "gevent" in first and "yes among those ranked (noise" in first
         back = page.evaluate("getComputedStyle(document.body).backgroundColor")
         assert back == ("rgb(255, 255, 255)" if scheme == "light" else "rgb(20, 23, 27)")
 
@@ -106,7 +106,7 @@ def test_values_in_a_chart_are_those_of_the_bundle(
                 shown[name] = shown.get(name, 0.0) + trace["y"][0]
         for name in MODELS:
             values = sorted(
-                METRICS["cpu"].of(result) or 0.0
+                METRICS["cpu"].value_of(result) or 0.0
                 for cell, result in cells.items()
                 if (cell.scenario, cell.connections, cell.load) == ("hello", 100, "rate")
                 and cell.contender == name
@@ -242,7 +242,7 @@ def test_the_dashboard_lists_runs_and_sets_them_side_by_side(
     with opened(browser, dashboard) as (page, seen):
         page.get_by_label("one", exact=True).check()
         page.get_by_label("other", exact=True).check()
-        page.get_by_role("button", name="compare those ticked").click()
+        page.get_by_role("button", name="show selected runs").click()
         names = {trace["name"] for trace in data_of(page, "cpu")}
         assert {"uvloop · one", "uvloop · other"} <= names
         with redrawn(page):
@@ -258,12 +258,12 @@ def test_a_page_grows_while_its_run_goes_on(
     cells = wanted.cells()
     live = make_bundle(results / "live", wanted, lambda cell: None, state=RUNNING)
     with opened(browser, f"{dashboard}runs?run=live") as (page, _):
-        page.wait_for_selector("text=No two contenders have been measured alike yet")
+        page.wait_for_selector("text=No two contenders have cells to compare yet")
         for cell in cells[: len(cells) // 3]:
             write(live, wanted, cell, cell_of(cell))
         State(RUNNING, done=len(cells) // 3, total=len(cells), left_s=60.0).write(live)
         page.wait_for_selector("text=about 1.0 min left")
-        page.wait_for_selector("#headline .no:has-text('not known: too few repeats')")
+        page.wait_for_selector("#headline .no:has-text('unknown: too few valid repeats')")
         assert data_of(page, "cpu")
         for cell in cells[len(cells) // 3 :]:
             write(live, wanted, cell, cell_of(cell))

@@ -64,7 +64,7 @@ def test_it_ends_with_a_report_and_says_where(compared: subprocess.CompletedProc
     assert f"report: {folder / 'report.html'}" in compared.stdout
     assert (folder / "report.html").stat().st_size > 1_000_000  # Plotly is in it
     assert "# Comparison" in (folder / "report.md").read_text("utf-8")
-    assert "is it real?" in compared.stdout
+    assert "significant?" in compared.stdout
 
 
 def test_a_bundle_says_what_was_run_on_what(compared: subprocess.CompletedProcess[str]) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from loadtest.analysis.estimates import Estimate, estimate, is_real, noise_floor, ratio
+from loadtest.analysis.estimates import Estimate, estimate, is_significant, noise_floor, ratio
 
 REPEATS = 3
 
@@ -50,7 +50,7 @@ def test_two_of_the_same_are_seldom_called_different() -> None:
         drift = drifting(rng)
         found = ratio(rounds(rng, 100, 0.05, drift), rounds(rng, 100, 0.05, drift))
         assert found is not None
-        called += is_real(found, floor_of(rng, 0.05)) is True
+        called += is_significant(found, floor_of(rng, 0.05)) is True
     assert called / 400 < 0.06
 
 
@@ -60,7 +60,7 @@ def test_a_difference_well_beyond_the_noise_is_found_though_the_machine_drifts()
         drift = drifting(rng)
         found = ratio(rounds(rng, 130, 0.03, drift), rounds(rng, 100, 0.03, drift))
         assert found is not None
-        called += is_real(found, floor_of(rng, 0.03)) is True
+        called += is_significant(found, floor_of(rng, 0.03)) is True
     assert called / 200 > 0.95
 
 
@@ -80,12 +80,12 @@ def test_between_runs_all_repeats_are_compared_with_all() -> None:
 
 
 def test_one_repeat_cannot_tell_what_is_real() -> None:
-    assert is_real(Estimate(2.0, None, None, 1), 1.1) is None
+    assert is_significant(Estimate(2.0, None, None, 1), 1.1) is None
 
 
 def test_without_twins_nobody_knows_the_noise() -> None:
     assert noise_floor([0.1] * 4, REPEATS) is None
-    assert is_real(Estimate(2.0, 1.9, 2.1, 3), None) is None
+    assert is_significant(Estimate(2.0, 1.9, 2.1, 3), None) is None
 
 
 def test_the_noise_floor_of_medians_is_below_that_of_single_values() -> None:

@@ -39,7 +39,7 @@ def test_the_figures_of_one_contender_are_printed_and_written(tmp_path: Path) ->
     for said in (ended.stdout, text):
         assert "CPU per request, µs" in said and "uvloop" in said
         assert " 123 " in said and "2,000/s" in said
-    assert "is it real?" not in ended.stdout + text
+    assert "significant?" not in ended.stdout + text
     html = (bundle / "report.html").read_text("utf-8")
     assert "the figures of each cell" in html and "<details open>" in html
 

@@ -13,13 +13,14 @@ from loadtest.bundle.read import read_bundle
 from loadtest.bundle.state import FINISHED, State
 from loadtest.bundle.write import write_cell
 from loadtest.measure.verdict import Verdict
+from loadtest.report import words
 from loadtest.report.command import show
 from loadtest.report.markdown import headline
 from loadtest.report.overview import overview_chart
 from loadtest.report.page import Page
 from loadtest.report.svg import drawn
 from tests.support.bundles import Cell, make_bundle, matrix, observation
-from tests.support.costs import COSTS, SMALL_CPU
+from tests.support.costs import COSTS, SMALL_CPU, SMALL_P99, bundle_of
 
 MODELS = [*COSTS]
 Behaviour = Callable[[CellPlan], Cell | None]
@@ -66,7 +67,7 @@ def test_a_model_that_fails_with_most_connections_is_listed_there_with_the_reaso
     why = "rate-not-held: 25.00% of what was due was answered in time"
     (row,) = (line for line in headline(page) if SMALL_CPU in line)
     assert "1,000 connections" in row and f"~~uvloop 60 µs~~ {why}" in row
-    assert f"<s>uvloop 60 µs</s> <small>{why}" in page.html(inline=False)
+    assert f"<s>uvloop 60 µs</s> <small>{why}" in page.served
     show(page)
     assert "not ranked: uvloop 60 µs" in capsys.readouterr().out
 
@@ -122,7 +123,7 @@ def test_where_one_alone_carries_the_load_it_is_the_answer(tmp_path: Path) -> No
     assert finding.connections == 1000
     assert names(finding) == (["uvloop"], ["forking", "asyncio"])
     (row,) = (line for line in headline(page) if SMALL_CPU in line)
-    assert "| no other could do it |" in row
+    assert "| no other contender carried the load |" in row
 
 
 def test_where_none_carries_the_load_that_is_said_and_then_what_fewer_connections_say(
@@ -134,7 +135,7 @@ def test_where_none_carries_the_load_that_is_said_and_then_what_fewer_connection
     assert second.connections == 10 and names(second) == (["uvloop", "asyncio", "forking"], [])
     rows = [line for line in headline(page) if SMALL_CPU in line]
     assert "| no contender could be ranked |" in rows[0]
-    assert "No contender could be ranked" in page.html(inline=False)
+    assert "No contender could be ranked" in page.served
 
 
 def test_a_model_whose_cells_could_not_be_run_is_listed_with_the_reason(tmp_path: Path) -> None:
@@ -171,12 +172,12 @@ def test_what_the_generator_limited_leaves_open_what_is_best(tmp_path: Path) -> 
 
     page = page_of(tmp_path / "run", cell_of)
     (row,) = (line for line in headline(page) if SMALL_CPU in line)
-    assert "| yes of those ranked (noise " in row
+    assert "| yes among those ranked (noise " in row
 
 
 def test_the_chart_has_a_cross_for_what_could_not_be_ranked(tmp_path: Path) -> None:
     page = page_of(tmp_path / "run", cannot(1000, "uvloop", "forking"))
-    chart = overview_chart(page.pen, page.findings)
+    chart = overview_chart(page.builder, page.findings)
     crosses = [trace for trace in chart.traces if trace["marker"]["symbol"] == "x"]
     assert {trace["meta"]["contender"] for trace in crosses} == {"uvloop", "forking"}
     rightmost = max(x for t in chart.traces if t not in crosses for x in t["x"])
@@ -186,7 +187,7 @@ def test_the_chart_has_a_cross_for_what_could_not_be_ranked(tmp_path: Path) -> N
 
 def test_the_drawing_has_every_mark_and_every_question(tmp_path: Path) -> None:
     page = page_of(tmp_path / "run", cannot(1000, "uvloop"))
-    chart = overview_chart(page.pen, page.findings)
+    chart = overview_chart(page.builder, page.findings)
     assert asdict(chart)["layout"]["yaxis"]["categoryarray"]
     svg = drawn(chart)
     assert svg == drawn(chart)
@@ -211,3 +212,30 @@ def test_what_is_neither_ranked_nor_of_the_meter_is_the_contenders_own_failure(
     bundle = read_bundle(make_bundle(tmp_path / "run", wanted, lambda cell: Cell()))
     for result in bundle.cells.values():
         assert failed(replace(result, verdict=Verdict(name, ""))) == fails
+
+
+def test_contenders_that_tie_stand_each_with_its_own_figure(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = Page({"run": bundle_of(tmp_path / "run")})
+    (finding,) = (one for one in page.findings if one.question.title == SMALL_P99)
+    tied = words.best(page.builder, finding)
+    assert {one.name for one in tied} == {"asyncio", "uvloop"}
+    assert len({one.figure for one in tied}) == 2
+    (row,) = (line for line in headline(page) if SMALL_P99 in line)
+    assert "<br>".join(f"{name} {figure}" for name, figure in tied) in row
+    assert "next differs; first two tied (noise ±" in row
+    for name, figure in tied:
+        assert f"<b>{name}</b> {figure}</span>" in page.served
+    monkeypatch.setenv("COLUMNS", "200")  # no cell wraps
+    show(page)
+    printed = capsys.readouterr().out
+    for name, figure in tied:
+        assert f"{name} {figure}" in printed
+
+
+@pytest.mark.parametrize(("floor", "text"), [(1.23, "(noise ±23%)"), (3.48, "(noise up to 3.48×)")])
+def test_a_noise_wider_than_the_figure_is_a_factor(tmp_path: Path, floor: float, text: str) -> None:
+    (finding,) = cpu_findings(page_of(tmp_path / "run", lambda cell: COSTS[cell.contender]))
+    rows = [replace(row, noise=floor) for row in finding.rows]
+    assert words.significance(replace(finding, rows=rows)).endswith(text)

@@ -52,7 +52,7 @@ def outcomes(judgements: list[Judgement]) -> list[int]:
 def test_a_number_that_is_worse_by_more_than_allowed_breaks_the_rule(tmp_path: Path) -> None:
     judgements = judged(tmp_path, 1.3, "uvloop hello cpu +10%")
     assert outcomes(judgements) == [BROKEN, BROKEN]  # with 10 connections, with 1,000
-    assert re.search(r"1,000 connections, rate\): .* µs, \+[23]\d\.\d%", judgements[1].said)
+    assert re.search(r"1,000 connections, rate\): .* µs, \+[23]\d\.\d%", judgements[1].summary)
 
 
 def test_one_number_of_connections_can_be_meant(tmp_path: Path) -> None:
@@ -73,10 +73,10 @@ def test_what_the_noise_hides_is_undecided_and_what_would_decide_it_is_said(
 ) -> None:
     for judgement in judged(tmp_path, factor, "uvloop hello cpu +5%", share=0.4):
         assert judgement.outcome == UNDECIDED
-        assert judgement.said.startswith("undecided: uvloop hello cpu +5% (")
+        assert judgement.summary.startswith("undecided: uvloop hello cpu +5% (")
         assert re.search(
             r"may be off by \d+%, more than the rule bears; to decide: .*a rule of \+\d+%$",
-            judgement.said,
+            judgement.summary,
         )
 
 
@@ -88,7 +88,7 @@ def test_a_change_far_beyond_noise_and_rule_is_broken_though_the_noise_exceeds_t
 
 def test_the_rule_that_is_advised_can_be_decided(tmp_path: Path) -> None:
     first = judged(tmp_path / "first", 1.0, "uvloop hello cpu 1000 +5%", share=0.3)
-    (advised,) = re.findall(r"a rule of (\+\d+%)$", first[0].said)
+    (advised,) = re.findall(r"a rule of (\+\d+%)$", first[0].summary)
     again = judged(tmp_path / "again", 1.0, f"uvloop hello cpu 1000 {advised}", share=0.3)
     assert outcomes(again) != [UNDECIDED]
 
@@ -150,7 +150,7 @@ def test_a_rate_no_longer_held_is_broken_and_what_the_meter_lost_is_undecided(
     groups = Groups({"baseline": bundle_of(tmp_path / "old"), "run": lost})
     judgements = judge_rule(groups, Rule.parse("uvloop hello p99 +10%"), "baseline", "run")
     assert outcomes(judgements) == [outcome, outcome]
-    assert f"the run has no such figure: {why}: " in judgements[0].said
+    assert f"the run has no such figure: {why}: " in judgements[0].summary
 
 
 def test_with_one_repeat_it_is_undecided(tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_with_one_repeat_it_is_undecided(tmp_path: Path) -> None:
     bundles = {name: bundle_of(tmp_path / name, wanted) for name in ("baseline", "run")}
     found = judge_rule(Groups(bundles), Rule.parse("uvloop hello cpu +10%"), "baseline", "run")
     assert outcomes(found) == [UNDECIDED, UNDECIDED]
-    assert "--repeats 3" in found[0].said
+    assert "--repeats 3" in found[0].summary
 
 
 def test_broken_comes_before_undecided_before_kept() -> None:

@@ -120,14 +120,16 @@ def test_the_readmes_chart_draws_every_mark_of_the_palette_differently() -> None
 def test_names_that_are_cut_stay_apart(bundle: Path) -> None:
     long = "a" * 60
     page = Page({f"{long}1": read_bundle(bundle), f"{long}2": read_bundle(bundle)})
-    labels = {page.pen.label("uvloop", run) for run in page.groups.bundles}
+    labels = {page.builder.label("uvloop", run) for run in page.groups.bundles}
     assert len(labels) == 2 and all(len(label) < 60 for label in labels)
 
 
 def test_a_server_that_is_not_ours_is_said_to_be_so(tmp_path: Path) -> None:
     wanted = matrix(targets={"mine": "http://127.0.0.1:9000"})
     page = Page({"run": read_bundle(make_bundle(tmp_path / "run", wanted, cell_of))})
-    assert page.pen.circumstances().endswith("not started by us, on cores that are not known: mine")
+    assert page.builder.circumstances().endswith(
+        "not started by us, on cores that are not known: mine"
+    )
 
 
 def test_what_the_generator_limited_is_crossed_out_and_on_no_line(page: Page) -> None:
@@ -137,7 +139,7 @@ def test_what_the_generator_limited_is_crossed_out_and_on_no_line(page: Page) ->
     assert lines and all(4 not in trace["x"] for trace in lines)
     assert struck and all(trace["x"] == [4] for trace in struck)
     assert {text for trace in struck for text in trace["text"]} == {"generator-bound"}
-    assert "<s>" in page.html(inline=False)
+    assert "<s>" in page.served
 
 
 def test_what_nobody_has_measured_is_called_projected(page: Page) -> None:
@@ -202,7 +204,7 @@ def test_a_report_is_one_file_that_needs_no_other(bundle: Path, tmp_path: Path) 
 def test_markdown_says_the_same(bundle: Path, tmp_path: Path) -> None:
     assert run([*REPORT, str(bundle), "--out", str(tmp_path)]).returncode == 0
     text = (tmp_path / "report.md").read_text("utf-8")
-    assert "| question | best | next best | is it real? |" in text
+    assert "| question | best | next best | significant? |" in text
     assert "## When to choose which" in text
     assert "no detectable difference" in text
 
@@ -276,12 +278,12 @@ def test_hostile_names_are_only_text(tmp_path: Path) -> None:
         versions={HOSTILE: HOSTILE},
     )  # fmt: skip
     page = Page({HOSTILE: read_bundle(folder)})
-    html = page.html(inline=False)
+    html = page.served
     assert "<script>alert" not in html
     assert "x" * 1000 not in re.sub(r'(value|data-run)="[^"]*"|<script type="app.*', "", html)
 
 
 def test_every_metric_has_a_unit_and_words_for_a_ratio() -> None:
     for metric in METRICS.values():
-        assert "{}" in metric.beside
+        assert "{}" in metric.ratio_phrase
         assert metric.unit or metric.name == "switches"
