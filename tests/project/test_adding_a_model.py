@@ -56,7 +56,11 @@ class Tree:
         ended = subprocess.run(
             argv,
             cwd=self.root,
-            env={key: value for key, value in os.environ.items() if not key.startswith("GIT_")},
+            env={
+                key: value
+                for key, value in os.environ.items()
+                if not key.startswith(("GIT_", "MAKE"))
+            },
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

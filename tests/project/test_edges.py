@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from loadtest.__main__ import new_parser
-from tests.support.limits_of_machine import ROOT
+from tests.support.commands import ROOT, SCRIPTS, script
 from tests.support.running import DEADLINE_S
 
 SERVERS, LOADTEST, BENCH = "servers", "loadtest", "loadtest.bench"
@@ -21,7 +21,7 @@ def ended(
 ) -> tuple[int, bytes, bytes]:
     """Run a command to its end; return its status, standard output and standard error."""
     done = subprocess.run(
-        [sys.executable, "-m", module, *argv],
+        [*(script(module) if module in SCRIPTS else [sys.executable, "-m", module]), *argv],
         capture_output=True,
         timeout=DEADLINE_S,
         cwd=ROOT,
@@ -127,6 +127,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # "make test &" has it
         ("servers threaded", "servers.process.startup"),
         ("servers gevent", "gevent.monkey"),
         ("servers asyncio --workers=2", "servers.process.supervisor"),
+        ("concurrency-servers threaded", "servers.registry"),
+        ("concurrency-servers gevent", "gevent.monkey"),
         ("loadtest doctor", "loadtest.host.safe_output"),
         ("loadtest doctor", "loadtest.cli.compare"),
         ("loadtest doctor", "loadtest.host.doctor"),
@@ -136,6 +138,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # "make test &" has it
         ("loadtest report nowhere", "loadtest.report.command"),
         ("loadtest dashboard", "loadtest.dashboard.server"),
         ("loadtest selftest", "loadtest.selftest.command"),
+        ("concurrency-loadtest doctor", "loadtest.host.safe_output"),
+        ("concurrency-loadtest compare", "loadtest.compare.command"),
         ("loadtest.bench --rounds=0", "argparse"),
         ("loadtest.bench --rounds=0", "loadtest.bench.benchmark"),
     ],

@@ -1,48 +1,25 @@
 """What a contributor works with: make, the console scripts, types for importers, pre-commit, CI."""
 
 import re
-import subprocess
-import sys
 import tomllib
 from typing import Any
 
 import pytest
 
-from tests.support.commands import ROOT
-from tests.support.running import DEADLINE_S
+from tests.support.commands import ROOT, run, script
 
 MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-SCRIPTS: dict[str, str] = PROJECT["project"]["scripts"]
-
-
-def script(name: str, *argv: str) -> subprocess.CompletedProcess[str]:
-    """Run a console script as pip's wrapper runs it, whether it is installed or not."""
-    module, _, function = SCRIPTS[name].partition(":")
-    wrapper = (
-        f"import sys; sys.argv[0] = '/usr/bin/{name}'\n"
-        f"from {module} import {function}; sys.exit({function}())"
-    )
-    return subprocess.run(
-        [sys.executable, "-c", wrapper, *argv],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        timeout=DEADLINE_S,
-        check=False,
-    )
 
 
 def test_make_help_lists_every_target_and_is_what_a_bare_make_does() -> None:
     targets = re.findall(r"^([a-z][a-z-]*):", MAKEFILE, re.MULTILINE)
     (phony,) = re.findall(r"^\.PHONY: (.+)$", MAKEFILE, re.MULTILINE)
     assert phony.split() == targets
-    helps = [
-        subprocess.run(["make", *argv], capture_output=True, text=True, cwd=ROOT, check=True).stdout
-        for argv in (["help"], [])
-    ]
-    assert helps[0] == helps[1]
-    rows = [line.split(maxsplit=1) for line in helps[0].splitlines()]
+    make = ["make", "--no-print-directory"]  # within make test it would say where it is
+    shown, shown_by_default = run([*make, "help"]).stdout, run(make).stdout
+    assert shown == shown_by_default
+    rows = [line.split(maxsplit=1) for line in shown.splitlines()]
     assert [row[0] for row in rows] == targets
     assert all(len(row) == 2 for row in rows), "every target has a text behind ##"
 
@@ -56,7 +33,7 @@ def test_make_help_lists_every_target_and_is_what_a_bare_make_does() -> None:
     ],
 )
 def test_a_console_script_names_itself_in_a_usage_error(name: str, argv: list[str]) -> None:
-    ended = script(name, *argv)
+    ended = run([*script(name), *argv])
     command = " ".join([name, *argv[:-1]])
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr.startswith(f"{command}: ")
@@ -64,7 +41,7 @@ def test_a_console_script_names_itself_in_a_usage_error(name: str, argv: list[st
 
 
 def test_a_console_script_names_itself_in_a_start_up_failure() -> None:
-    ended = script("concurrency-servers", "asyncio", "--bind=192.0.2.1")
+    ended = run([*script("concurrency-servers"), "asyncio", "--bind=192.0.2.1"])
     assert (ended.returncode, ended.stdout) == (3, "")
     assert ended.stderr.startswith("concurrency-servers: ")
 
@@ -78,7 +55,7 @@ def test_a_console_script_names_itself_in_a_start_up_failure() -> None:
     ],
 )
 def test_a_console_scripts_help_names_no_other_command(name: str, argv: list[str]) -> None:
-    ended = script(name, *argv, "--help")
+    ended = run([*script(name), *argv, "--help"])
     assert ended.returncode == 0, ended.stderr
     assert f"usage: {' '.join([name, *argv])} " in ended.stdout
     assert "python -m" not in ended.stdout

@@ -4,13 +4,30 @@ import os
 import re
 import socket
 import subprocess
+import sys
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
+SCRIPTS: dict[str, str] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"][
+    "scripts"
+]
+"""The console scripts, and the function that each calls."""
+
 LIMIT_S = 150
 """A demonstration of 20 short cells takes half of it, beside other tests."""
+
+
+def script(name: str) -> list[str]:
+    """Return a command that does what pip's wrapper of a console script does, installed or not."""
+    module, _, function = SCRIPTS[name].partition(":")
+    wrapper = (
+        f"import sys; sys.argv[0] = '/usr/bin/{name}'\n"
+        f"from {module} import {function}; sys.exit({function}())"
+    )
+    return [sys.executable, "-c", wrapper]
 
 
 def run(argv: list[str], **env: str) -> subprocess.CompletedProcess[str]:
