@@ -24,7 +24,7 @@ def figures_table(page: Page) -> Table:
             verdict = row.verdicts if row.ranked else f"{row.verdicts}: {row.why}"
             table.add_row(
                 row.label, block.scenario, row.connections, row.load, *figures,
-                "; ".join(filter(None, (verdict, row.anew))),
+                "; ".join(filter(None, (verdict, row.repeated))),
             )  # fmt: skip
     return table
 

@@ -22,7 +22,7 @@ def markdown(page: Page) -> str:
         lines += ["", "## Rankings"]
         for finding in page.findings:
             lines += ["", *_ranking(page, finding)]
-        if again := [*_anew(page)]:
+        if again := [*_repeated(page)]:
             lines += ["", "## Reconnected or sent again", "", *again]
     else:  # nothing to compare
         lines += ["", *_figures(page)]
@@ -80,12 +80,12 @@ def _ranking(page: Page, finding: Finding) -> Iterator[str]:
         yield f"| {plain(place.label)} | {figure} | {place.ratio} | {plain(place.verdict)} |"
 
 
-def _anew(page: Page) -> Iterator[str]:
+def _repeated(page: Page) -> Iterator[str]:
     for block in tables.blocks(page.builder):
         for row in block.rows:
-            if row.anew:
+            if row.repeated:
                 cell = f"{block.scenario}, {row.connections} connections, {row.load}"
-                yield f"- {plain(row.label)} ({plain(cell)}): {plain(row.anew)}"
+                yield f"- {plain(row.label)} ({plain(cell)}): {plain(row.repeated)}"
 
 
 def _figures(page: Page) -> Iterator[str]:
@@ -97,7 +97,7 @@ def _figures(page: Page) -> Iterator[str]:
         for row in block.rows:
             cell = (row.label, block.scenario, row.connections, row.load)
             figures = [f"~~{one.text}~~" if one.unranked else one.text for one in row.figures]
-            evidence = "; ".join(filter(None, (row.why, row.anew)))
+            evidence = "; ".join(filter(None, (row.why, row.repeated)))
             cells = [*map(plain, cell), *figures, plain(row.verdicts), plain(evidence)]
             yield f"| {' | '.join(cells)} |"
 

@@ -31,7 +31,7 @@ class Row:
     Attributes:
         verdicts: The verdicts of its repeats, each with its count.
         why: The evidence for the verdict, of a repeat that is not ranked if there is one.
-        anew: Connections made again and requests sent again; "" if none.
+        repeated: How often it reconnected and sent requests again; "" if never.
         ranked: Whether any of its repeats is ranked.
         figures: One for each of ``COLUMNS``.
     """
@@ -43,7 +43,7 @@ class Row:
     load: str
     verdicts: str
     why: str
-    anew: str
+    repeated: str
     ranked: bool
     figures: list[Figure]
 
@@ -75,6 +75,8 @@ def _row(builder: ChartBuilder, group: Group) -> Row:
     evidence = next((result for result in results if not ranked(result)), None)
     evidence = evidence or next(iter(results))
     classes = [one for result in results for one in result.classes.values()]
+    reconnects = sum(one.reconnects for one in classes)
+    retries = sum(one.retries for one in classes)
     return Row(
         contender=key.contender,
         run=key.run,
@@ -83,11 +85,7 @@ def _row(builder: ChartBuilder, group: Group) -> Row:
         load=_load(group),
         verdicts=", ".join(f"{len(of)} × {name}" for name, of in group.verdicts.items()),
         why=evidence.verdict.why,
-        anew="; ".join(
-            reconnect_notes(
-                sum(one.reconnects for one in classes), sum(one.retries for one in classes)
-            )
-        ),
+        repeated="; ".join(reconnect_notes(reconnects, retries)),
         ranked=any(map(ranked, results)),
         figures=[_figure(group, metric) for metric in COLUMNS],
     )
