@@ -17,9 +17,9 @@ from aiohttp import web
 from plotly.offline import get_plotlyjs
 
 from loadtest.bundle.read import BundleError
+from loadtest.bundle.record import COMPARE
 from loadtest.dashboard.store import Store
 from loadtest.report.record_page import record_html
-from loadtest.report.records import COMPARE
 from loadtest.report.templates import asset, render
 
 LOOK_S = 1.0

@@ -13,9 +13,10 @@ from loadtest.bundle.read import (
     read_bundle,
     read_state,
 )
+from loadtest.bundle.record import COMPARE, command_of, kind_of
 from loadtest.bundle.state import FILE, RUNNING, State
 from loadtest.report.page import Page
-from loadtest.report.records import COMPARE, Record, command_of, kind_of, read_records
+from loadtest.report.records import Record, read_records
 
 _SURROGATES = frozenset(map(chr, range(0xD800, 0xE000)))
 

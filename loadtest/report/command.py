@@ -11,6 +11,7 @@ from rich.text import Text
 from loadtest.analysis.findings import Finding
 from loadtest.analysis.likeness import refuse_unlike
 from loadtest.bundle.read import Bundle, BundleError, read_bundle
+from loadtest.bundle.record import COMPARE, kind_of
 from loadtest.host import tables, terminal
 from loadtest.host.files import write_whole
 from loadtest.host.machine import host_path, new_folder
@@ -19,7 +20,7 @@ from loadtest.report.figures import figures_table, without_figures
 from loadtest.report.markdown import markdown
 from loadtest.report.page import Page
 from loadtest.report.record_page import show_records, write_records
-from loadtest.report.records import COMPARE, kind_of, read_records
+from loadtest.report.records import read_records
 from loadtest.report.templates import as_json, asset
 from loadtest.running.progress import new_progress
 
@@ -108,7 +109,7 @@ def _report_records(folders: Sequence[Path], out: Path | None, kinds: Collection
         terminal.print_line(terminal.console(stderr=True), problem)
     show_records(records)
     _say_where(path)
-    return 2 if problems else int(not any(record.has_figure for record in records))
+    return 2 if problems else int(not any(record.contents.has_figure for record in records))
 
 
 def place_for(folders: Sequence[Path]) -> Path:

@@ -1,4 +1,4 @@
-"""What run, Locust, selftest and bench have left: tables and sentences, one below the other."""
+"""Bundles of run, Locust, selftest and bench as a page: tables and notes, one below the other."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -39,23 +39,23 @@ def record_html(records: Sequence[Record], problems: Sequence[str], css: Markup 
     """Return records as a page.
 
     Args:
-        css: Ours, where the page is to be one file; None: it is asked for.
+        css: The style sheet, for a page that is one file; None: the dashboard serves it.
     """
-    shown = [
+    sections = [
         {
             "name": record.name,
             "kind": record.kind,
             "origin": record.origin,
-            "sheets": [*map(sheet_of, record.tables)],
-            "notes": record.notes,
+            "sheets": [*map(sheet_of, record.contents.tables)],
+            "notes": record.contents.notes,
         }
         for record in records
     ]
-    return render("record.html", records=shown, problems=problems, css=css)
+    return render("record.html", records=sections, problems=problems, css=css)
 
 
 def record_markdown(records: Sequence[Record], problems: Sequence[str]) -> str:
-    """Return records as Markdown, below what cannot be read."""
+    """Return records as Markdown, below the problems."""
     lines = [line for problem in problems for line in (f"**{plain(problem)}**", "")]
     lines += [line for record in records for line in _markdown(record)]
     return "\n".join(lines) + "\n"
@@ -65,14 +65,14 @@ def _markdown(record: Record) -> Iterator[str]:
     yield from (f"# {plain(f'{record.kind}: {record.name}')}", "")
     if record.origin.command:
         yield from (plain(f"{' '.join(record.origin.command)} ({record.origin.started})"), "")
-    for sheet in map(sheet_of, record.tables):
+    for sheet in map(sheet_of, record.contents.tables):
         if sheet.title:
             yield from (f"**{plain(sheet.title)}**", "")
         yield f"| {' | '.join(map(plain, sheet.heads))} |"
         yield "|---" * len(sheet.heads) + "|"
         yield from (f"| {' | '.join(map(plain, row))} |" for row in sheet.rows)
         yield from ("", *(f"{plain(line)}  " for line in sheet.caption.splitlines()), "")
-    yield from (f"- {plain(line)}" for line in record.notes)
+    yield from (f"- {plain(line)}" for line in record.contents.notes)
     yield ""
 
 
@@ -83,11 +83,11 @@ def write_records(
     css: str,
     names: Sequence[str],
 ) -> Path:
-    """Write records into a folder, as one file and as Markdown; return the first.
+    """Write records into a folder as a page and as Markdown; return the page's path.
 
     Args:
-        problems: What cannot be read.
-        names: Of the two files.
+        problems: Bundles that cannot be read, and why.
+        names: The names of the two files.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / names[0]
@@ -101,6 +101,6 @@ def show_records(records: Sequence[Record]) -> None:
     console: Any = terminal.console()
     for record in records:
         terminal.print_line(console, f"{record.kind}: {record.name}")
-        tables.print_tables(console, *record.tables)
-        for line in record.notes:
+        tables.print_tables(console, *record.contents.tables)
+        for line in record.contents.notes:
             terminal.print_line(console, line)

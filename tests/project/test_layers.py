@@ -68,3 +68,19 @@ def test_a_layer_imports_only_from_the_layers_below(package: str) -> None:
             if known and depths[unit] >= depths[other]:
                 wrong.append(f"{path.relative_to(ROOT)} imports {name}")
     assert wrong == []
+
+
+RESULTS = ("analysis", "report", "dashboard")
+TOOLS = ("bench", "selftest", "running")
+
+
+def test_results_reach_a_tools_bundle_through_its_record_module_only() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for folder in RESULTS
+        for path in sorted((ROOT / "loadtest" / folder).rglob("*.py"))
+        for name in _imports(path)
+        if name.startswith(tuple(f"loadtest.{tool}." for tool in TOOLS))
+        if name.split(".")[2] not in ("record", "progress")  # and a progress bar
+    ]
+    assert wrong == []
