@@ -1,15 +1,15 @@
-"""What the generator itself can do on a machine, as a run keeps it."""
+"""The generator's own floor and ceiling on a machine, as a run keeps them."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """The generator against a server that does nothing but answer.
+    """The generator, measured with a server that does nothing but reply.
 
     Attributes:
-        floor_p50_us: Service time at a low rate: of no server can less be measured.
-        floor_p99_us: The same of 99 in 100; what is above the other is the machine's noise.
+        floor_p50_us: Service time at a low rate: no server can be measured below it.
+        floor_p99_us: The same at p99; its distance from the p50 is the noise of the machine.
         ceiling_hz: Requests a second of one process on one core.
     """
 

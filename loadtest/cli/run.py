@@ -128,10 +128,10 @@ def _run(parser: Parser, arguments: argparse.Namespace) -> int:
         parser.error("expected --rate or --find-capacity, and not both")
     try:
         find, url = arguments.find_capacity, arguments.target
-        promise = None if find is None else Objective.parse(find)
+        objective = None if find is None else Objective.parse(find)
         target = None if url is None else Target.parse(url, arguments.pid)
         path = check_request([arguments.scenario], arguments.path, arguments.headers, target)
-    except ValueError as error:  # it says what was expected and what was got
+    except ValueError as error:  # its text says what was expected and what was got
         parser.error(str(error))
     if target is not None and target.speaks_http == (arguments.scenario == "echo"):
         parser.error(
@@ -149,5 +149,5 @@ def _run(parser: Parser, arguments: argparse.Namespace) -> int:
         headers=tuple(arguments.headers),
         **{k.field: getattr(arguments, k.dest) for k in knobs_of(LoadSpec) if k.field in _KNOBS},
     )
-    options = Options(arguments.model or "", target, load, promise)
+    options = Options(arguments.model or "", target, load, objective)
     return run(options, folder_for(parser, arguments, "-run"))

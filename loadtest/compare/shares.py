@@ -1,4 +1,4 @@
-"""What a contender can do by itself, as far as it is known: shares of its load are shares of it."""
+"""The capacity of a contender, as far as earlier cells show it, and rates as shares of it."""
 
 from collections.abc import Mapping
 
@@ -7,28 +7,28 @@ from loadtest.measure.result import Result
 from loadtest.measure.verdict import ACCEPT_QUEUE_BOUND, SERVER_BOUND
 
 GENERATOR_SHARE_MAX = 0.5
-"""Of the generator's ceiling: at a rate, on many connections, a request costs it twice as much as
-flat out on few."""
+"""Share of the generator's ceiling up to which a share cell runs: at a rate on many connections, a
+request costs the generator twice as much as flat out on few."""
 
 _CEILINGS = (SERVER_BOUND, ACCEPT_QUEUE_BOUND)
 
 
 class CellSkipped(Exception):
-    """A cell that would measure nothing; says why."""
+    """A cell is skipped, since it would measure nothing; says why."""
 
 
 def capacity_hz(cell: CellPlan, results: Mapping[str, Result]) -> float:
-    """Return the requests a second that a cell's contender can answer on its cores.
+    """Return the requests a second that a cell's contender can serve on its cores.
 
-    Measured flat out where the server was the limit; else projected from how busy it was
-    at the common rate. Both of the first round, so that all rounds have one rate.
+    It was measured flat out where the server was the limit; else it is projected from how busy the
+    server was at the common rate. Both come from the first round, so that all rounds have one rate.
 
     Args:
         cell: At some share.
-        results: Of the cells so far, by name.
+        results: Of finished cells, by name.
 
     Raises:
-        CellSkipped: It is not known.
+        CellSkipped: It is unknown.
     """
     block = (cell.scenario, cell.connections)
     flat_out = results.get(CellPlan(*block, FLAT_OUT, cell.contender, 1).name)
@@ -41,16 +41,16 @@ def capacity_hz(cell: CellPlan, results: Mapping[str, Result]) -> float:
 
 
 def rate_of_share(cell: CellPlan, results: Mapping[str, Result], ceiling_hz: float) -> float:
-    """Return the rate for a cell that asks for a share of its contender's capacity.
+    """Return the rate of a cell that runs at a share of its contender's capacity.
 
     Raises:
-        CellSkipped: The capacity is not known, or the generator cannot make that many.
+        CellSkipped: The capacity is unknown, or the generator cannot make the rate.
     """
     assert cell.share is not None
     rate_hz = float(f"{cell.share * capacity_hz(cell, results):.3g}")
     if rate_hz > GENERATOR_SHARE_MAX * ceiling_hz:
         raise CellSkipped(
-            f"{rate_hz:,.0f} requests/s are more than half of what the generator can make flat out"
+            f"{rate_hz:,.0f} requests/s are more than half of the generator's ceiling"
             f" ({ceiling_hz:,.0f})"
         )
     return rate_hz

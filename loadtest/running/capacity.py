@@ -1,10 +1,10 @@
-"""The highest rate at which a promise holds, such as p99=50ms: found window by window.
+"""Search the highest rate at which an objective holds, such as p99=50ms, window by window.
 
-A window that fails is repeated at once, and believed as far as windows fail by chance. One in
-which the generator was the limit, or waited for a core, says nothing about the server: it is
-repeated, too. Silence comes by chance as well, so the generator's own end is believed only where
-silence came back, and where no window has said anything at that rate or above: one that has shows
-that the generator can do it.
+A window that fails is repeated at once, and weighs no more than chance failures allow. A window in
+which the generator was the limit, or waited for a core, is inconclusive: it tells nothing about the
+server, and is repeated, too. Inconclusive windows also come by chance. So the generator counts as
+the limit only where rows of them came twice, at rates above every conclusive window: a conclusive
+window proves that the generator can make its rate.
 """
 
 import math
@@ -17,47 +17,54 @@ from loadtest.running.objective import Objective, Outcome
 from loadtest.running.posterior import Posterior
 
 FIRST_HZ = 100.0
-"""Where the search begins where nothing was answered flat out."""
+"""First rate if a flat-out window had no reply."""
 
 FLAT_OUT_S = 1.0
-"""The window flat out that comes first: half of its rate is where the search begins."""
+"""Length of the first window, which is flat out: the search begins at half of its rate."""
 
 RANGE = 1000.0
-"""How many times less than flat out is still tried."""
+"""The lowest rate of a search is this many times lower than flat out."""
 
 RATE_MIN_HZ = 0.1
 PRECISION = 0.05
-"""How far off on either side it may be at its end: capacities differ by more from run to run."""
+"""How far off the answer may be on either side. Capacities differ by more from run to run."""
 
 LEVEL = 0.9
-"""With which probability the capacity lies within the interval."""
+"""Probability that the capacity lies within the interval."""
 
 SURE = 0.95
-"""With which it lies beyond an end."""
+"""Probability that it lies beyond an end of the search."""
 
 WINDOWS_MAX = 30
-SILENT_MAX, SILENT_EXCESS_MAX = 3, 9
-"""Windows that say nothing: in a row at one rate; and in all, how many more than say something."""
+INCONCLUSIVE_MAX, INCONCLUSIVE_EXCESS_MAX = 3, 9
+"""Inconclusive windows: in a row at one rate; and in all, how many more than conclusive ones."""
 
-SILENCES_BELIEVED = 2
-"""Rows of such windows that show the generator's end. Where one window in three is silent by
-chance, one row in 25 is, and two are in one search of hundreds."""
+GENERATOR_LIMIT_ROWS = 2
+"""Rows of inconclusive windows that make the generator the limit. Where one window in three is
+inconclusive by chance, one row in 25 is, and two rows come in one search of hundreds."""
 
 REPLYLESS_MAX = 2
-"""Windows in a row without one right reply. An overloaded server still answers some, for each
-connection waits for its reply: this one is broken, at any rate."""
+"""Windows in a row without one right reply. An overloaded server still answers some requests, since
+each connection waits for its reply. This server is broken at any rate."""
 
 GENERATOR_STEP = 0.8
-"""How much less is asked for where the generator was the limit, again and again."""
+"""The next rate, as a share of one at which a row of windows was inconclusive."""
 
 
 SEARCH_FILE = "search.json"
-"""In a bundle: a ``SearchPlan``, from which and from its windows the answer can be found again."""
+"""In a bundle: a ``SearchPlan``. With its windows it is enough to compute the answer again."""
 
 
 @dataclass(frozen=True)
 class SearchPlan:
-    """What a search began with, and the names of its windows in their order."""
+    """How a search began, and the names of its windows in order.
+
+    Attributes:
+        promise: The objective; the file has called it so since the first version.
+        flat_out_hz: Rate of the flat-out window.
+        ceiling_hz: The generator's.
+        windows: Names of folders.
+    """
 
     promise: str
     flat_out_hz: float
@@ -74,22 +81,22 @@ class Step:
 
 
 class Search:
-    """A search that is under way.
+    """A search in progress.
 
     Args:
-        promise: What is to hold.
-        flat_out_hz: What was answered in a second flat out; 0 where nothing was.
-        ceiling_hz: What the generator can do: beyond, nothing can be found out.
+        objective: What has to hold.
+        flat_out_hz: Rate of replies in a second flat out; 0 if none came.
+        ceiling_hz: The most the generator can make; the search goes no higher.
     """
 
-    def __init__(self, promise: Objective, flat_out_hz: float, ceiling_hz: float) -> None:
-        self.promise, self.flat_out_hz, self.ceiling_hz = promise, flat_out_hz, ceiling_hz
+    def __init__(self, objective: Objective, flat_out_hz: float, ceiling_hz: float) -> None:
+        self.objective, self.flat_out_hz, self.ceiling_hz = objective, flat_out_hz, ceiling_hz
         near_hz = min(flat_out_hz or 2 * FIRST_HZ, ceiling_hz)
         self._first_hz = near_hz / 2
         self._floor_hz = max(near_hz / RANGE, RATE_MIN_HZ)
         self._posterior = Posterior(near_hz, self._floor_hz / 2, 4 * ceiling_hz)
         self.steps: list[Step] = []
-        self._silent_hz: list[float] = []  # of each row of silent windows
+        self._inconclusive_hz: list[float] = []  # of each row of inconclusive windows
 
     def next_rate_hz(self) -> float | None:
         """Return the rate of the next window, in requests a second; None at the end."""
@@ -97,132 +104,130 @@ class Search:
             return _rounded(self._first_hz)
         if self._ended:
             return None
-        last = self._last()
-        again = {Outcome.HOLDS: 0, Outcome.FAILS: 2, Outcome.SILENT: SILENT_MAX}[last[0]]
-        if len(last) < again:
+        last = self._last_row()
+        tries = {Outcome.HOLDS: 0, Outcome.FAILS: 2, Outcome.INCONCLUSIVE: INCONCLUSIVE_MAX}
+        if len(last) < tries[last[0]]:
             return self.steps[-1].rate_hz
         median_hz = self._posterior.quantile_hz(0.5)
-        most_hz = self.ceiling_hz if self._holds_at_ceiling else self._ceiling_hz
+        most_hz = self.ceiling_hz if self._holds_at_ceiling else self._generator_max_hz
         return _rounded(min(max(median_hz, self._floor_hz), most_hz))
 
     def keep(self, step: Step) -> None:
         """Take in a window that has ended."""
         self.steps.append(step)
-        outcome = self.promise.outcome(step.result)
-        if outcome is not Outcome.SILENT:
+        outcome = self.objective.outcome(step.result)
+        if outcome is not Outcome.INCONCLUSIVE:
             self._posterior.learn(step.rate_hz, outcome is Outcome.HOLDS)
-        elif len(self._last()) % SILENT_MAX == 0 and step.result.verdict.name != INVALID:
-            self._silent_hz.append(step.rate_hz)
+        elif len(self._last_row()) % INCONCLUSIVE_MAX == 0 and step.result.verdict.name != INVALID:
+            self._inconclusive_hz.append(step.rate_hz)
 
     @property
     def outcomes(self) -> list[Outcome]:
-        """What each window says."""
-        return [self.promise.outcome(step.result) for step in self.steps]
+        """The outcome of each window."""
+        return [self.objective.outcome(step.result) for step in self.steps]
 
     @property
-    def known(self) -> bool:
-        """Whether any window has said anything about the server."""
-        return {*self.outcomes} != {Outcome.SILENT}
+    def is_conclusive(self) -> bool:
+        """Whether any window was conclusive."""
+        return {*self.outcomes} != {Outcome.INCONCLUSIVE}
 
     @property
     def has_figure(self) -> bool:
-        """Whether there is a figure to believe: a window that is not spoilt, and says something."""
+        """Whether there is a figure to trust: a conclusive window, and one that is not spoilt."""
         spoilt = all(step.result.verdict.name in SPOILT for step in self.steps)
-        return self.known and not spoilt
+        return self.is_conclusive and not spoilt
 
     @property
     def interval_hz(self) -> tuple[float, float]:
-        """Between which rates the capacity lies, with the probability LEVEL."""
+        """The rates between which the capacity lies, with the probability LEVEL."""
         rest = (1 - LEVEL) / 2
         return self._posterior.quantile_hz(rest), self._posterior.quantile_hz(1 - rest)
 
     @property
     def capacity_hz(self) -> float | None:
-        """The answer, in requests a second; None where the promise held in no window."""
-        if not self._held_hz:
+        """The answer, in requests a second; None where the objective held in no window."""
+        if not self._rates_hz(Outcome.HOLDS):
             return None
-        return min(self._posterior.quantile_hz(0.5), self._ceiling_hz)
+        return min(self._posterior.quantile_hz(0.5), self._generator_max_hz)
 
     @property
-    def said(self) -> str:
-        """What was found, in a sentence."""
-        silent = self.outcomes.count(Outcome.SILENT)
-        tries = f"{len(self.steps)} windows"
-        if silent:
-            why = self._silent_verdict()
-            tries += f", {silent} of which say nothing about the server ({why})"
+    def summary(self) -> str:
+        """The answer in a sentence, with the number of windows."""
+        inconclusive = self.outcomes.count(Outcome.INCONCLUSIVE)
+        windows = f"{len(self.steps)} windows"
+        if inconclusive:
+            windows += f", {inconclusive} of them inconclusive ({self._inconclusive_reason()})"
         capacity_hz, last = self.capacity_hz, self.steps[-1].result.verdict
         if self._broken or (capacity_hz is None and last.name in SPOILT):
-            tries += f"; the last one is spoilt: {last.name}: {last.why}"
-        if not self.known:
-            return f"whether {self.promise} holds is not known: {tries}"
+            windows += f"; the last one is spoilt: {last.name}: {last.why}"
+        if not self.is_conclusive:
+            return f"unknown whether {self.objective} holds: {windows}"
         if capacity_hz is None:
-            lowest = min(step.rate_hz for step in self.steps)
-            return f"{self.promise} held at no rate down to {_shown(lowest)} requests/s: {tries}"
-        held = f"{self.promise} holds up to {_shown(capacity_hz)} requests/s"
-        if self._beyond:
+            lowest_hz = min(step.rate_hz for step in self.steps)
             return (
-                f"{held} and more: there the generator ends, not the server; give it more"
-                f" --processes, on cores of their own; {tries}"
+                f"{self.objective} held at no rate down to {_text(lowest_hz)} requests/s: {windows}"
+            )
+        held = f"{self.objective} holds up to {_text(capacity_hz)} requests/s"
+        if self._generator_is_limit:
+            return (
+                f"{held} and more: the generator is the limit there, not the server; add"
+                f" --processes, on cores of their own; {windows}"
             )
         if self._holds_at_ceiling:
-            return f"{held} and more; not found out closer: {tries}"
+            return f"{held} and more; not narrowed further: {windows}"
         low_hz, high_hz = self.interval_hz
-        interval = f"{_shown(low_hz)} to {_shown(high_hz)} in {LEVEL:.0%} of cases"
-        return f"{held} ({interval}{'' if self._sharp else '; not found out closer'}): {tries}"
-
-    @property
-    def _held_hz(self) -> list[float]:
-        return self._rates_hz(Outcome.HOLDS)
+        interval = f"{_text(low_hz)} to {_text(high_hz)} in {LEVEL:.0%} of cases"
+        return f"{held} ({interval}{'' if self._sharp else '; not narrowed further'}): {windows}"
 
     def _rates_hz(self, *wanted: Outcome) -> list[float]:
         tried = zip(self.steps, self.outcomes, strict=True)
         return [step.rate_hz for step, outcome in tried if outcome in wanted]
 
     @property
-    def _spoken_hz(self) -> float:
-        """The highest rate at which a window said something: the generator can do that."""
+    def _conclusive_hz(self) -> float:
+        """The highest rate of a conclusive window: the generator can make that."""
         return max(self._rates_hz(Outcome.HOLDS, Outcome.FAILS), default=0.0)
 
     @property
-    def _silences_hz(self) -> list[float]:
-        """Where rows of windows were silent that nothing shows to have been so by chance."""
-        return [rate_hz for rate_hz in self._silent_hz if rate_hz > self._spoken_hz]
+    def _limit_rows_hz(self) -> list[float]:
+        """The rates of inconclusive rows that no conclusive window shows to be chance."""
+        return [rate_hz for rate_hz in self._inconclusive_hz if rate_hz > self._conclusive_hz]
 
     @property
-    def _ceiling_hz(self) -> float:
-        """What the generator can do, as far as its silence shows."""
-        lower_hz = GENERATOR_STEP * min(self._silences_hz, default=math.inf)
-        return min(self.ceiling_hz, max(lower_hz, self._spoken_hz))
+    def _generator_max_hz(self) -> float:
+        """The most the generator can make, as far as inconclusive rows show."""
+        lower_hz = GENERATOR_STEP * min(self._limit_rows_hz, default=math.inf)
+        return min(self.ceiling_hz, max(lower_hz, self._conclusive_hz))
 
-    def _last(self) -> list[Outcome]:
+    def _last_row(self) -> list[Outcome]:
         """Return the last windows at one rate with one outcome."""
         tried = [*zip((step.rate_hz for step in self.steps), self.outcomes, strict=True)]
         return [outcome for _, outcome in takewhile(lambda one: one == tried[-1], reversed(tried))]
 
-    def _silent_verdict(self) -> str:
-        silent = [
+    def _inconclusive_reason(self) -> str:
+        verdicts = [
             step.result.verdict.name
             for step, outcome in zip(self.steps, self.outcomes, strict=True)
-            if outcome is Outcome.SILENT
+            if outcome is Outcome.INCONCLUSIVE
         ]
         return (
-            silent[-1]
-            if silent[-1] in (GENERATOR_BOUND, INVALID)
+            verdicts[-1]
+            if verdicts[-1] in (GENERATOR_BOUND, INVALID)
             else "the generator waited for a core"
         )
 
     @property
     def _ended(self) -> bool:
-        last = self._last()
+        excess = 2 * self.outcomes.count(Outcome.INCONCLUSIVE) - len(self.steps)
+        last_verdict = self.steps[-1].result.verdict.name
         return (
             self._sharp
-            or self._beyond
+            or self._generator_is_limit
             or self._broken
             or self._posterior.above(self._floor_hz) <= 1 - SURE
             or len(self.steps) >= WINDOWS_MAX
-            or 2 * self.outcomes.count(Outcome.SILENT) - len(self.steps) >= SILENT_EXCESS_MAX
-            or (len(last) >= SILENT_MAX and self.steps[-1].result.verdict.name == INVALID)
+            or excess >= INCONCLUSIVE_EXCESS_MAX
+            or (len(self._last_row()) >= INCONCLUSIVE_MAX and last_verdict == INVALID)
         )
 
     @property
@@ -238,19 +243,20 @@ class Search:
 
     @property
     def _holds_at_ceiling(self) -> bool:
-        """Whether it holds as far as the generator seems to go."""
-        return self._posterior.above(self._ceiling_hz) >= SURE
+        """Whether the objective holds as far as the generator seems to go."""
+        return self._posterior.above(self._generator_max_hz) >= SURE
 
     @property
-    def _beyond(self) -> bool:
-        """Whether it holds as far as can be asked; after one row of silence that is not known."""
-        return self._holds_at_ceiling and not 0 < len(self._silences_hz) < SILENCES_BELIEVED
+    def _generator_is_limit(self) -> bool:
+        """Whether it holds as far as the generator goes; one inconclusive row does not show it."""
+        rows = len(self._limit_rows_hz)
+        return self._holds_at_ceiling and not 0 < rows < GENERATOR_LIMIT_ROWS
 
 
 def replyless(result: Result) -> bool:
-    """Return whether a cell had no right reply, and that is no matter of its rate.
+    """Return whether a cell had no right reply, and its rate is not the reason.
 
-    A cell in which nothing was due says nothing of the kind: its server may only be slow.
+    A cell in which no request was due shows nothing of the kind: its server may only be slow.
     """
     spoilt = result.verdict.name in (ERRORS, NO_REPLY) or bool(result.evidence.trouble)
     return spoilt and not result.evidence.requests
@@ -260,6 +266,6 @@ def _rounded(rate_hz: float) -> float:
     return float(f"{rate_hz:.3g}")
 
 
-def _shown(rate_hz: float) -> str:
+def _text(rate_hz: float) -> str:
     rounded = _rounded(rate_hz)
     return f"{rounded:,.0f}" if rounded >= 100 else f"{rounded:g}"

@@ -1,7 +1,7 @@
-"""What windows that held and windows that did not say of a capacity: a probability for each rate.
+"""Where a capacity may lie, after windows that held and windows that failed: Bayes' rule on a grid.
 
-After Watson and Pelli (QUEST, 1983): each window is put where it tells the most, and none is
-believed for ever, since a window may fail by chance, as it may hold by chance.
+After Watson and Pelli (QUEST, 1983): each window is put at the rate that tells the most, and no
+window is trusted for ever, since each may hold or fail by chance.
 """
 
 import math
@@ -10,27 +10,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 FAILS_BY_CHANCE = 0.2
-"""Of windows below the capacity: a host that pauses for 50 ms spoils a p99. On the development
-machine it was one window in 5 to 10."""
+"""Share of windows below the capacity that fail: a host that pauses for 50 ms spoils a p99. On the
+development machine one window in 5 to 10 failed."""
 
 HOLDS_BY_CHANCE = 0.03
-"""Of windows above it: a queue that grows for a whole window is seldom missed."""
+"""Share of windows above it that hold: a queue that grows for a whole window seldom hides."""
 
 _SLOPE = 0.02
-"""How soon the one becomes the other, as a share of the rate: the last digit is never sharp."""
+"""Width of the step between the two, as a share of the rate."""
 
 _STEP = 0.005
 _LIKELY, _LIKELY_SHARE = (0.25, 1.3), 0.8
-"""Most capacities lie within these shares of what was answered flat out: there each connection
-waits for its reply before it sends again, which nearly fills the server."""
+"""Most capacities lie within these shares of the flat-out rate. Flat out, each connection waits for
+its reply before it sends again, which nearly fills the server."""
 
 
 class Posterior:
-    """Where a capacity may lie.
+    """A probability for each rate that it is the capacity.
 
     Args:
-        near_hz: What was answered flat out, in requests a second.
-        low_hz: The least rate that is thought of.
+        near_hz: The flat-out rate, in requests a second.
+        low_hz: The lowest rate of the grid.
         high_hz: The highest one.
     """
 

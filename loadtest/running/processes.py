@@ -1,4 +1,4 @@
-"""Processes that a measurement starts: on their own cores, and never left behind."""
+"""Child processes of a measurement: pinned to cores, and never left behind."""
 
 import ctypes
 import os
@@ -11,21 +11,30 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _ROOT = Path(__file__).parent.parent.parent
-"""Where ``python -m servers`` and ``python -m loadtest`` are found without an installation."""
+"""The working directory that makes ``python -m servers`` work without an installation."""
 
 _PR_SET_CHILD_SUBREAPER = 36
+
+
+def raise_on_signals() -> None:
+    """Let SIGINT and SIGTERM raise KeyboardInterrupt, so that every child process is ended.
+
+    A shell starts background jobs with SIGINT ignored; that is overridden, too.
+    """
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, signal.default_int_handler)
 
 
 @contextmanager
 def running(
     command: Sequence[str], cores: Sequence[int], log: Path, pass_fds: Sequence[int] = ()
 ) -> Iterator[subprocess.Popen[str]]:
-    """Run a command for the length of a block; afterwards nothing of its group is left.
+    """Run a command for the length of a block, and kill its process group afterwards.
 
     Args:
         command: It must not start a session or process group of its own.
-        cores: Those it may use, with all that it starts.
-        log: What it has to say on standard error goes there.
+        cores: Those it and its children may use.
+        log: File for its standard error.
         pass_fds: Descriptors that it inherits, under the same numbers.
     """
     start = ["-m", "loadtest.running.start", ",".join(map(str, cores)), str(os.getpid())]
@@ -39,7 +48,7 @@ def running(
             text=True,
             cwd=_ROOT,
             pass_fds=pass_fds,
-            process_group=0,  # Ctrl-C is for us alone: it is this block that ends the others
+            process_group=0,  # a Ctrl-C reaches this process alone, which ends the group
         ) as process,
     ):
         try:
@@ -49,11 +58,11 @@ def running(
 
 
 def _end_group(process: subprocess.Popen[str]) -> None:
-    """Kill a group, whether or not its first process has ended, and wait for its end."""
-    with suppress(ProcessLookupError):  # all have ended, and have been waited for
+    """Kill a process group, even if its leader has ended, and reap its processes."""
+    with suppress(ProcessLookupError):  # all have ended and been reaped
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    with suppress(ChildProcessError):  # none is left that we could wait for
+    with suppress(ChildProcessError):  # no child is left
         while True:
             os.waitpid(-process.pid, 0)
 
@@ -75,13 +84,13 @@ def first_line(process: subprocess.Popen[str], limit_s: float) -> str:
 
 
 def last_line(log: Path) -> str:
-    """Return the last line of a log that says something."""
+    """Return the last line of a log that is not blank."""
     return next((line for line in reversed(lines_of(log)) if line.strip()), "")
 
 
 def lines_of(log: Path) -> list[str]:
-    """Return what a log says; nothing if there is none, as on a full disk."""
+    """Return the lines of a log; none if it does not exist, as on a full disk."""
     try:
         return log.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:  # it could not be made
+    except OSError:  # it could not be created
         return []

@@ -1,4 +1,4 @@
-"""What is being done, while it is: on a terminal a bar, else a line for each step."""
+"""Progress: a bar on a terminal, elsewhere a line for each cell."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,11 +17,11 @@ from rich.table import Column
 from loadtest.host import terminal
 
 BAR_COLUMNS = 20
-"""A terminal of less than three times that has no bar: the text says more."""
+"""A terminal narrower than three times that shows no bar, since the text says more."""
 
 
 class CellProgress:
-    """Cells, one after the other, each in stages."""
+    """The progress of cells, one after the other, each in stages."""
 
     def __init__(self, progress: Progress, task: TaskID) -> None:
         self._progress, self._task = progress, task
@@ -34,33 +34,33 @@ class CellProgress:
         if not self._progress.console.is_terminal:
             terminal.print_line(self._progress.console, f"{name} ...")
 
-    def say(self, stage: str) -> None:
-        """Show what it is doing."""
+    def show_stage(self, stage: str) -> None:
+        """Show what the cell is doing."""
         self._progress.update(self._task, description=f"{self._name}: {stage}")
 
     def end(self, advance: float = 1) -> None:
-        """Count it as done."""
+        """Count the cell as done."""
         self._progress.advance(self._task, advance)
 
 
 def new_progress() -> Progress:
-    """Return a bar on standard error, for those who measure."""
+    """Return a bar on standard error."""
     return _progress(MofNCompleteColumn())
 
 
-def _progress(how_far: ProgressColumn) -> Progress:
+def _progress(amount: ProgressColumn) -> Progress:
     console = terminal.console(stderr=True)
     bar = [BarColumn(bar_width=BAR_COLUMNS)] if console.width >= 3 * BAR_COLUMNS else []
     return Progress(
-        how_far,
+        amount,
         *bar,
         TimeRemainingColumn(),
         TextColumn(
             "{task.description}", markup=False, table_column=Column(ratio=1, overflow="fold")
         ),
         console=console,
-        refresh_per_second=2,  # it draws on the cores that are measured
-        expand=True,  # so that the text has what is left, and wraps: Rich would cut all columns
+        refresh_per_second=2,  # drawing takes time of the measured cores
+        expand=True,  # the text gets the rest and wraps; else Rich cuts every column
     )
 
 
@@ -69,7 +69,7 @@ def cell_progress(total: int | None) -> Iterator[CellProgress]:
     """Show progress for the length of a block, on standard error.
 
     Args:
-        total: How many there will be; None if nobody knows.
+        total: The number of cells; None if it is unknown.
     """
     with new_progress() as progress:
         yield CellProgress(progress, progress.add_task("", total=total))
@@ -77,7 +77,7 @@ def cell_progress(total: int | None) -> Iterator[CellProgress]:
 
 @contextmanager
 def matrix_progress(seconds: float) -> Iterator[CellProgress]:
-    """Show progress by time expected: cells of ten connections and of ten thousand differ."""
+    """Show progress by expected time, since cells differ in length."""
     progress = _progress(TextColumn("{task.percentage:3.0f}%"))
     with progress:
         yield CellProgress(progress, progress.add_task("", total=seconds))

@@ -28,7 +28,7 @@ def read_run(folder: Path, _: Origin) -> Contents:
     search = Search(Objective.parse(plan.promise), plan.flat_out_hz, plan.ceiling_hz)
     for name in plan.windows:
         search.keep(Step(results[name].rate_wanted_hz, results[name]))
-    return Contents([search_table(search)], [search.said], search.has_figure)
+    return Contents([search_table(search)], [search.summary], search.has_figure)
 
 
 def read_locust(folder: Path, _: Origin) -> Contents:

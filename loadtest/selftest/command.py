@@ -1,6 +1,5 @@
 """python -m loadtest selftest: run the proofs and show what they found."""
 
-import signal
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -13,6 +12,7 @@ from loadtest.host.cores import Cores
 from loadtest.host.files import os_error_text
 from loadtest.host.machine import write_json
 from loadtest.running.calibration import calibrate
+from loadtest.running.processes import raise_on_signals
 from loadtest.running.progress import cell_progress
 from loadtest.running.target import CellError
 from loadtest.selftest.proofs import Proof, run_proofs
@@ -20,8 +20,7 @@ from loadtest.selftest.proofs import Proof, run_proofs
 
 def selftest(names: Sequence[str], folder: Path) -> int:
     """Run the proofs; return the exit status: 0, 1 when a proof failed, 130 after Ctrl-C."""
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signum, signal.default_int_handler)
+    raise_on_signals()
     cores, console = Cores.halves(), terminal.console()
     try:
         with cell_progress(1 + len(names)) as progress:

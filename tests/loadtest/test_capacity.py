@@ -1,4 +1,4 @@
-"""The search for the highest rate at which a promise holds, in windows that go wrong by chance."""
+"""The search for the highest rate at which an objective holds, with windows that fail by chance."""
 
 import math
 import random
@@ -15,8 +15,8 @@ from loadtest.running.run import step_name
 from tests.support.searches import CEILING_HZ, OBJECTIVE, Server, window
 
 
-def doubled_and_halved(run: Callable[[float], Step]) -> float:
-    """Return what a search finds that believes each window for ever."""
+def bisected(run: Callable[[float], Step]) -> float:
+    """Return the answer of a bisection, which trusts each window for ever."""
     low_hz, high_hz, rate_hz = 0.0, math.inf, 100.0
     for _ in range(20):
         if OBJECTIVE.outcome(run(rate_hz).result) is Outcome.HOLDS:
@@ -40,10 +40,10 @@ def spread(answers: list[float]) -> float:
     return ordered[-1] / ordered[0]
 
 
-def test_noisy_windows_spread_the_answers_a_tenth_of_what_they_did() -> None:
-    noise = {"spoils": 0.15, "silences": 0.1, "jitter": 0.05}
-    before = [doubled_and_halved(s.run) / s.capacity_hz for s in servers(1, **noise)]
-    searches = [(server, server.found()) for server in servers(1, **noise)]
+def test_noisy_windows_spread_the_answers_a_tenth_as_much_as_in_a_bisection() -> None:
+    noise = {"spoils": 0.15, "inconclusive": 0.1, "jitter": 0.05}
+    before = [bisected(s.run) / s.capacity_hz for s in servers(1, **noise)]
+    searches = [(server, server.searched()) for server in servers(1, **noise)]
     after = [(search.capacity_hz or 0.0) / server.capacity_hz for server, search in searches]
     assert spread(before) > 10
     assert spread(after) < 1.25
@@ -51,10 +51,10 @@ def test_noisy_windows_spread_the_answers_a_tenth_of_what_they_did() -> None:
     assert statistics.mean(len(search.steps) for _, search in searches) < 20
 
 
-def test_the_interval_has_the_capacity_in_as_many_cases_as_it_says() -> None:
+def test_the_interval_contains_the_capacity_as_often_as_it_states() -> None:
     inside = 0
-    for server in servers(2, spoils=0.15, silences=0.1, jitter=0.02):
-        low_hz, high_hz = server.found().interval_hz
+    for server in servers(2, spoils=0.15, inconclusive=0.1, jitter=0.02):
+        low_hz, high_hz = server.searched().interval_hz
         inside += low_hz <= server.capacity_hz <= high_hz
     assert inside >= 0.85 * 150
 
@@ -62,25 +62,25 @@ def test_the_interval_has_the_capacity_in_as_many_cases_as_it_says() -> None:
 @pytest.mark.parametrize("capacity_hz", [1.7, 29.9, 47.3, 100.0, 399.0, 12_345.0])
 def test_without_noise_a_capacity_is_found_to_five_per_cent(capacity_hz: float) -> None:
     for seed in range(20):
-        search = Server(capacity_hz, random.Random(seed)).found()
+        search = Server(capacity_hz, random.Random(seed)).searched()
         assert search.capacity_hz == pytest.approx(capacity_hz, rel=PRECISION)
         low_hz, high_hz = search.interval_hz
         assert high_hz / low_hz < 1.11
-        assert windows_in(search.said) == len(search.steps) <= 20
+        assert windows_in(search.summary) == len(search.steps) <= 20
 
 
-def windows_in(said: str) -> int:
-    """Return the number of windows that a sentence tells."""
-    return int(said.rpartition(": ")[2].split()[0])
+def windows_in(summary: str) -> int:
+    """Return the number of windows in a summary."""
+    return int(summary.rpartition(": ")[2].split()[0])
 
 
-def test_it_begins_at_half_of_what_was_answered_flat_out() -> None:
+def test_a_search_begins_at_half_of_the_flat_out_rate() -> None:
     assert Search(OBJECTIVE, 30_000.0, CEILING_HZ).next_rate_hz() == 15_000
     assert Search(OBJECTIVE, 0.0, CEILING_HZ).next_rate_hz() == 100
     assert Search(OBJECTIVE, 30_000.0, 10_000.0).next_rate_hz() == 5000
 
 
-def test_a_failure_is_tried_again_at_the_same_rate_and_one_alone_costs_nothing() -> None:
+def test_a_failed_window_is_repeated_and_a_single_failure_does_not_bias_the_answer() -> None:
     server, search = Server(20_000.0, random.Random(1)), Search(OBJECTIVE, 20_000.0, CEILING_HZ)
     first_hz = search.next_rate_hz()
     assert first_hz == 10_000
@@ -91,9 +91,9 @@ def test_a_failure_is_tried_again_at_the_same_rate_and_one_alone_costs_nothing()
     assert search.capacity_hz == pytest.approx(20_000, rel=PRECISION)
 
 
-def test_a_window_in_which_the_generator_waited_is_no_evidence() -> None:
-    silent = window(1.0, 500.0, waited=2 * WAITED_MAX)
-    assert OBJECTIVE.outcome(silent.result) is Outcome.SILENT
+def test_a_window_in_which_the_generator_waited_is_inconclusive() -> None:
+    waited = window(1.0, 500.0, waited=2 * WAITED_MAX)
+    assert OBJECTIVE.outcome(waited.result) is Outcome.INCONCLUSIVE
     assert OBJECTIVE.outcome(window(1.0, 5.0, waited=2 * WAITED_MAX).result) is Outcome.HOLDS
     assert OBJECTIVE.outcome(window(1.0, 500.0, waited=WAITED_MAX / 2).result) is Outcome.FAILS
     assert OBJECTIVE.outcome(window(1.0, 5.0, "rate-not-held").result) is Outcome.FAILS
@@ -101,28 +101,28 @@ def test_a_window_in_which_the_generator_waited_is_no_evidence() -> None:
     before = search.interval_hz
     rate_hz = search.next_rate_hz()
     assert rate_hz is not None
-    search.keep(replace(silent, rate_hz=rate_hz))
+    search.keep(replace(waited, rate_hz=rate_hz))
     assert search.interval_hz == before
     assert search.next_rate_hz() == rate_hz
 
 
-def test_where_nothing_holds_that_is_said_with_the_least_rate() -> None:
+def test_where_no_rate_holds_the_summary_names_the_lowest() -> None:
     search = Search(OBJECTIVE, 1000.0, CEILING_HZ)
     while (rate_hz := search.next_rate_hz()) is not None:
         search.keep(window(rate_hz, 500.0))
-    assert search.capacity_hz is None and search.known
+    assert search.capacity_hz is None and search.is_conclusive
     lowest_hz = min(step.rate_hz for step in search.steps)
     assert lowest_hz <= 5
-    assert f"held at no rate down to {lowest_hz:g} requests/s" in search.said
+    assert f"held at no rate down to {lowest_hz:g} requests/s" in search.summary
 
 
-def test_an_answer_that_is_less_sharp_than_it_should_be_says_so() -> None:
+def test_an_answer_less_sharp_than_the_precision_says_so() -> None:
     for seed in range(30):
-        search = Server(1000.0, random.Random(seed), spoils=0.5, jitter=0.5).found()
+        search = Server(1000.0, random.Random(seed), spoils=0.5, jitter=0.5).searched()
         low_hz, high_hz = search.interval_hz
         sharp = high_hz / low_hz < 1.106
         assert sharp or len(search.steps) == WINDOWS_MAX
-        assert sharp != ("; not found out closer" in search.said)
+        assert sharp != ("; not narrowed further" in search.summary)
 
 
 def test_each_window_has_a_folder_of_its_own() -> None:
@@ -138,20 +138,20 @@ def test_each_window_has_a_folder_of_its_own() -> None:
     ]
 
 
-# -- the promise -----------------------------------------------------------------------------------
+# -- the objective ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("text", "quantile", "limit_ms"),
     [("p99=50ms", "p99_ms", 50.0), ("p99.9=0.5s", "p999_ms", 500.0), ("p50=80us", "p50_ms", 0.08)],
 )
-def test_a_promise_is_read_as_people_write_it(text: str, quantile: str, limit_ms: float) -> None:
-    promise = Objective.parse(text)
-    assert promise.quantile == quantile
-    assert promise.limit_ms == pytest.approx(limit_ms)
+def test_an_objective_is_parsed(text: str, quantile: str, limit_ms: float) -> None:
+    objective = Objective.parse(text)
+    assert objective.quantile == quantile
+    assert objective.limit_ms == pytest.approx(limit_ms)
 
 
 @pytest.mark.parametrize("text", ["", "p99", "p99=50", "p98=5ms", "p99=-5ms", "p99=0ms"])
-def test_what_is_no_promise_is_said_to_be_none(text: str) -> None:
+def test_text_of_another_form_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="expected such as p99=50ms"):
         Objective.parse(text)

@@ -48,10 +48,10 @@ def test_every_model_is_run_in_every_scenario(compared: subprocess.CompletedProc
         assert (result.cpu_us_per_request or 0) > 0
 
 
-def test_the_time_it_will_take_is_said_first_and_progress_while_it_runs(
+def test_it_prints_the_expected_time_first_and_progress_while_it_runs(
     compared: subprocess.CompletedProcess[str],
 ) -> None:
-    assert compared.stderr.startswith(f"{CELLS} cells, some ")
+    assert compared.stderr.startswith(f"{CELLS} cells, about ")
     assert "server on cores" in compared.stderr.splitlines()[0]
     assert "100%" in compared.stderr
     for model in MODELS:
@@ -59,7 +59,9 @@ def test_the_time_it_will_take_is_said_first_and_progress_while_it_runs(
     assert f"{CELLS} of {CELLS} cells in" in compared.stderr
 
 
-def test_it_ends_with_a_report_and_says_where(compared: subprocess.CompletedProcess[str]) -> None:
+def test_it_ends_with_a_report_and_prints_its_path(
+    compared: subprocess.CompletedProcess[str],
+) -> None:
     folder = folder_of(compared.stdout)
     assert f"report: {folder / 'report.html'}" in compared.stdout
     assert (folder / "report.html").stat().st_size > 1_000_000  # Plotly is in it
@@ -78,7 +80,7 @@ def test_a_bundle_says_what_was_run_on_what(compared: subprocess.CompletedProces
     )
 
 
-def test_every_contender_has_read_back_the_same_limits(
+def test_every_contender_serves_under_the_same_limits(
     compared: subprocess.CompletedProcess[str],
 ) -> None:
     cells = read_bundle(folder_of(compared.stdout)).cells.values()
@@ -97,7 +99,7 @@ def test_every_number_can_be_computed_again_from_the_bundle(
         assert again == json.loads(path.read_text())
 
 
-def test_the_servers_own_count_bears_the_generator_out(
+def test_the_server_counts_as_many_requests_as_the_generator(
     compared: subprocess.CompletedProcess[str],
 ) -> None:
     for path in folder_of(compared.stdout).glob("*-10-*/observation.json"):
@@ -112,7 +114,7 @@ def test_the_servers_own_count_bears_the_generator_out(
             assert 0 <= others <= len(seen.samples) + 2
 
 
-def test_wait_takes_as_long_as_the_back_end_it_pretends_to_ask(
+def test_wait_takes_as_long_as_its_simulated_back_end(
     compared: subprocess.CompletedProcess[str],
 ) -> None:
     for path in folder_of(compared.stdout).glob("wait-*/cell.json"):

@@ -1,4 +1,4 @@
-"""python -m loadtest compare on small matrices: shares, targets, failures, Ctrl-C, going on."""
+"""python -m loadtest compare on small matrices: shares, targets, failures, Ctrl-C, resuming."""
 
 import json
 import signal
@@ -22,7 +22,7 @@ COMPARE = [sys.executable, "-m", "loadtest", "compare"]
 QUICK = ["--repeats", "1", "--duration", "0.5", "--warmup", "0.2"]
 
 
-def test_shares_are_of_what_the_first_round_found(tmp_path: Path) -> None:
+def test_shares_are_of_the_capacity_in_the_first_round(tmp_path: Path) -> None:
     argv = [*COMPARE, "--models", "asyncio", "--scenarios", "wait", "--connections", "4"]
     ended = run([*argv, *QUICK, "--shares", "50", "--out", str(tmp_path)])
     assert ended.returncode == 0, ended.stderr
@@ -72,9 +72,7 @@ def test_a_capacity_is_a_ceiling_of_the_server_or_projected(
     assert capacity_hz(share, results) == pytest.approx(capacity, rel=0.01)
 
 
-def test_servers_that_run_somewhere_are_compared_by_their_names(
-    tmp_path: Path, any_server: Server
-) -> None:
+def test_running_servers_are_compared_by_their_names(tmp_path: Path, any_server: Server) -> None:
     assert any_server.http is not None
     url = f"http://{any_server.http[0]}:{any_server.http[1]}"
     argv = [*COMPARE, "--target", f"left={url}", "--target", f"right={url}", "--scenarios", "get"]
@@ -86,7 +84,7 @@ def test_servers_that_run_somewhere_are_compared_by_their_names(
     assert all(result.rate_wanted_hz == 50 for result in cells.values())
 
 
-def test_a_cell_that_cannot_be_run_is_said_and_the_exit_status_tells(tmp_path: Path) -> None:
+def test_a_cell_that_cannot_run_is_printed_and_makes_the_exit_status_1(tmp_path: Path) -> None:
     argv = [*COMPARE, "--models", "asyncio", "--scenarios", "hello,echo", "--connections", "1"]
     # An address of the block for documentation (RFC 5737): no machine has it.
     ended = run([*argv, *QUICK, "--out", str(tmp_path)], SERVERS_BIND="192.0.2.1")
@@ -100,7 +98,7 @@ def test_sigterm_keeps_finished_cells_and_leaves_no_process(tmp_path: Path) -> N
     interrupt(tmp_path, signal.SIGTERM)
 
 
-def test_ctrl_c_keeps_finished_cells_leaves_no_process_and_can_be_gone_on_with(
+def test_ctrl_c_keeps_finished_cells_leaves_no_process_and_can_be_resumed(
     tmp_path: Path,
 ) -> None:
     folder = interrupt(tmp_path, signal.SIGINT)
@@ -108,7 +106,7 @@ def test_ctrl_c_keeps_finished_cells_leaves_no_process_and_can_be_gone_on_with(
     before = first.stat().st_mtime_ns
     ended = run([*COMPARE, "--resume", str(folder)])
     assert ended.returncode == 0, ended.stderr
-    assert ended.stderr.startswith("2 cells, some ")
+    assert ended.stderr.startswith("2 cells, about ")
     assert first.stat().st_mtime_ns == before
     assert len(read_bundle(folder).cells) == 3
 
@@ -131,7 +129,7 @@ def interrupt(tmp_path: Path, signum: signal.Signals) -> Path:
     return folder
 
 
-def test_sigkill_leaves_a_run_that_is_interrupted_and_no_process(tmp_path: Path) -> None:
+def test_after_sigkill_the_run_counts_as_interrupted_and_no_process_is_left(tmp_path: Path) -> None:
     argv = [*COMPARE, "--models", "asyncio", "--scenarios", "hello", *QUICK]
     with started([*argv, "--connections", "5", "--out", str(tmp_path)]) as process:
         wait_until(lambda: len([*tmp_path.glob("*/hello-*")]) == 2, "the second cell", LIMIT_S)
@@ -145,14 +143,14 @@ def test_sigkill_leaves_a_run_that_is_interrupted_and_no_process(tmp_path: Path)
     assert (folder / HEARTBEAT).exists()
 
 
-def test_versions_are_not_mixed_by_going_on(tmp_path: Path) -> None:
+def test_a_run_of_other_versions_cannot_be_resumed(tmp_path: Path) -> None:
     folder = make_bundle(tmp_path / "run", matrix(), lambda cell: None, state=INTERRUPTED)
     ended = run([*COMPARE, "--resume", str(folder)])
     assert ended.returncode == 2
     assert ended.stderr.count("\n") == 1 and "begin a new run" in ended.stderr
 
 
-def test_only_a_comparison_can_be_gone_on_with(tmp_path: Path) -> None:
+def test_only_a_comparison_can_be_resumed(tmp_path: Path) -> None:
     ended = run([*COMPARE, "--resume", str(tmp_path)])
     assert ended.returncode == 2
     assert "expected the folder of a comparison, got" in ended.stderr

@@ -173,7 +173,7 @@ PROGRESS = """
 from loadtest.running.progress import matrix_progress
 with matrix_progress(100.0) as progress:
     progress.begin("wait-4-rate-asyncio-twin-12345678")
-    progress.say("[/red]y")
+    progress.show_stage("[/red]y")
     progress.end(55)
 """
 
