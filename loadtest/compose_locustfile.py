@@ -1,8 +1,8 @@
-"""What Locust loads beside the locustfile inside docker compose: it aims at the variant that runs.
+"""A second locustfile, for docker compose: it aims Locust at the running variant.
 
-Each variant is a host name of its own, so that no two can ever be mixed behind one. Whoever asks
-for Locust's page finds the one that runs filled in; where none runs, or several do, a name that
-says so and leads nowhere.
+Each variant is a host name of its own, so no two are ever mixed behind one name. Locust's page has
+the running variant as its host; where none runs, or several do, the host is a name that says so and
+does not resolve.
 """
 
 import logging
@@ -24,24 +24,24 @@ from loadtest.measure.errors import ReplyError
 from servers.registry import MODELS
 
 HTTP_PORT = 8000
-"""Of every variant, inside the network."""
+"""Every variant's port inside the network."""
 
 ANSWER_S = 2.0
-"""A variant that takes longer to say who it is does not count as running."""
+"""A variant that takes longer to answer does not count as running."""
 
 START_S = 60.0
-"""For a variant to come up beside a Locust that has no page to ask again on."""
+"""For a variant to start, where Locust has no page on which the host could be corrected later."""
 
 MASTER_LOST_S = 10
-"""Without a word from its master a worker ends, and is started again; Locust's own 60 s are long
-for load that nobody leads."""
+"""A worker that hears nothing from its master for so long ends, and is started again. Locust's own
+60 s would leave a load without a master for a minute."""
 
 _log = logging.getLogger("loadtest")
 
 
 def running() -> list[str]:
-    """Return the variants that run, each asked under its name whether it is the one."""
-    resolve.cache_clear()  # one may have come back at an address that was another's
+    """Return the running variants: those that answer with their own model's metrics."""
+    resolve.cache_clear()  # a variant may have another one's old address
     names = list(MODELS)
     answers = gevent.pool.Group().imap(_is_there, names)
     return [name for name, there in zip(names, answers, strict=True) if there]
@@ -62,12 +62,12 @@ def url(name: str) -> str:
 
 
 def host_for(variants: list[str]) -> str:
-    """Return the only one's address, or what says why there is none."""
+    """Return the URL of the only variant, or else a name that says why there is no host."""
     return url("-or-".join(variants) or "no-variant-runs")
 
 
 def aim(environment: Environment) -> None:
-    """Fill in the variant that runs, unless what is filled in still does."""
+    """Set the host to the running variant, unless the present host still runs."""
     variants = running()
     if environment.host not in [url(name) for name in variants]:
         environment.host = host_for(variants)
@@ -75,10 +75,10 @@ def aim(environment: Environment) -> None:
 
 
 def leave_cores() -> int:
-    """Keep to the cores that the variants have not got, where there are others.
+    """Keep to the cores that the variants do not use, if there are others.
 
     Returns:
-        How many they have; 0: not known.
+        How many cores the variants use; 0: not known.
     """
     servers = numbers_in(os.environ.get("SERVER_CPUS", ""))
     if others := os.sched_getaffinity(0) - servers:
@@ -88,7 +88,7 @@ def leave_cores() -> int:
 
 @events.init.add_listener  # type: ignore[untyped-decorator]  # Locust's hooks have no types
 def on_init(environment: Environment, **_: object) -> None:
-    """Take our cores; aim, now or whenever the page is asked for."""
+    """Choose the cores; aim now, or each time the page is opened."""
     options, runner, web_ui = environment.parsed_options, environment.runner, environment.web_ui
     assert options is not None
     servers_cores = leave_cores()

@@ -1,4 +1,4 @@
-"""The models, by name, and the facts that all else needs to know of each.
+"""The models, by name, with the facts about each that everything else needs.
 
 A model is one file, ``servers/models/<name>.py`` with ``_`` for ``-``, with a ``serve`` in it; and
 one entry here. The launcher, the tests, the comparison, the benchmark and the report read the

@@ -44,9 +44,7 @@ def image(project: Project, service: str) -> Any:
 
 
 @pytest.mark.parametrize(("service", "most_mb"), [("gevent", 90), ("locust", 400)])
-def test_an_image_is_small_and_says_what_it_is(
-    project: Project, service: str, most_mb: int
-) -> None:
+def test_an_image_is_small_and_labelled(project: Project, service: str, most_mb: int) -> None:
     base = json.loads(docker("image", "inspect", BASE))[0]["Size"]
     built = image(project, service)
     assert built["Size"] - base <= most_mb * MB
@@ -68,7 +66,7 @@ def test_an_image_has_no_compiler_and_no_cache(project: Project, service: str) -
     assert set(found) <= set(of_base)
 
 
-def test_nothing_in_the_configuration_is_warned_of(project: Project) -> None:
+def test_docker_compose_accepts_the_configuration_without_a_warning(project: Project) -> None:
     ended = project.run(
         "--profile=all", "--profile=compare", "--profile=doctor", "config", "--quiet"
     )
@@ -87,9 +85,7 @@ def test_a_slow_machine_has_a_minute_before_a_service_counts_as_unhealthy(projec
     assert image(project, "gevent")["Config"]["Healthcheck"]["StartPeriod"] == 60 * NS_PER_S
 
 
-def test_every_model_is_a_variant_and_a_bare_up_takes_the_one_that_is_named(
-    project: Project, model: str
-) -> None:
+def test_a_bare_up_starts_the_variant_that_env_names(project: Project, model: str) -> None:
     named = project.run("config", "--services", VARIANT=model).stdout.split()
     assert sorted(named) == sorted(["anchor", model])
 
@@ -105,7 +101,7 @@ def test_a_variant_is_healthy_and_speaks_both_protocols(variant: Project, model:
         assert read_to_end(sock) == b"hello"
 
 
-def test_a_variant_is_nobody_and_can_change_nothing(variant: Project, model: str) -> None:
+def test_a_variant_has_no_privileges_and_a_read_only_root(variant: Project, model: str) -> None:
     for status in status_fields(variant.id(model)).values():
         assert "0" not in status["Uid"].split()
         assert {status[f"Cap{kind}"].strip("0") for kind in ("Inh", "Prm", "Eff", "Bnd")} == {""}
@@ -119,12 +115,12 @@ def test_a_variant_is_nobody_and_can_change_nothing(variant: Project, model: str
     assert "Read-only file system" in refused.stderr
 
 
-def test_stop_answers_all_that_is_in_flight(variant: Project, model: str) -> None:
+def test_a_stopped_variant_answers_every_request_in_flight(variant: Project, model: str) -> None:
     host = variant.address(model)
     socks = [socket.create_connection((host, 8000), DEADLINE_S) for _ in range(50)]
     for sock in socks:
         sock.sendall(REQUEST)
-    # Of what is received, the padding makes each request so much that asking does not count.
+    # The padding makes each request so large that the scrapes themselves do not count.
     wait_until(
         lambda: metric(host, "server_received_bytes_total", "http") >= 50 * len(REQUEST),
         "requests at the server",
@@ -150,10 +146,10 @@ def metric(host: str, name: str, protocol: str) -> float:
 
 
 @pytest.mark.parametrize("how", ["down", "stop"])
-def test_a_plain_down_or_stop_ends_whatever_is_up_and_then_another_variant_starts(
+def test_a_plain_down_or_stop_ends_every_service_and_then_another_variant_starts(
     project: Project, how: str
 ) -> None:
-    # Compose itself ends the services of active profiles only: of the variant that .env names.
+    # Compose itself ends only the services of active profiles: of the variant that .env names.
     ports = {"HTTP_PORT": str(free_port()), "ECHO_PORT": str(free_port())}
     project = replace(project, env={**project.env, **ports})
     project.run("up", "--wait", "--no-build", "uvloop", "dashboard")
@@ -170,17 +166,17 @@ def test_a_plain_down_or_stop_ends_whatever_is_up_and_then_another_variant_start
             assert ending.returncode == 0
     assert project.services() == set()
     assert project.inspect("uvloop")["State"]["ExitCode"] == 0
-    for variant in ("gevent", "uvloop"):  # the one that .env names, and the very one once more
+    for variant in ("gevent", "uvloop"):  # the variant that .env names, and the same one again
         project.run("up", "--wait", "--no-build", variant)
         assert project.services() == {variant}
         project.run(how)
     project.down()
 
 
-def test_what_is_killed_comes_back(project: Project) -> None:
+def test_a_killed_variant_is_restarted(project: Project) -> None:
     project.run("up", "--wait", "--no-build", "uvloop")
     before = project.inspect("uvloop")["State"]["Pid"]
-    # All of its user: the anchor is another's. Detached, since the shell is taken along.
+    # Kill every process of this user; the anchor has another. Detached, since the shell dies, too.
     docker("exec", "--detach", project.id("uvloop"), "sh", "-c", "kill -9 -1")
     wait_until(lambda: project.inspect("uvloop")["State"]["Pid"] not in (0, before), "a new one")
     wait_until(lambda: is_healthy(project, "uvloop"), "its health")
@@ -192,19 +188,19 @@ def is_healthy(project: Project, service: str) -> bool:
     return bool(project.inspect(service)["State"]["Health"]["Status"] == "healthy")
 
 
-def test_an_operators_mistake_is_answered_on_the_terminal(project: Project) -> None:
+def test_a_usage_error_reaches_the_terminal(project: Project) -> None:
     ended = project.run("run", "--rm", "-T", "gevent", "gevent", "--backlog=x", status=2)
     assert "expected a whole number" in ended.stderr + ended.stdout
 
 
-def test_10_000_connections_fit(project: Project) -> None:
+def test_a_variant_holds_10_000_connections(project: Project) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard < 11_000:
         pytest.skip(f"our own side needs 11,000 descriptors, and may have {hard:,}")
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     project.run("up", "--wait", "--no-build", "uvloop")
     host = project.address("uvloop")
-    # Of echo: it is idle for as long as a slow machine needs, and no health check is among it.
+    # Over echo: its idle timeout suits a slow machine, and no health check uses it.
     with ExitStack() as stack:
         socks = [
             stack.enter_context(socket.create_connection((host, 7000), DEADLINE_S))

@@ -31,7 +31,7 @@ BLOCKS = re.findall(r"^```sh (.+)\n((?:.*\n)*?)```$", SCALING_OUT, re.MULTILINE)
 
 @pytest.fixture
 def up(project: Project) -> Iterator[Project]:
-    """Return the project, nothing running; what is started is ended."""
+    """Return the project with nothing running; end what the test has started."""
     yield project
     project.down()
 
@@ -41,7 +41,7 @@ def page_of(project: Project) -> LocustPage:
     return LocustPage(f"http://{host}:{port}")
 
 
-def test_locust_with_two_workers_drives_the_variant_that_runs(up: Project, owned: Path) -> None:
+def test_locust_with_two_workers_loads_the_running_variant(up: Project, owned: Path) -> None:
     up.run("up", "--wait", "--no-build", "gevent", "locust", "--scale", "locust-worker=2")
     assert up.services() == {"gevent", "locust", "locust-worker"}
     page = page_of(up)
@@ -67,7 +67,7 @@ def test_locust_with_two_workers_drives_the_variant_that_runs(up: Project, owned
 
 
 def of_locust(project: Project) -> list[dict[str, str]]:
-    """Return what the kernel says of the master and its workers."""
+    """Return the status fields of the master and its workers, from the kernel."""
     containers = [project.id("locust"), *project.id("locust-worker").split()]
     processes = [status_fields(container) for container in containers]
     found = [
@@ -99,7 +99,7 @@ def test_a_worker_whose_master_has_gone_finds_the_next_one(up: Project) -> None:
     wait_until(another_is_there, "another worker")
 
 
-def test_a_test_whose_variant_is_exchanged_does_not_count(up: Project, owned: Path) -> None:
+def test_a_load_whose_variant_is_replaced_is_invalid(up: Project, owned: Path) -> None:
     up.run("up", "--wait", "--no-build", "gevent", "locust")
     page = page_of(up)
     wait_until(lambda: len(page.statistics()["workers"]) == 1, "a worker")
@@ -121,16 +121,16 @@ def test_two_variants_are_never_mixed_behind_one_name(up: Project) -> None:
     page = page_of(up)
     assert page.host() == "http://asyncio:8000"
     up.run("up", "--wait", "--no-build", "uvloop")
-    assert page.host() == "http://asyncio:8000"  # it still runs: nothing changes unasked
+    assert page.host() == "http://asyncio:8000"  # it still runs, so the host stays
     up.run("rm", "--stop", "--force", "asyncio")
     assert page.host() == "http://uvloop:8000"
     up.run("rm", "--stop", "--force", "uvloop")
     assert page.host() == "http://no-variant-runs:8000"
     up.run("up", "--wait", "--no-build", "asyncio", "uvloop")
-    assert page.host() == "http://asyncio-or-uvloop:8000"  # nobody: there is a choice to make
+    assert page.host() == "http://asyncio-or-uvloop:8000"  # no host: the user has to choose
 
 
-def test_the_whole_comparison_runs_inside_and_its_results_are_the_callers(
+def test_the_comparison_runs_in_a_container_and_its_results_get_the_folders_owner(
     up: Project, owned: Path
 ) -> None:
     ended = up.run(
@@ -139,7 +139,7 @@ def test_the_whole_comparison_runs_inside_and_its_results_are_the_callers(
     )  # fmt: skip
     assert up.services() == set()
     folder = folder_of(ended.stdout)
-    assert folder.parent == owned  # as it is called outside
+    assert folder.parent == owned  # its path outside the container
     bundle = read_bundle(folder)
     assert bundle.state.state == FINISHED and bundle.state.failed == {} == bundle.broken
     assert bundle.about.commit == "c0ffee"
@@ -153,7 +153,7 @@ def test_the_whole_comparison_runs_inside_and_its_results_are_the_callers(
         assert folder.name in reply.read().decode()
 
 
-def test_the_doctor_says_what_the_host_does_not_allow(project: Project) -> None:
+def test_the_doctor_reports_what_the_host_does_not_allow(project: Project) -> None:
     # More than any host allows: a container with that limit would not even start.
     ended = project.run("run", "--rm", "-T", "doctor", status=1, DESCRIPTORS="2000000000")
     (descriptors,) = (row for row in ended.stdout.splitlines() if "descriptors a proc" in row)
@@ -163,7 +163,7 @@ def test_the_doctor_says_what_the_host_does_not_allow(project: Project) -> None:
 
 @contextmanager
 def hosts(project: Project) -> Iterator[dict[str, str]]:
-    """Start a container for each host of the page, on a network of their own; name -> container."""
+    """Start a container for each host of scaling-out.md; return name -> container."""
     network = f"{project.name}-hosts"
     docker("network", "create", network)
     containers = {}
@@ -181,7 +181,7 @@ def hosts(project: Project) -> Iterator[dict[str, str]]:
         docker("network", "rm", network)
 
 
-def test_every_command_about_other_hosts_runs_as_it_is_written(project: Project) -> None:
+def test_every_command_of_scaling_out_runs_as_written(project: Project) -> None:
     with hosts(project) as containers:
         assert [*containers] == ["server", "load-1", "load-2", "lead"]
         *others, (lead, command) = BLOCKS
@@ -192,8 +192,7 @@ def test_every_command_about_other_hosts_runs_as_it_is_written(project: Project)
             "import urllib.request as u; [u.urlopen(f'http://server:{p}/') for p in (8001, 8002)]"
         )
         wait_until(lambda: answers(containers["load-1"], serving), "both servers")
-        said = docker("exec", containers[lead], "sh", "-c", command)
-        assert "report.html" in said
+        assert "report.html" in docker("exec", containers[lead], "sh", "-c", command)
         shown = "cat results/*/*/cell.json"
         cells = docker("exec", containers[lead], "sh", "-c", shown).replace("}\n{", "},\n{")
     results = json.loads(f"[{cells}]")

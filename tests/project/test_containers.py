@@ -1,4 +1,4 @@
-"""What Dockerfile, docker-compose.yml and .env promise each other: no engine needed."""
+"""Dockerfile, docker-compose.yml and .env agree with each other; no engine is needed."""
 
 import re
 
@@ -21,7 +21,7 @@ def test_every_model_is_a_service_and_a_profile_of_its_own() -> None:
     assert variants == [(name, name, name) for name in MODELS], "run: make generate"
 
 
-def test_all_that_stays_up_ends_with_the_one_service_that_no_profile_has_to_name() -> None:
+def test_every_long_running_service_ends_with_the_anchor() -> None:
     services = dict(
         re.findall(
             r"^  ([\w-]+):\n((?:    .*\n)+)", COMPOSE.partition("\nservices:\n")[2], re.MULTILINE
@@ -42,7 +42,7 @@ def test_no_code_is_left_out_of_an_image() -> None:
     assert left_out and [line for line in left_out if [*(ROOT / line).rglob("*.py")]] == []
 
 
-def test_every_knob_is_in_env_and_turns_something() -> None:
+def test_every_knob_of_compose_is_in_env_and_used() -> None:
     knobs = set(re.findall(r"^(\w+)=", ENV, re.MULTILINE))
     turned = set(re.findall(r"\$\{(\w+)\}", COMPOSE))
     assert turned <= knobs
@@ -54,7 +54,7 @@ def test_every_knob_has_a_comment() -> None:
         assert block.startswith("#"), block
 
 
-def test_a_container_is_given_longer_to_end_than_the_launcher_allows_itself() -> None:
+def test_a_container_may_stop_for_longer_than_the_launchers_grace_period() -> None:
     grace_s, anchor_s = map(int, re.findall(r"stop_grace_period: (\d+)s", COMPOSE))
     assert grace_s < anchor_s <= grace_s + 10  # which waits for the containers
     assert limits.GRACEFUL_SHUTDOWN_TIMEOUT_S < grace_s <= limits.GRACEFUL_SHUTDOWN_TIMEOUT_S + 10

@@ -1,4 +1,4 @@
-"""What is typed wrong, or interrupted at once: a status, a line at the most, never a traceback."""
+"""Wrong arguments and early interrupts: an exit status, one line at most, never a traceback."""
 
 import os
 import signal
@@ -30,7 +30,7 @@ def ended(
     return done.returncode, done.stdout, done.stderr
 
 
-# -- arguments that are no UTF-8 ---------------------------------------------------------------
+# -- arguments that are not UTF-8 --------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def ended(
     ids=lambda value: repr(b" ".join(value)) if isinstance(value, list) else str(value),
 )
 @pytest.mark.parametrize("locale", ["C.UTF-8", "C"])
-def test_the_launcher_refuses_bytes_that_are_no_text_in_one_line(
+def test_the_launcher_refuses_arguments_that_are_not_utf_8_in_one_line(
     status: int, argv: list[bytes], locale: str
 ) -> None:
     env = {"LC_ALL": locale, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
@@ -57,7 +57,7 @@ def test_the_launcher_refuses_bytes_that_are_no_text_in_one_line(
     assert b"xff" in err or b"udcff" in err
 
 
-def test_the_launcher_refuses_them_in_the_environment_too() -> None:
+def test_the_launcher_refuses_variables_that_are_not_utf_8_in_one_line() -> None:
     got, out, err = ended(SERVERS, "threaded", env={"SERVERS_BIND": b"\xff"})
     assert (got, out, err.count(b"\n")) == (3, b"", 1), err
     assert rb"\xff" in err
@@ -70,11 +70,11 @@ FLAGS = [
     for action in parser._actions
     if action.option_strings and action.nargs != 0 and action.type is not Path
 ]
-"""Every flag of every command that takes a value, but those that take a file's name."""
+"""Every flag that takes a value, of every command, except those that take a file's name."""
 
 
 @pytest.mark.parametrize(("command", "flag"), FLAGS)
-def test_each_flag_refuses_bytes_that_are_no_text_in_one_line(
+def test_each_flag_refuses_a_value_that_is_not_utf_8_in_one_line(
     command: str, flag: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as refused:
@@ -100,7 +100,9 @@ def test_each_flag_refuses_bytes_that_are_no_text_in_one_line(
     ],
     ids=repr,
 )
-def test_commands_refuse_bytes_that_are_no_text_in_one_line(module: str, argv: list[bytes]) -> None:
+def test_a_command_refuses_arguments_that_are_not_utf_8_in_one_line(
+    module: str, argv: list[bytes]
+) -> None:
     got, out, err = ended(module, *argv)
     assert (got, out, err.count(b"\n")) == (2, b"", 1), err
     assert b"Traceback" not in err
@@ -144,13 +146,13 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # "make test &" has it
         ("loadtest.bench --rounds=0", "loadtest.bench.benchmark"),
     ],
 )
-def test_ctrl_c_during_an_import_ends_it_without_a_word(
+def test_ctrl_c_during_an_import_ends_the_command_silently(
     command: str, imported: str, tmp_path: Path
 ) -> None:
     (tmp_path / "sitecustomize.py").write_text(_INTERRUPTS, "ascii")
     (tmp_path / "results").mkdir()
     env = {"PYTHONPATH": str(tmp_path), "INTERRUPTED_AT": imported}
     status, out, err = ended(*command.split(), env=env)
-    # What a shell shows of either is 130.
+    # A shell shows 130 for both.
     assert status in (130, -signal.SIGINT), (status, err)
     assert (out, err) == (b"", b"")

@@ -1,4 +1,4 @@
-"""Docker's engine, and docker compose as a user calls it, in a project of each test run's own."""
+"""Docker's engine, and docker compose as a user calls it, in a project of this test run's own."""
 
 import json
 import os
@@ -14,16 +14,16 @@ from servers.registry import MODELS
 from tests.support.commands import ROOT
 
 OWNER = 12345 if os.getuid() == 0 else os.getuid()
-"""Of the folder of results: somebody who is neither root nor the images' own user."""
+"""The owner of the folder of results: neither root nor the images' own user."""
 
 BASE = "python:3.13-slim"
 
 LIMIT_S = 300
-"""For a build from nothing, beside other tests."""
+"""For a build without a cache, while other tests run."""
 
 
 def _missing() -> str:
-    """Return why there is nothing to test with; "" if there is."""
+    """Return why Docker cannot be used here; "" if it can."""
     if shutil.which("docker") is None:
         return "docker is not installed"
     for argv in (["docker", "info"], ["docker", "compose", "version"]):
@@ -37,7 +37,7 @@ MISSING = _missing()
 
 @dataclass
 class Project:
-    """What docker compose makes of the repository, apart from what a user has running.
+    """A docker compose project of this repository, apart from one that a user may have running.
 
     Attributes:
         name: Of the project.
@@ -63,7 +63,7 @@ class Project:
         )
 
     def run(self, *argv: str, status: int = 0, **env: str) -> subprocess.CompletedProcess[str]:
-        """Run docker compose to its end, which must be the one expected."""
+        """Run docker compose to its end, and check its exit status."""
         with self.start(*argv, **env) as process:
             try:
                 out, err = process.communicate(timeout=LIMIT_S)
@@ -73,21 +73,21 @@ class Project:
         return subprocess.CompletedProcess(argv, status, out, err)
 
     def down(self) -> None:
-        """End and remove all of it."""
+        """Stop and remove everything."""
         self.run("--profile=all", "down", "--volumes", "--remove-orphans", "--timeout=1")
 
     def image(self, service: str) -> str:
-        """Return what the image of a service is called."""
+        """Return the name of a service's image."""
         return f"{self.name}-{service}"
 
     def services(self) -> set[str]:
-        """Return what is running, apart from what ends the others."""
+        """Return the running services, without the anchor."""
         return set(self.run("--profile=all", "ps", "--services").stdout.split()) - {"anchor"}
 
     def port(self, service: str, port: int) -> tuple[str, int]:
-        """Return where a port of a service is published."""
-        said = self.run("port", service, str(port)).stdout.strip()
-        host, _, number = said.rpartition(":")
+        """Return the address at which a port of a service is published."""
+        address = self.run("port", service, str(port)).stdout.strip()
+        host, _, number = address.rpartition(":")
         assert host == "127.0.0.1"
         return host, int(number)
 
@@ -96,17 +96,17 @@ class Project:
         return self.run("--profile=all", "ps", "--all", "--quiet", service).stdout.strip()
 
     def inspect(self, service: str) -> Any:
-        """Return what the engine says of a service's container."""
+        """Return what the engine knows about a service's container."""
         return json.loads(docker("inspect", self.id(service)))[0]
 
     def address(self, service: str) -> str:
-        """Return where a container is in its network: what is published is forwarded."""
+        """Return a container's address in its network, where nothing is forwarded."""
         (network,) = self.inspect(service)["NetworkSettings"]["Networks"].values()
         return str(network["IPAddress"])
 
 
 def docker(*argv: str) -> str:
-    """Return what docker prints; it must end well."""
+    """Return what docker prints; it must succeed."""
     ended = subprocess.run(
         ["docker", *argv], capture_output=True, text=True, check=False, timeout=LIMIT_S
     )
@@ -115,7 +115,7 @@ def docker(*argv: str) -> str:
 
 
 def status_fields(container: str) -> dict[str, dict[str, str]]:
-    """Return each process of a container -> proc(5) status fields, as seen from outside."""
+    """Return each process of a container -> proc(5) status fields, read from outside."""
     found = {}
     for line in docker("top", container, "-o", "pid,args").splitlines()[1:]:
         pid, _, args = line.strip().partition(" ")
@@ -125,5 +125,5 @@ def status_fields(container: str) -> dict[str, dict[str, str]]:
 
 
 def variants(services: set[str]) -> set[str]:
-    """Return those of some services that are models."""
+    """Return the services that are models."""
     return services & set(MODELS)
