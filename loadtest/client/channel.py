@@ -9,7 +9,7 @@ from loadtest.client.connection import Connection
 from loadtest.client.engine import Engine
 from loadtest.client.replies import RequestSource
 from loadtest.measure.errors import ReplyError, TimedOutError, UnfinishedError
-from loadtest.measure.first_failures import FirstFailure, first_failure
+from loadtest.measure.first_failures import FirstFailure
 from loadtest.measure.meter import Meter
 
 PAUSE_AFTER_ERROR_S = 0.1
@@ -51,16 +51,16 @@ class Channel(Asking):
         return self._sent_s != NEVER or (self._wake_s != NEVER and self._turns.open)
 
     @property
-    def instead(self) -> FirstFailure | None:
+    def first_failure(self) -> FirstFailure | None:
         """What the last try ended with, or has come to; None: nothing yet, or there was a reply."""
         if self.has_replied:
             return None
         if self._failure is not None:
-            return first_failure(self._failure, self._failed_again)
+            return FirstFailure.of(self._failure, self._failed_again)
         if not self._begun_bytes:
             return None
         text = f"a reply that was not complete: {self._begun_bytes:,} bytes had come"
-        return first_failure(UnfinishedError(text))
+        return FirstFailure.of(UnfinishedError(text))
 
     @property
     def _begun_bytes(self) -> int:

@@ -17,9 +17,6 @@ from locust.env import Environment
 from loadtest.host.files import os_error_text
 from loadtest.host.safe_output import one_line
 
-FAILED = "loadtest_failed"
-"""What a process that makes load tells the one that leads."""
-
 REASON_CHARACTERS_MAX = 300
 
 WATCH_INTERVAL_S = 0.5
@@ -30,12 +27,12 @@ LOG_INTERVAL_S = 1.0
 _P = ParamSpec("_P")
 _log = logging.getLogger("loadtest")
 _last_logged_s: dict[str, float] = {}
-_ends: dict[int, tuple[Environment, Callable[[str], None]]] = {}
+_ends: dict[Environment, Callable[[str], None]] = {}
 
 
 def register(environment: Environment, end: Callable[[str], None]) -> None:
     """Say what ends the tests of a Locust process; it takes the reason, and does not wait."""
-    _ends[id(environment)] = environment, end
+    _ends[environment] = end
 
 
 def fail(error: BaseException, environment: Environment | None = None) -> None:
@@ -51,7 +48,7 @@ def fail(error: BaseException, environment: Environment | None = None) -> None:
         # A disk that fails is no mistake of a program's: its traceback says nothing more.
         traced = None if isinstance(error, OSError) else error
         _log.error("failed: %s", why, exc_info=traced)
-    for whose, end in list(_ends.values()):
+    for whose, end in list(_ends.items()):
         if environment in (None, whose):
             end(why)
 

@@ -43,7 +43,7 @@ class LoadProcess:
         records: What has been measured and nobody has asked for yet, one a second and class.
     """
 
-    _of: ClassVar[dict[int, "LoadProcess"]] = {}
+    _of: ClassVar[dict[Environment, "LoadProcess"]] = {}
 
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
@@ -53,15 +53,10 @@ class LoadProcess:
     @classmethod
     def of(cls, environment: Environment) -> "LoadProcess":
         """Return the crew of a Locust process."""
-        found = cls._of.get(id(environment))
+        found = cls._of.get(environment)
         if found is None:
-            found = cls._of[id(environment)] = cls(environment)
+            found = cls._of[environment] = cls(environment)
         return found
-
-    @classmethod
-    def all(cls) -> list["LoadProcess"]:
-        """Return those of this process: Locust's reports do not say whose they are."""
-        return list(cls._of.values())
 
     def reset(self, spec: LoadSpec) -> None:
         """Be as new, for another test."""
@@ -108,19 +103,14 @@ class LoadProcess:
     # -- for the conductor -------------------------------------------------------------------
 
     @property
-    def begun(self) -> bool:
-        """Whether the load has begun."""
-        return self._schedules is not None
-
-    @property
     def established(self) -> dict[str, int]:
         """How many connections have had a reply, by class."""
         return Counter(name for channel, name in self.channels.items() if channel.has_replied)
 
     @property
-    def instead(self) -> list[FirstFailure]:
-        """What came instead on the connections that have had no reply."""
-        return merged(came for c in self.channels if (came := c.instead) is not None)
+    def first_failures(self) -> list[FirstFailure]:
+        """What connections without a right first reply had instead, counted by kind."""
+        return merged(had for c in self.channels if (had := c.first_failure) is not None)
 
     @property
     def busy(self) -> bool:
@@ -148,7 +138,7 @@ class LoadProcess:
 
     def open(self) -> None:
         """Let the window begin."""
-        self.take()
+        self.collect()
         open_s = time.perf_counter()
         for meter in self._meters.values():
             meter.open(open_s)
@@ -163,7 +153,7 @@ class LoadProcess:
         for channel in self.channels:
             channel.finish(close_s)
         self._usage["close"] = usage_of_self()
-        self.take()
+        self.collect()
         self._phase = "after"
 
     def finish(self) -> dict[str, Any]:
@@ -171,7 +161,7 @@ class LoadProcess:
         heard_s = time.perf_counter() - self.spec.deadline_s
         for channel in self.channels:
             channel.abandon(heard_s)
-        self.take()
+        self.collect()
         return self._usage
 
     def every_second(self) -> None:
@@ -179,9 +169,14 @@ class LoadProcess:
         heard_s = time.perf_counter() - silence_max_s(self.spec.deadline_s)
         for channel in list(self.channels):
             channel.give_up_before(heard_s)
-        self.take()
+        self.collect()
 
-    def take(self) -> None:
+    def take_records(self) -> list[dict[str, Any]]:
+        """Return the records since the last call."""
+        records, self.records = self.records, []
+        return records
+
+    def collect(self) -> None:
         """Hand what was measured to Locust's statistics, and keep it for the conductor."""
         from_s, self._taken_s = self._taken_s, now_s()
         usage = usage_of_self() | {"time_s": self._taken_s, "connections": len(self.channels)}

@@ -7,6 +7,8 @@ from locust import User
 from locust.env import Environment
 
 from loadtest.catalogue import SCENARIOS
+from loadtest.client.load_spec import LoadSpec
+from loadtest.measure.errors import NotConnectedError
 from loadtest.scenarios import Scenario
 
 _PAIRS = {name: entry.users for name, entry in SCENARIOS.items() if len(entry.users) > 1}
@@ -42,6 +44,25 @@ def mixture_problem(classes: Collection[type[User]], users: int | None) -> str:
             f"expected {least} user{'s' * (least > 1)} or more, so that each class has a connection"
             f" ({', '.join(sorted(names))}), got {users}"
         )
+    return ""
+
+
+def request_problem(classes: Collection[type[User]], host: str, spec: LoadSpec) -> str:
+    """Return why users of some classes could not ask, or would ask for something else; "" if not.
+
+    Args:
+        classes: That are to run; other users than ours are none of our business.
+        host: Of the test; "": each class has its own.
+        spec: Of the test.
+    """
+    for c in classes:
+        try:
+            if issubclass(c, Scenario):
+                c.check(host or c.host, spec)
+        except NotConnectedError as error:  # it says what was expected and what was got
+            return f"host: {error}"
+        except ValueError as error:  # it does, too
+            return f"{c.__name__}: {error}"
     return ""
 
 

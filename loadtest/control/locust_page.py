@@ -24,8 +24,7 @@ from werkzeug.datastructures import ImmutableMultiDict
 from loadtest.catalogue import SCENARIOS
 from loadtest.client.load_spec import LoadSpec
 from loadtest.client.request import target_of
-from loadtest.control.asked import request_problem
-from loadtest.control.checks import mixture_problem
+from loadtest.control.checks import mixture_problem, request_problem
 from loadtest.knobs import Knob, parsed
 
 _ORDER = [name for entry in SCENARIOS.values() for name in entry.users]
@@ -40,27 +39,33 @@ LOGS_EVERY_S = 5.0
 _log = logging.getLogger("loadtest")
 
 
-class _Reader:
-    """Of the log: an open page, if there is one."""
+class LogReader:
+    """An open page, which reads the log."""
 
     def __init__(self) -> None:
-        self._asked, self._asked_s = Event(), -math.inf
+        self._read, self._read_s = Event(), -math.inf
 
-    def ask(self) -> None:
-        self._asked_s = time.monotonic()
-        self._asked.set()
+    def on_read(self) -> None:
+        """Note that the page has read the log."""
+        self._read_s = time.monotonic()
+        self._read.set()
 
     def wait(self) -> None:
-        if time.monotonic() - self._asked_s < 2 * LOGS_EVERY_S:
-            self._asked.clear()
-            self._asked.wait(2 * LOGS_EVERY_S)
+        """Let a test with a verdict go on until an open page has read the log once more.
+
+        A page reads it while a test runs, and never again after: the verdict would be missing.
+        """
+        if time.monotonic() - self._read_s < 2 * LOGS_EVERY_S:
+            self._read.clear()
+            self._read.wait(2 * LOGS_EVERY_S)
 
 
-_readers: dict[int, _Reader] = {}
+def watch(environment: Environment, web_ui: WebUI, knobs: Sequence[Knob]) -> LogReader:
+    """Tick the classes that are about to run; refuse a test that makes no sense before it starts.
 
-
-def watch(environment: Environment, web_ui: WebUI, knobs: Sequence[Knob]) -> None:
-    """Tick what is about to run, and refuse what makes no sense before anything has started."""
+    Returns:
+        What the page does with the log.
+    """
     assert web_ui.app is not None
 
     web_ui.app.jinja_env.policies["json.dumps_kwargs"] = {"sort_keys": False}  # in our order
@@ -81,12 +86,12 @@ def watch(environment: Environment, web_ui: WebUI, knobs: Sequence[Knob]) -> Non
             response.set_data(response.get_data().replace(b"</head>", _STYLE + b"</head>", 1))
         return response
 
-    reader = _readers[id(environment)] = _Reader()
+    reader = LogReader()
 
     @web_ui.app.before_request
     def _read() -> Response | None:
         if request.endpoint == "locust.logs":
-            reader.ask()
+            reader.on_read()
         if request.endpoint != "locust.swarm":
             return None
         if web_ui.userclass_picker_is_active and "user_classes" not in request.form:
@@ -104,14 +109,7 @@ def watch(environment: Environment, web_ui: WebUI, knobs: Sequence[Knob]) -> Non
         _log.error(why)
         return jsonify({"success": False, "message": why, "host": environment.host})
 
-
-def be_read(environment: Environment) -> None:
-    """Let a test that has a verdict go on until an open page has asked for the log once more.
-
-    It asks while a test runs, and not when that has ended: the verdict would be missing there.
-    """
-    if (reader := _readers.get(id(environment))) is not None:
-        reader.wait()
+    return reader
 
 
 def _names(environment: Environment) -> list[str]:

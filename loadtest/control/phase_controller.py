@@ -16,6 +16,16 @@ from gevent.event import Event
 from locust.env import Environment
 from locust.runners import MasterRunner, Runner
 
+from loadtest.control.messages import (
+    BEGIN,
+    CLOSE,
+    OPEN,
+    Finished,
+    Periods,
+    Readiness,
+    Record,
+    Usage,
+)
 from loadtest.control.sampling import Sampler
 from loadtest.control.stages import Stage
 from loadtest.limits import REPORT_LIMIT_S, connect_limit_s, silence_max_s
@@ -23,12 +33,6 @@ from loadtest.measure.first_failures import FirstFailure, merged, said, with_sil
 from loadtest.measure.observation import Observation, Plan
 
 SAMPLE_INTERVAL_S = 1.0
-
-BEGIN, OPEN, CLOSE = "loadtest_begin", "loadtest_open", "loadtest_close"
-"""What the processes are told."""
-
-ESTABLISHED, FINISHED = "loadtest_established", "loadtest_finished"
-"""What they tell."""
 
 
 class PhaseController:
@@ -60,10 +64,10 @@ class PhaseController:
         self._sampler = sampler
         self._changed = Event()
         self._established: dict[str, dict[str, int]] = {}
-        self._instead: dict[str, list[FirstFailure]] = {}
+        self._failures: dict[str, list[FirstFailure]] = {}
         self._without_reply: Counter[str] = Counter()
-        self._usage: dict[str, dict[str, dict[str, float]]] = {}
-        self._records: list[dict[str, Any]] = []
+        self._usage: dict[str, Usage] = {}
+        self._records: list[Record] = []
         self._seconds: dict[str, list[dict[str, float]]] = {}
         self._workers: set[str] = set()
         self._marks: dict[str, dict[str, Any]] = {}
@@ -74,25 +78,24 @@ class PhaseController:
 
     # -- what the processes tell -------------------------------------------------------------
 
-    def take(self, worker: str, records: list[dict[str, Any]]) -> None:
-        """Take in what a process has measured."""
+    def add_records(self, worker: str, records: list[Record]) -> None:
+        """Add what a load process has measured."""
         for record in records:
             if "usage" in record:
                 self._seconds.setdefault(worker, []).append(record["usage"])
             else:
                 self._records.append(record | {"worker": worker})
 
-    def on_established(
-        self, worker: str, established: dict[str, int], instead: list[list[Any]]
-    ) -> None:
-        """Take note of how many connections a process has, and of what came on the others."""
-        self._established[worker] = established
-        self._instead[worker] = [FirstFailure(*kind) for kind in instead]
+    def on_readiness(self, worker: str, ready: Readiness) -> None:
+        """Note how many connections of a load process are ready, and what the others had."""
+        self._established[worker] = ready["established"]
+        self._failures[worker] = [FirstFailure(*failure) for failure in ready["failures"]]
         self._changed.set()
 
-    def on_finished(self, worker: str, usage: dict[str, dict[str, float]]) -> None:
-        """Take note that a process has told all it knows."""
-        self._usage[worker] = usage
+    def on_finished(self, worker: str, finished: Finished) -> None:
+        """Add the last that a load process has measured."""
+        self.add_records(worker, finished["records"])
+        self._usage[worker] = finished["usage"]
         self._changed.set()
 
     # -- the phases --------------------------------------------------------------------------
@@ -109,7 +112,7 @@ class PhaseController:
     def forget_connections(self) -> None:
         """Forget what the processes have told; they tell it again."""
         self._established.clear()
-        self._instead.clear()
+        self._failures.clear()
 
     def connect(self) -> bool:
         """Wait until every connection has had a reply; return whether they all have.
@@ -128,7 +131,7 @@ class PhaseController:
             give_up_s = min(
                 heard_s + silence_max_s(deadline_s), begin_s + connect_limit_s(wanted, deadline_s)
             )
-            instead = merged(chain.from_iterable(self._instead.values()))
+            instead = merged(chain.from_iterable(self._failures.values()))
             final = sum(kind.connections for kind in instead if kind.final)
             if final >= wanted or now_s >= give_up_s:
                 kinds = with_silence(instead, wanted - now)
@@ -155,7 +158,7 @@ class PhaseController:
             if self._shares_hz.get(name) is None and name not in self._quiet
         }
         rate_hz = self._plan.rate_hz
-        periods_s: dict[str, float | None] = {}
+        periods_s: Periods = {}
         for name in established:
             share_hz = self._shares_hz.get(name)
             if share_hz is not None:

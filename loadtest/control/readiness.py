@@ -1,45 +1,47 @@
-"""What a process that makes load tells the one that leads before the load begins."""
-
-from typing import Any
+"""Reports to the leader how many connections of this process are ready."""
 
 import gevent
 from locust.env import Environment
 
 from loadtest.client.failing import guarded
 from loadtest.client.load_process import LoadProcess
-from loadtest.control.phase_controller import ESTABLISHED
+from loadtest.control.messages import READINESS, Readiness
 
-TICK_S = 0.1
-"""How often a process looks how many connections it has."""
+INTERVAL_S = 0.1
+"""Between two looks at the connections."""
 
 
 class ReadinessReporter:
-    """Tells how many connections a process has, whenever that changes, until it is stopped.
+    """Sends ``READINESS`` whenever it has changed, until the load begins.
 
     Args:
-        environment: Of that process.
+        environment: Of this process.
+        load: Its connections.
     """
 
-    def __init__(self, environment: Environment) -> None:
-        self._environment = environment
+    def __init__(self, environment: Environment, load: LoadProcess) -> None:
+        self._environment, self._load = environment, load
         self._greenlet: gevent.Greenlet | None = None
 
     def start(self) -> None:
-        """Begin to tell, from the start."""
+        """Start again, with a report of everything."""
         self.stop()
-        self._greenlet = gevent.spawn(guarded(self._tell), environment=self._environment)
+        self._greenlet = gevent.spawn(guarded(self._report), environment=self._environment)
 
     def stop(self) -> None:
-        """Tell no more."""
+        """Stop reporting."""
         if self._greenlet is not None:
             self._greenlet.kill(block=False)
 
-    def _tell(self, environment: Environment) -> None:
-        runner, crew = environment.runner, LoadProcess.of(environment)
-        assert runner is not None
-        told: dict[str, Any] | None = None
+    def _report(self, environment: Environment) -> None:
+        assert environment.runner is not None
+        reported: Readiness | None = None
         while True:
-            if (now := {"established": crew.established, "instead": crew.instead}) != told:
-                told = now
-                runner.send_message(ESTABLISHED, told)
-            gevent.sleep(TICK_S)
+            ready: Readiness = {
+                "established": self._load.established,
+                "failures": [[*failure] for failure in self._load.first_failures],
+            }
+            if ready != reported:
+                environment.runner.send_message(READINESS, ready)
+                reported = ready
+            gevent.sleep(INTERVAL_S)

@@ -25,10 +25,15 @@ class FirstFailure(NamedTuple):
     text: str
     connections: int
 
+    @classmethod
+    def of(cls, error: ReplyError, again: bool = False) -> "FirstFailure":
+        """Return what one connection had.
 
-def first_failure(error: ReplyError, again: bool = False) -> FirstFailure:
-    """Return what a connection had: an error, and whether it had it twice in a row."""
-    return FirstFailure(type(error).__name__, error.final and again, str(error), 1)
+        Args:
+            error: What its last try ended with.
+            again: Whether the try before ended the same way.
+        """
+        return cls(type(error).__name__, error.final and again, str(error), 1)
 
 
 def merged(kinds: Iterable[FirstFailure]) -> list[FirstFailure]:

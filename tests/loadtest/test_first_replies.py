@@ -33,10 +33,10 @@ def test_one_wrong_reply_does_not_end_a_cell(wrong: int) -> None:
 
     with answering(starts) as address, driving(User(address)) as driven:
         driven.until(lambda: driven.errors.total() == 1)
-        if driven.channel.instead is not None:  # else the next try was right already
-            seen.append(driven.channel.instead)
+        if driven.channel.first_failure is not None:  # else the next try was right already
+            seen.append(driven.channel.first_failure)
         driven.established()
-        assert driven.channel.instead is None
+        assert driven.channel.first_failure is None
     assert not any(one.final for one in seen)
 
 
@@ -55,7 +55,7 @@ def test_only_a_reply_that_is_wrong_twice_in_a_row_is_wrong_for_ever(
 
     with answering(starts) as address, driving(User(address)) as driven:
         driven.until(lambda: driven.errors.total() == len(replies))
-        came = driven.channel.instead
+        came = driven.channel.first_failure
         assert came is not None and came.name == "WrongStatusError" and came.final == final
 
 
@@ -80,9 +80,9 @@ def test_a_reply_that_has_begun_is_not_called_silence() -> None:
         return True
 
     with answering(begins) as address, driving(User(address)) as driven:
-        assert driven.channel.instead is None
-        driven.until(lambda: driven.channel.instead is not None)
-        came = driven.channel.instead
+        assert driven.channel.first_failure is None
+        driven.until(lambda: driven.channel.first_failure is not None)
+        came = driven.channel.first_failure
         assert came is not None and came.name == "UnfinishedError" != SILENCE
         assert came.text == f"a reply that was not complete: {len(BEGIN)} bytes had come"
         driven.channel.give_up_before(float("inf"))
