@@ -1,4 +1,4 @@
-"""A chart as data: what Plotly draws, what is said beside it, and what its CSV calls its axes."""
+"""A chart as data: traces for Plotly, the text beside it, and the names of its CSV columns."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,9 +18,9 @@ class Chart:
 
     Attributes:
         name: Unique on a page.
-        read: In a sentence, how to read it.
-        columns: What the CSV calls x, y and z.
-        notes: What else is to be said, below it.
+        read: How to read it, in a sentence or two.
+        columns: The names of x, y and z in the CSV.
+        notes: Further sentences below it.
     """
 
     name: str
@@ -34,10 +34,10 @@ class Chart:
 
 @dataclass
 class ChartBuilder:
-    """Draws traces of groups, each in its contender's colour and its run's dash.
+    """Builds traces of groups, each in its contender's colour and its run's dash.
 
     Attributes:
-        groups: All that may be drawn on the page.
+        groups: All groups of the page.
     """
 
     groups: Groups
@@ -46,7 +46,7 @@ class ChartBuilder:
     runs: dict[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
-        """Give everybody a look and a name that fits."""
+        """Give every contender a look, and every contender and run a name that fits."""
         self.looks = looks(self.groups.contenders)
         self.names = unique_names(self.groups.contenders)
         self.runs = unique_names(self.groups.bundles)
@@ -56,12 +56,12 @@ class ChartBuilder:
         return DASHES[[*self.groups.bundles].index(run) % len(DASHES)]
 
     def label(self, contender: str, run: str) -> str:
-        """Return what a legend says."""
+        """Return a contender's name in a legend."""
         name = self.names[contender]
         return name if len(self.groups.bundles) == 1 else f"{name} · {self.runs[run]}"
 
     def trace(self, contender: str, run: str, more: str = "", **fields: Any) -> Trace:
-        """Return a trace that the page can show and hide with its contender and run."""
+        """Return a trace that the page shows and hides with its contender and run."""
         label = self.label(contender, run)
         return {
             "type": "scatter",
@@ -88,12 +88,12 @@ class ChartBuilder:
             more,
             mode="lines+markers",
             x=[x for x, _ in points],
-            y=[found.median for _, found in points],
+            y=[point.median for _, point in points],
             error_y={
                 "type": "data",
                 "symmetric": False,
-                "array": [(found.high or found.median) - found.median for _, found in points],
-                "arrayminus": [found.median - (found.low or found.median) for _, found in points],
+                "array": [(point.high or point.median) - point.median for _, point in points],
+                "arrayminus": [point.median - (point.low or point.median) for _, point in points],
                 "thickness": 1.2,
             },
             line={"color": look.colour, "dash": dash or self.dash_of(run), "width": 2.5},
@@ -104,7 +104,7 @@ class ChartBuilder:
     def crosses(
         self, contender: str, run: str, points: Sequence[tuple[float, float, str]], more: str = ""
     ) -> Trace:
-        """Return marks of what is shown but not ranked: crossed out, and on no line."""
+        """Return crosses for values that are not ranked; no line joins them."""
         return self.trace(
             contender,
             run,
@@ -120,8 +120,8 @@ class ChartBuilder:
         )
 
     def circumstances(self) -> str:
-        """Return who had which cores, and for how long: it stands on every chart."""
-        said = []
+        """Return the cores of server and generator, and the repeats: it stands below every chart."""
+        texts = []
         for bundle in self.groups.bundles.values():
             about = bundle.about
             server, generator = (
@@ -131,15 +131,15 @@ class ChartBuilder:
             text += f" {about.options.repeats} × {about.options.duration_s:g} s"
             if about.options.targets:
                 names = ", ".join(map(shown, about.options.targets))
-                text += f"; not started by us, on cores that are not known: {names}"
-            said.append(text)
-        return " | ".join(dict.fromkeys(said))
+                text += f"; not started by us, cores unknown: {names}"
+            texts.append(text)
+        return " | ".join(dict.fromkeys(texts))
 
 
 def load_name(load: str) -> str:
-    """Return what a kind of load is called where it is shown."""
+    """Return the display name of a kind of load."""
     if load.startswith(SHARE):
-        return f"{load.removeprefix(SHARE)} % of its own capacity"
+        return f"{load.removeprefix(SHARE)}% of its own capacity"
     return {RATE: "common rate", FLAT_OUT: "flat out"}.get(load, load)
 
 
@@ -149,13 +149,13 @@ def verdict_of(group: Group) -> str:
 
 
 def axis(title: str, *, log: bool = False, **fields: Any) -> dict[str, Any]:
-    """Return an axis; one that is not logarithmic begins at 0."""
+    """Return an axis; a linear one starts at 0."""
     kind = {"type": "log"} if log else {"rangemode": "tozero"}
     return {"title": {"text": title}, "automargin": True, **kind, **fields}
 
 
 def connections_axis(connections: Sequence[int]) -> dict[str, Any]:
-    """Return the axis of connections: logarithmic, with the numbers that were measured."""
+    """Return the axis of connections: logarithmic, with a tick at each measured number."""
     return axis("connections", log=True) | {
         "tickmode": "array",
         "tickvals": list(connections),

@@ -1,7 +1,8 @@
-"""Charts of a scenario: throughput and latency against connections, and against offered rate."""
+"""Charts of a scenario: throughput and latency against connections, and against the rate."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from loadtest.analysis import usl
 from loadtest.analysis.estimates import Estimate, estimate
@@ -10,125 +11,119 @@ from loadtest.analysis.metrics import METRICS, Metric
 from loadtest.bundle.plan import FLAT_OUT, RATE
 from loadtest.catalogue import SCENARIOS
 from loadtest.measure.verdict import SERVER_BOUND
-from loadtest.report.chart import Chart, ChartBuilder, axis, connections_axis, verdict_of
+from loadtest.report.chart import (
+    Chart,
+    ChartBuilder,
+    Trace,
+    axis,
+    connections_axis,
+    verdict_of,
+)
+
+
+class _Line(NamedTuple):
+    """One contender in one run: its groups by connections, or by rate."""
+
+    contender: str
+    run: str
+    groups: list[tuple[float, Group]]
 
 
 def scenario_charts(builder: ChartBuilder, scenario: str) -> list[Chart]:
     """Return the charts of a scenario."""
     charts = (
-        _throughput(builder, scenario),
+        _throughput(builder, scenario) or _projected_throughput(builder, scenario),
         _latency_by_connections(builder, scenario),
         _latency_by_rate(builder, scenario),
     )
     return [chart for chart in charts if chart is not None]
 
 
-def _lines(
-    builder: ChartBuilder, scenario: str, load: str
-) -> Iterator[tuple[str, str, list[tuple[int, Group]]]]:
-    """Yield contender, run, and its groups by connections."""
-    lines: dict[tuple[str, str], list[tuple[int, Group]]] = defaultdict(list)
+def _lines(builder: ChartBuilder, scenario: str, load: str) -> Iterator[_Line]:
+    lines: dict[tuple[str, str], list[tuple[float, Group]]] = defaultdict(list)
     for connections in builder.groups.connections(scenario, load):
         for group in builder.groups.of(scenario, connections, load):
-            lines[group.key.contender, group.key.run].append((connections, group))
+            lines[group.key.contender, group.key.run].append((float(connections), group))
     for (contender, run), groups in lines.items():
-        yield contender, run, groups
+        yield _Line(contender, run, groups)
 
 
 def _points(
-    groups: list[tuple[int, Group]], metric: Metric
+    groups: Sequence[tuple[float, Group]], metric: Metric
 ) -> tuple[list[tuple[float, Estimate]], list[tuple[float, float, str]]]:
-    """Return the points on the line, and those that are struck out."""
-    on_line, struck = [], []
+    """Return the points on the line, and the crosses of what is not ranked."""
+    on_line, crosses = [], []
     for x, group in groups:
-        found = group.estimate(metric)
-        if found is not None:
-            on_line.append((float(x), found))
-        elif (value := group.unranked_median(metric)) is not None:
-            struck.append((float(x), value, verdict_of(group)))
-    return on_line, struck
+        point = group.estimate(metric)
+        if point is not None:
+            on_line.append((x, point))
+        elif (median := group.unranked_median(metric)) is not None:
+            crosses.append((x, median, verdict_of(group)))
+    return on_line, crosses
 
 
 def _throughput(builder: ChartBuilder, scenario: str) -> Chart | None:
-    rate, traces, notes = METRICS["rate"], [], []
-    flat_out = builder.groups.connections(scenario, FLAT_OUT)
-    for contender, run, groups in _lines(builder, scenario, FLAT_OUT):
-        points, struck = _points(groups, rate)
-        if points:
-            traces.append(builder.line(contender, run, points, "measured"))
-        if struck:
-            traces.append(builder.crosses(contender, run, struck))
-        law = usl.fit(
-            {
-                connections: [
-                    result.main.rate_hz
-                    for result in group.verdicts.get(SERVER_BOUND, [])
-                    if result.main is not None
-                ]
-                for connections, group in groups
-            }
-        )
-        label = builder.label(contender, run)
+    """Return the chart of measured throughput; None if no cell ran flat out."""
+    traces: list[Trace] = []
+    notes = []
+    for line in _lines(builder, scenario, FLAT_OUT):
+        on_line, crosses = _points(line.groups, METRICS["rate"])
+        if on_line:
+            traces.append(builder.line(line.contender, line.run, on_line, "measured"))
+        if crosses:
+            traces.append(builder.crosses(line.contender, line.run, crosses))
+        law = _fitted(line)
+        label = builder.label(line.contender, line.run)
         if isinstance(law, usl.Refusal):
             notes.append(f"{label}: no scalability law fitted: {law.why}")
         else:
-            notes.append(f"{label}: {_said(law)}")
-            look = builder.looks[contender]
-            traces.append(
-                builder.trace(
-                    contender,
-                    run,
-                    "fitted (USL)",
-                    mode="lines",
-                    x=[x for x, _ in law.curve],
-                    y=[y for _, y in law.curve],
-                    line={"color": look.colour, "width": 1, "dash": "dot"},
-                    showlegend=False,
-                )
-            )
-    projected = _projected(builder, scenario) if not flat_out else []
-    traces += projected
-    connections = flat_out or builder.groups.connections(scenario, RATE)
+            notes.append(f"{label}: {_parameters(law)}")
+            traces.append(_law_trace(builder, line, law))
     if not traces:
         return None
-    read = (
-        "Higher is better: right replies a second, flat out, as more connections ask; bars are"
-        " intervals over repeats, and crosses are not ranked: point at one for its verdict."
-    )
-    title = "Throughput against connections"
-    if projected:
-        title = "Throughput of a core, projected"
-        entry = SCENARIOS.get(scenario)
-        why = "this run has no cells that ran flat out"
-        if entry is not None and not entry.works:
-            why = "a generator of this size is slower than the server here"
-        read = (
-            "Higher is better, and nobody has measured it: a second divided by the CPU time of a"
-            f" request at the held rate, since {why}."
-        )
     return Chart(
-        "throughput", title, read, traces,
-        {"xaxis": connections_axis(connections), "yaxis": axis("requests/s")},
-        {"x": "connections", "y": "requests/s"}, notes,
-    )  # fmt: skip
+        "throughput",
+        "Throughput against connections",
+        "Higher is better: correct replies a second, flat out, as connections are added. Bars are"
+        " intervals over repeats. A cross is not ranked; point at it for its verdict.",
+        traces,
+        {
+            "xaxis": connections_axis(builder.groups.connections(scenario, FLAT_OUT)),
+            "yaxis": axis("requests/s"),
+        },
+        {"x": "connections", "y": "requests/s"},
+        notes,
+    )
 
 
-def _projected(builder: ChartBuilder, scenario: str) -> list[dict[str, object]]:
-    cpu, traces = METRICS["cpu"], []
-    for contender, run, groups in _lines(builder, scenario, RATE):
-        points = []
-        for x, group in groups:
-            found = estimate([1e6 / value for value in group.values(cpu).values() if value])
-            if found is not None:
-                points.append((float(x), found))
-        if points:
-            trace = builder.line(contender, run, points, "projected", dash="dash")
-            trace["marker"]["symbol"] += "-open"
-            traces.append(trace)
-    return traces
+def _fitted(line: _Line) -> usl.Fit | usl.Refusal:
+    """Fit the scalability law to the repeats in which the server was the limit."""
+    return usl.fit(
+        {
+            round(connections): [
+                result.main.rate_hz
+                for result in group.verdicts.get(SERVER_BOUND, [])
+                if result.main is not None
+            ]
+            for connections, group in line.groups
+        }
+    )
 
 
-def _said(law: usl.Fit) -> str:
+def _law_trace(builder: ChartBuilder, line: _Line, law: usl.Fit) -> Trace:
+    return builder.trace(
+        line.contender,
+        line.run,
+        "fitted (USL)",
+        mode="lines",
+        x=[x for x, _ in law.curve],
+        y=[y for _, y in law.curve],
+        line={"color": builder.looks[line.contender].colour, "width": 1, "dash": "dot"},
+        showlegend=False,
+    )
+
+
+def _parameters(law: usl.Fit) -> str:
     def interval(value: usl.Interval) -> str:
         return f"{value.value:.2g} ({value.low:.2g} to {value.high:.2g})"
 
@@ -139,64 +134,93 @@ def _said(law: usl.Fit) -> str:
     )
 
 
+def _projected_throughput(builder: ChartBuilder, scenario: str) -> Chart | None:
+    """Return the chart of throughput computed from the CPU time of a request."""
+    traces = []
+    for line in _lines(builder, scenario, RATE):
+        points = []
+        for x, group in line.groups:
+            values = group.values(METRICS["cpu"]).values()
+            point = estimate([1e6 / cpu_us for cpu_us in values])
+            if point is not None:
+                points.append((x, point))
+        if points:
+            trace = builder.line(line.contender, line.run, points, "projected", dash="dash")
+            trace["marker"]["symbol"] += "-open"
+            traces.append(trace)
+    if not traces:
+        return None
+    entry = SCENARIOS.get(scenario)
+    why = "this run has no cells that ran flat out"
+    if entry is not None and not entry.works:
+        why = "in this scenario the generator is slower than the server"
+    return Chart(
+        "throughput",
+        "Throughput of one core, projected",
+        "Higher is better, and computed instead of measured: one second divided by the CPU time of"
+        f" a request at the held rate, because {why}.",
+        traces,
+        {
+            "xaxis": connections_axis(builder.groups.connections(scenario, RATE)),
+            "yaxis": axis("requests/s"),
+        },
+        {"x": "connections", "y": "requests/s"},
+    )
+
+
+def _latencies(builder: ChartBuilder, line: _Line) -> Iterator[Trace]:
+    """Yield the traces of p50 (dotted, not in the legend) and p99."""
+    for name, dash in (("p50", "dot"), ("p99", None)):
+        on_line, crosses = _points(line.groups, METRICS[name])
+        if on_line:
+            yield builder.line(
+                line.contender, line.run, on_line, name, dash=dash, showlegend=dash is None
+            )
+        if crosses:
+            yield builder.crosses(line.contender, line.run, crosses, name)
+
+
 def _latency_by_connections(builder: ChartBuilder, scenario: str) -> Chart | None:
-    connections, traces = builder.groups.connections(scenario, RATE), []
-    for contender, run, groups in _lines(builder, scenario, RATE):
-        for name, dash in (("p50", "dot"), ("p99", None)):
-            points, struck = _points(groups, METRICS[name])
-            if points:
-                traces.append(
-                    builder.line(contender, run, points, name, dash=dash, showlegend=dash is None)
-                )
-            if struck:
-                traces.append(builder.crosses(contender, run, struck, name))
+    lines = _lines(builder, scenario, RATE)
+    traces = [trace for line in lines for trace in _latencies(builder, line)]
     if not traces:
         return None
     return Chart(
         "latency-connections",
         "Latency against connections",
-        "Lower is better: half of all requests (dotted, p50) and 99 of 100 (p99) were answered"
-        " within this time of when they were due, at a rate that is the same for all.",
+        "Lower is better: half of all requests (p50, dotted) and 99 in 100 (p99) were answered"
+        " within this time of when they were due, at the same rate for all contenders.",
         traces,
-        {"xaxis": connections_axis(connections), "yaxis": axis("latency in ms", log=True)},
+        {
+            "xaxis": connections_axis(builder.groups.connections(scenario, RATE)),
+            "yaxis": axis("latency in ms", log=True),
+        },
         {"x": "connections", "y": "latency in ms"},
     )
 
 
 def _latency_by_rate(builder: ChartBuilder, scenario: str) -> Chart | None:
-    by_line: dict[tuple[str, str], list[tuple[float, Group]]] = defaultdict(list)
-    loads = {load for s, _, load in builder.groups.by_block if s == scenario and load != FLAT_OUT}
+    """Return the chart of latency at shares of each contender's capacity; None without shares."""
+    blocks = [(n, load) for s, n, load in builder.groups.by_block if s == scenario]
+    loads = {load for _, load in blocks} - {FLAT_OUT}
     shares = loads - {RATE}
     if not shares:
         return None
-    connections = max(
-        c for s, c, load in builder.groups.by_block if s == scenario and load in shares
-    )
+    connections = max(n for n, load in blocks if load in shares)
+    by_line: dict[tuple[str, str], list[tuple[float, Group]]] = defaultdict(list)
     for load in loads:
         for group in builder.groups.of(scenario, connections, load):
-            offered = max(result.rate_wanted_hz for result in group.results.values())
-            by_line[group.key.contender, group.key.run].append((offered, group))
-    traces = []
+            offered_hz = max(result.rate_wanted_hz for result in group.results.values())
+            by_line[group.key.contender, group.key.run].append((offered_hz, group))
+    traces: list[Trace] = []
     for (contender, run), groups in by_line.items():
-        rows = [(x, group) for x, group in sorted(groups, key=lambda row: row[0])]
-        for name, dash in (("p50", "dot"), ("p99", None)):
-            on_line = [(x, found) for x, g in rows if (found := g.estimate(METRICS[name]))]
-            struck = [
-                (x, value, verdict_of(g))
-                for x, g in rows
-                if (value := g.unranked_median(METRICS[name])) is not None
-            ]
-            if on_line:
-                traces.append(
-                    builder.line(contender, run, on_line, name, dash=dash, showlegend=dash is None)
-                )
-            if struck:
-                traces.append(builder.crosses(contender, run, struck, name))
+        in_order = sorted(groups, key=lambda pair: pair[0])
+        traces += _latencies(builder, _Line(contender, run, in_order))
     return Chart(
         "latency-rate",
         f"Latency against offered rate, {connections:,} connections",
-        "Lower is better: the points are shares of what each contender can do itself, so look at"
-        " where a line turns up, and not at how far to the right it goes.",
+        "Lower is better: the points are shares of each contender's own capacity, so compare where"
+        " the lines turn up, not how far to the right they reach.",
         traces,
         {"xaxis": axis("requests/s offered", log=True), "yaxis": axis("latency in ms", log=True)},
         {"x": "requests/s offered", "y": "latency in ms"},

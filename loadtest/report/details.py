@@ -1,4 +1,4 @@
-"""Charts of one block: the whole distribution of times, and what a request cost."""
+"""Charts of one block: the distribution of times, and the costs of a request."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +18,7 @@ _RARITIES |= {100_000: "99.999 %", 1_000_000: "max"}
 
 
 def block_charts(builder: ChartBuilder, scenario: str, connections: int, load: str) -> list[Chart]:
-    """Return the charts of a block, but for its time lanes."""
+    """Return the charts of a block, except its time lanes."""
     groups = builder.groups.of(scenario, connections, load)
     where = f"{scenario}, {connections:,} connections, {load_name(load)}"
     charts = [
@@ -26,13 +26,13 @@ def block_charts(builder: ChartBuilder, scenario: str, connections: int, load: s
         _cpu(builder, groups, where),
         _bars(
             builder, groups, "memory", f"Memory per connection: {where}",
-            "Lower is better: proportional memory of the server's whole process tree with all"
-            " connections there, less what it had before, for each of them.",
+            "Lower is better: growth of the proportional memory of the server's process tree from"
+            " before the connections to all of them open, divided by their number.",
         ),
         _bars(
             builder, groups, "switches", f"Context switches: {where}",
-            "Neither end is better by itself: how often the kernel changed what runs on the"
-            " server's cores for each request, which is what a thread or a process costs in time.",
+            "Neither end is better by itself: how often the kernel switched between threads or"
+            " processes on the server's cores, per request; each switch costs CPU time.",
         ),
     ]  # fmt: skip
     return [chart for chart in charts if chart.traces or chart.notes]
@@ -43,17 +43,17 @@ def _spectrum(builder: ChartBuilder, groups: list[Group], where: str) -> Chart:
     for group in groups:
         key, look = group.key, builder.looks[group.key.contender]
         results = {n: r for n, r in group.results.items() if ranked(r)} or group.results
-        shown = all(map(ranked, results.values()))
+        is_ranked = all(map(ranked, results.values()))
         for kind, dash in (("latency", None), ("service_time", "dot")):
             try:
                 rows = _merged(builder, group, results, kind)
-            except BundleError as error:  # the others are as good as before
+            except BundleError as error:  # one broken log does not hide the others
                 notes.append(f"{builder.label(key.contender, key.run)}: {error}")
                 continue
             if not rows:
                 continue
             more = ("latency" if kind == "latency" else "service time") + (
-                "" if shown else f", {verdict_of(group)}: not ranked"
+                "" if is_ranked else f", {verdict_of(group)}: not ranked"
             )
             traces.append(
                 builder.trace(
@@ -68,7 +68,7 @@ def _spectrum(builder: ChartBuilder, groups: list[Group], where: str) -> Chart:
                         "width": 2.5 if dash is None else 1.5,
                         "dash": dash or builder.dash_of(key.run),
                     },
-                    opacity=1.0 if shown else 0.4,
+                    opacity=1.0 if is_ranked else 0.4,
                     showlegend=dash is None,
                     hovertemplate="%{y:.3~g} ms<extra>%{fullData.name}</extra>",
                 )
@@ -76,12 +76,12 @@ def _spectrum(builder: ChartBuilder, groups: list[Group], where: str) -> Chart:
     return Chart(
         "spectrum",
         f"Percentile spectrum: {where}",
-        "Lower and flatter is better: how long all but one in ten, hundred, thousand … had to wait;"
-        " where the dotted line (from sent) falls below the solid one (from due), requests queued"
-        " before they could be sent, which most tools leave out.",
+        "Lower and flatter is better: the time within which all but one in ten, hundred, thousand …"
+        " requests were answered. Where the dotted line (since sent) falls below the solid one"
+        " (since due), requests had to queue before they could be sent; most tools leave this out.",
         traces,
         {
-            "xaxis": axis("requests that were answered sooner", log=True)
+            "xaxis": axis("share of requests answered sooner", log=True)
             | {
                 "tickmode": "array",
                 "tickvals": [*_RARITIES],
@@ -97,7 +97,7 @@ def _spectrum(builder: ChartBuilder, groups: list[Group], where: str) -> Chart:
 def _merged(
     builder: ChartBuilder, group: Group, results: dict[int, Result], kind: str
 ) -> list[tuple[float, float]]:
-    """Return the spectrum of all repeats together: histograms are merged, never percentiles."""
+    """Return the spectrum of all repeats: histograms are merged, percentiles never averaged."""
     key, logs, expected = group.key, [], 0
     folder = builder.groups.bundles[key.run].folder
     for repeat, result in results.items():
@@ -118,10 +118,12 @@ def _merged(
     return spectrum(histogram)
 
 
-def _of(group: Group, of: Callable[[Result], float | None]) -> tuple[Estimate | None, bool]:
-    """Return what a group has of something, and whether it may be ranked."""
+def _median(
+    group: Group, value_of: Callable[[Result], float | None]
+) -> tuple[Estimate | None, bool]:
+    """Return the median of a number over a group's repeats, and whether it is ranked."""
     chosen = [r for r in group.results.values() if ranked(r)]
-    values = [of(result) for result in chosen or group.results.values()]
+    values = [value_of(result) for result in chosen or group.results.values()]
     return estimate([value for value in values if value is not None]), bool(chosen)
 
 
@@ -131,14 +133,14 @@ def _cpu(builder: ChartBuilder, groups: list[Group], where: str) -> Chart:
         ("system", lambda result: result.cpu_system_us_per_request, "/"),
     ]
     traces = []
-    for name, of, pattern in parts:
+    for name, value_of, pattern in parts:
         for group in groups:
-            found, shown = _of(group, of)
-            if found is not None:
-                trace = _bar(builder, group, found, shown, name, pattern)
+            bar, is_ranked = _median(group, value_of)
+            if bar is not None:
+                trace = _bar(builder, group, bar, is_ranked, name, pattern)
                 traces.append(trace)
     for group in groups:
-        total, _ = _of(group, METRICS["cpu"].value_of)
+        total, _ = _median(group, METRICS["cpu"].value_of)
         if total is not None:
             key, look = group.key, builder.looks[group.key.contender]
             trace = builder.trace(
@@ -150,9 +152,9 @@ def _cpu(builder: ChartBuilder, groups: list[Group], where: str) -> Chart:
             traces.append(trace)
     return Chart(
         "cpu",
-        f"CPU time of a request: {where}",
-        "Lower is better: what the server's processes used for each right reply, in user mode"
-        " (plain) and in the kernel (hatched); pale bars are not ranked.",
+        f"CPU time per request: {where}",
+        "Lower is better: CPU time of the server's processes per correct reply, in user mode"
+        " (plain) and in the kernel (hatched). Pale bars are not ranked.",
         traces,
         {"xaxis": axis("", type="category"), "yaxis": axis("µs of CPU"), "barmode": "stack"},
         {"x": "contender", "y": "µs of CPU"},
@@ -162,12 +164,12 @@ def _cpu(builder: ChartBuilder, groups: list[Group], where: str) -> Chart:
 def _bars(builder: ChartBuilder, groups: list[Group], name: str, title: str, read: str) -> Chart:
     metric, traces = METRICS[name], []
     for group in groups:
-        found, shown = _of(group, metric.value_of)
-        if found is not None:
-            trace = _bar(builder, group, found, shown, "", "")
-            trace["error_y"] = _interval(found)
+        bar, is_ranked = _median(group, metric.value_of)
+        if bar is not None:
+            trace = _bar(builder, group, bar, is_ranked, "", "")
+            trace["error_y"] = _interval(bar)
             trace |= {
-                "text": [number(found.median)],
+                "text": [number(bar.median)],
                 "textposition": "outside",
                 "cliponaxis": False,
             }
@@ -181,24 +183,24 @@ def _bars(builder: ChartBuilder, groups: list[Group], name: str, title: str, rea
 
 
 def _bar(
-    builder: ChartBuilder, group: Group, found: Estimate, shown: bool, more: str, pattern: str
+    builder: ChartBuilder, group: Group, bar: Estimate, is_ranked: bool, more: str, pattern: str
 ) -> dict[str, Any]:
     key = group.key
-    if not shown:
+    if not is_ranked:
         more = f"{more} {verdict_of(group)}: not ranked".strip()
     return builder.trace(
         key.contender, key.run, more, type="bar",
-        x=[builder.label(key.contender, key.run)], y=[found.median],
+        x=[builder.label(key.contender, key.run)], y=[bar.median],
         marker={"color": builder.looks[key.contender].colour, "pattern": {"shape": pattern}},
-        opacity=1.0 if shown else 0.35, showlegend=False,
+        opacity=1.0 if is_ranked else 0.35, showlegend=False,
     )  # fmt: skip
 
 
-def _interval(found: Estimate) -> dict[str, Any]:
+def _interval(bar: Estimate) -> dict[str, Any]:
     return {
         "type": "data",
         "symmetric": False,
-        "array": [(found.high or found.median) - found.median],
-        "arrayminus": [found.median - (found.low or found.median)],
+        "array": [(bar.high or bar.median) - bar.median],
+        "arrayminus": [bar.median - (bar.low or bar.median)],
         "thickness": 1.2,
     }

@@ -1,4 +1,4 @@
-"""Time lanes of one cell: what client and server did, second by second, on one axis."""
+"""Time lanes of one cell: client and server, second by second, on one time axis."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,17 +20,17 @@ from loadtest.measure.observation import Observation
 from loadtest.report.chart import Chart, ChartBuilder, Trace, axis, load_name
 
 COLUMNS_MAX = 240
-"""Of the heat map: longer cells have more than a second in a column."""
+"""Width of the heat map; in a longer cell one column spans several seconds."""
 
 ROWS_PER_DECADE = 10
 
 SPAN_MIN_S = 0.1
-"""Two samples nearer to each other say nothing: CPU time is counted in steps."""
+"""Samples closer together are skipped: CPU time advances in steps."""
 
 
 @dataclass
 class _Column:
-    """Of the heat map: from and to in seconds of the window, and the times between them."""
+    """A column of the heat map: its span in seconds of the window, and its times."""
 
     from_s: float
     to_s: float
@@ -38,26 +38,26 @@ class _Column:
 
 
 def lanes_chart(builder: ChartBuilder, group: Group) -> Chart:
-    """Return the time lanes of a group's repeat in the middle.
+    """Return the time lanes of a group's median repeat.
 
     Raises:
-        BundleError: What was seen of it cannot be read.
+        BundleError: Its observation or its log cannot be read.
     """
     key, repeat = group.key, _middle(group)
     plan = CellPlan(key.scenario, key.connections, key.load, key.contender, repeat)
     folder = builder.groups.bundles[key.run].folder / plan.name
-    seen, result = _read(folder / "observation.json"), group.results[repeat]
+    observation, result = _read(folder / "observation.json"), group.results[repeat]
     kind = "service_time" if key.load == FLAT_OUT else "latency"
     try:
-        start_s = float(seen.marks["open"]["time_s"])
+        start_s = float(observation.marks["open"]["time_s"])
         traces = [
             _heat_map(
                 builder, group, _columns(folder / f"{kind}.hlog", result.result_class, start_s)
             ),
-            *_clients(builder, group, seen, start_s),
-            *_servers(builder, group, seen, start_s),
+            *_clients(builder, group, observation, start_s),
+            *_servers(builder, group, observation, start_s),
         ]
-    except (KeyError, TypeError, IndexError) as error:  # of another version, or somebody else's
+    except (KeyError, TypeError, IndexError) as error:  # from another version or another tool
         raise BundleError(
             f"expected an observation, got {folder}: {type(error).__name__}: {error}"
         ) from error
@@ -66,9 +66,9 @@ def lanes_chart(builder: ChartBuilder, group: Group) -> Chart:
         "lanes",
         f"Time lanes of {builder.label(key.contender, key.run)}: {key.scenario},"
         f" {key.connections:,} connections, {load_name(key.load)}, repeat {repeat}",
-        "From top to bottom, second by second: how many replies had which latency (the darker, the"
-        " more), replies, cores that server and generator used, and connections: a gap or a stripe"
-        " that runs through all lanes is the machine, one in a single lane is its owner.",
+        "From top to bottom, second by second: the distribution of latency (darker: more replies),"
+        " replies, cores used by server and generator, and open connections. A gap or stripe in"
+        " all lanes comes from the machine; one in a single lane comes from that lane's owner.",
         [trace for trace in traces if trace],
         {
             "xaxis": axis(
@@ -85,7 +85,7 @@ def lanes_chart(builder: ChartBuilder, group: Group) -> Chart:
 
 
 def _middle(group: Group) -> int:
-    """Return the repeat whose p99, or throughput, is in the middle."""
+    """Return the repeat with the median p99, or the median throughput."""
     metric = METRICS["rate" if group.key.load == FLAT_OUT else "p99"]
     order = sorted(group.results, key=lambda repeat: metric.value_of(group.results[repeat]) or 0.0)
     return order[len(order) // 2]
@@ -101,10 +101,10 @@ def _read(path: Path) -> Observation:
 
 
 def _columns(log: Path, class_: str, start_s: float) -> list[_Column]:
-    """Return the times of each column of the heat map, in the order of time."""
+    """Return the columns of the heat map in the order of time."""
     columns: dict[int, _Column] = {}
     for interval in intervals(log, class_):
-        # Processes report on the full second, each a little later than it.
+        # Processes report on the full second, each a little late.
         at = round((interval.to_s - start_s) * 2)
         column = columns.setdefault(at, _Column(interval.from_s - start_s, 0.0, new_histogram()))
         column.from_s = min(column.from_s, interval.from_s - start_s)
@@ -123,19 +123,19 @@ def _joined(columns: Sequence[_Column]) -> _Column:
 
 
 def _heat_map(builder: ChartBuilder, group: Group, columns: Sequence[_Column]) -> dict[str, Any]:
-    found = [
+    counts_ms = [
         [(VALUES_S[index] * 1000, count) for index, count in recorded(column.histogram)]
         for column in columns
     ]
-    values_ms = [value for column in found for value, _ in column if value > 0]
+    values_ms = [value for counts in counts_ms for value, _ in counts if value > 0]
     if not values_ms:
         return {}
     low, high = (np.floor(np.log10(min(values_ms))), np.ceil(np.log10(max(values_ms))))
     steps = max(1, round((high - low) * ROWS_PER_DECADE))
     edges = np.logspace(low, high, steps + 1)
     z = np.zeros((steps, len(columns)))
-    for at, column in enumerate(found):
-        for value, count in column:
+    for at, counts in enumerate(counts_ms):
+        for value, count in counts:
             row = int(np.clip(np.searchsorted(edges, value, "right") - 1, 0, steps - 1))
             z[row, at] += count
     key = group.key
@@ -150,17 +150,17 @@ def _heat_map(builder: ChartBuilder, group: Group, columns: Sequence[_Column]) -
 
 
 def _clients(
-    builder: ChartBuilder, group: Group, seen: Observation, start_s: float
+    builder: ChartBuilder, group: Group, observation: Observation, start_s: float
 ) -> Iterable[dict[str, Any]]:
     done: dict[int, float] = {}
-    for record in seen.records:
+    for record in observation.records:
         if record["phase"] == "window":
             second = int(record["from_s"] - start_s + 0.5)
             count = record["inside"]["requests"] + record["outside"]["requests"]
             span_s = max(record["to_s"] - record["from_s"], SPAN_MIN_S)
             done[second] = done.get(second, 0.0) + count / span_s
     yield _lane(builder, group, "replies/s", "y2", sorted(done.items()))
-    for worker, seconds in seen.seconds.items():
+    for worker, seconds in observation.seconds.items():
         points = [
             (after["time_s"] - start_s, (_cpu_s(after) - _cpu_s(before)) / elapsed_s)
             for before, after in pairwise(seconds)
@@ -170,9 +170,9 @@ def _clients(
 
 
 def _servers(
-    builder: ChartBuilder, group: Group, seen: Observation, start_s: float
+    builder: ChartBuilder, group: Group, observation: Observation, start_s: float
 ) -> Iterable[dict[str, Any]]:
-    samples = [sample for sample in seen.samples if sample.get("server")]
+    samples = [sample for sample in observation.samples if sample.get("server")]
     cpu, connections = [], []
     for before, after in pairwise(samples):
         elapsed_s = after["time_s"] - before["time_s"]
@@ -209,4 +209,4 @@ def _lane(
         line={"color": builder.looks[key.contender].colour, "dash": dash, "width": 2},
         marker={"size": 5, "color": builder.looks[key.contender].colour},
     )  # fmt: skip
-    return trace | {"name": name}  # the lanes are all of one contender
+    return trace | {"name": name}  # all lanes belong to one contender

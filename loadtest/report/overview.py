@@ -1,4 +1,4 @@
-"""The chart at the head: for every question, how many times as far as the best each one came."""
+"""The overview chart: for every question, each contender relative to the best."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,13 +10,13 @@ from loadtest.report.words import conditions, value
 
 _BEST = Estimate(1.0, None, None, 1)
 _BEYOND = 1.3
-"""Marks of what is not ranked stand by themselves, so many times right of all that is."""
+"""Crosses of contenders that are not ranked stand this many times to the right of all others."""
 
 _Point = tuple[str, Estimate, str]
 
 
 def overview_chart(builder: ChartBuilder, findings: Sequence[Finding]) -> Chart:
-    """Return the chart; a question is a line, the best contender stands at 1."""
+    """Return the chart: one line per question, the best contender at 1."""
     points: dict[tuple[str, str], list[_Point]] = defaultdict(list)
     crosses: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
     for finding in findings:
@@ -31,18 +31,19 @@ def overview_chart(builder: ChartBuilder, findings: Sequence[Finding]) -> Chart:
             crosses[row.group.key.contender, row.group.key.run].append((line, row.verdict))
     order = {name: place for place, name in enumerate(builder.groups.contenders)}
     traces = [
-        _ranked(builder, *of, found)
-        for of, found in sorted(points.items(), key=lambda item: order[item[0][0]])
+        _ranked(builder, *key, own)
+        for key, own in sorted(points.items(), key=lambda item: order[item[0][0]])
     ]
-    edge = _BEYOND * max((x for found in points.values() for x in map(_right, found)), default=1.0)
+    edge = _BEYOND * max((x for own in points.values() for x in map(_right, own)), default=1.0)
     traces += _crossed(builder, crosses, edge)
     return Chart(
         "overview",
         "How far behind the best",
-        "Further left is better: the best of each line stands at 1, one at 2 costs twice as much,"
-        " takes twice as long or answers half as many. Whiskers are intervals over repeats, and"
-        " what stands left of 1 was ahead in the rounds that both share. A cross at the right edge"
-        " is not ranked: it did not do what was asked of it, or its generator was at its limit.",
+        "Further left is better: the best of each line stands at 1; a contender at 2 costs twice as"
+        " much, takes twice as long or reaches half the throughput. Whiskers are intervals over"
+        " repeats; a mark left of 1 was ahead in the rounds that measured both. A cross at the"
+        " right edge is not ranked: the contender did not carry the load, or the generator was at"
+        " its limit.",
         traces,
         {
             "xaxis": axis("times the best", log=True),
@@ -68,23 +69,23 @@ def _right(point: _Point) -> float:
     return max(behind.median, behind.high or 0.0)
 
 
-def _ranked(builder: ChartBuilder, contender: str, run: str, found: Sequence[_Point]) -> Trace:
+def _ranked(builder: ChartBuilder, contender: str, run: str, points: Sequence[_Point]) -> Trace:
     look = builder.looks[contender]
     return builder.trace(
         contender,
         run,
         mode="markers",
-        x=[behind.median for _, behind, _ in found],
-        y=[line for line, _, _ in found],
-        text=[text for _, _, text in found],
+        x=[behind.median for _, behind, _ in points],
+        y=[line for line, _, _ in points],
+        text=[text for _, _, text in points],
         error_x={
             "type": "data",
             "symmetric": False,
-            "array": [(b.high or b.median) - b.median for _, b, _ in found],
-            "arrayminus": [b.median - (b.low or b.median) for _, b, _ in found],
+            "array": [(b.high or b.median) - b.median for _, b, _ in points],
+            "arrayminus": [b.median - (b.low or b.median) for _, b, _ in points],
             "thickness": 1.2,
         },
-        hovertemplate="%{x:.2f} × the best: %{text}<extra>%{fullData.name}</extra>",
+        hovertemplate="%{x:.2f}× the best: %{text}<extra>%{fullData.name}</extra>",
         marker={"color": look.colour, "symbol": look.symbol, "size": 12},
     )
 
@@ -92,10 +93,10 @@ def _ranked(builder: ChartBuilder, contender: str, run: str, found: Sequence[_Po
 def _crossed(
     builder: ChartBuilder, crosses: Mapping[tuple[str, str], Sequence[tuple[str, str]]], edge: float
 ) -> Iterator[Trace]:
-    """Yield the crosses; several of one line stand side by side."""
+    """Yield the crosses; several on one line stand side by side."""
     taken: Counter[str] = Counter()
-    for (contender, run), found in crosses.items():
-        lines = [line for line, _ in found]
+    for (contender, run), own in crosses.items():
+        lines = [line for line, _ in own]
         taken.update(lines)
         yield builder.trace(
             contender,
@@ -104,7 +105,7 @@ def _crossed(
             mode="markers",
             x=[edge * _BEYOND ** (taken[line] - 1) for line in lines],
             y=lines,
-            text=[verdict for _, verdict in found],
+            text=[verdict for _, verdict in own],
             hovertemplate="<b>%{text}</b>: not ranked<extra>%{fullData.name}</extra>",
             marker={"color": builder.looks[contender].colour, "symbol": "x", "size": 9},
             showlegend=False,
@@ -112,7 +113,7 @@ def _crossed(
 
 
 def _behind(finding: Finding, row: Row) -> Estimate | None:
-    """Return how many times worse a contender is than the best."""
+    """Return how many times worse than the best a contender is."""
     if row is finding.ranked[0]:
         return _BEST
     ratio = row.ratio

@@ -127,9 +127,7 @@ def test_names_that_are_cut_stay_apart(bundle: Path) -> None:
 def test_a_server_that_is_not_ours_is_said_to_be_so(tmp_path: Path) -> None:
     wanted = matrix(targets={"mine": "http://127.0.0.1:9000"})
     page = Page({"run": read_bundle(make_bundle(tmp_path / "run", wanted, cell_of))})
-    assert page.builder.circumstances().endswith(
-        "not started by us, on cores that are not known: mine"
-    )
+    assert page.builder.circumstances().endswith("not started by us, cores unknown: mine")
 
 
 def test_what_the_generator_limited_is_crossed_out_and_on_no_line(page: Page) -> None:
@@ -144,7 +142,7 @@ def test_what_the_generator_limited_is_crossed_out_and_on_no_line(page: Page) ->
 
 def test_what_nobody_has_measured_is_called_projected(page: Page) -> None:
     titles = {chart["title"] for chart in charts_of(page)["throughput"]}
-    assert titles == {"Throughput of a core, projected", "Throughput against connections"}
+    assert titles == {"Throughput of one core, projected", "Throughput against connections"}
 
 
 def test_the_law_is_drawn_where_it_holds(page: Page) -> None:
