@@ -53,7 +53,7 @@ class App:
     def metrics(self, request: Request) -> Response:
         """GET /metrics[?memory=pss]: the Prometheus text."""
         text = self._metrics_text(b"memory=pss" in request.query.split(b"&"))
-        return Response(200, text, "text/plain; version=0.0.4; charset=utf-8", costly=True)
+        return Response(200, text, "text/plain; version=0.0.4; charset=utf-8", yields_after=True)
 
 
 def _options(allow: str) -> Response:
@@ -99,7 +99,7 @@ def cpu(request: Request) -> Response:
     value = 1
     for _ in range(_number(request, "n", 100_000, limits.CPU_ROUNDS_MAX)):
         value = (value * 1_103_515_245 + 12_345) & 0x7FFFFFFF
-    return Response(200, b"%d\n" % value, costly=True)
+    return Response(200, b"%d\n" % value, yields_after=True)
 
 
 def sha256(request: Request) -> Response:
@@ -110,7 +110,7 @@ def sha256(request: Request) -> Response:
     for _ in range(kib // 1024):
         digest.update(zeros)
     digest.update(zeros[: kib % 1024 * 1024])
-    return Response(200, f"{digest.hexdigest()}\n".encode("ascii"), costly=True)
+    return Response(200, f"{digest.hexdigest()}\n".encode("ascii"), yields_after=True)
 
 
 def stream(request: Request) -> Response:

@@ -24,8 +24,8 @@ FAIR_WRITE_BYTES = 256 * 1024
 """After sending this much at once a connection yields, even if its client keeps up."""
 
 YIELD_S = 1e-6
-"""After a costly reply a connection yields for this long, or for as long as the others need. Not 0:
-gevent's sleep(0) runs up to 50 greenlets, or this one 50 times, before it polls any socket."""
+"""After a reply that took long to make, a connection yields this long, or as long as others need.
+Not 0: gevent's sleep(0) runs up to 50 greenlets, or this one 50 times, before polling a socket."""
 
 SEND_BUFFER_BYTES = 0
 RECEIVE_BUFFER_BYTES = 0

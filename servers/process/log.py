@@ -12,6 +12,8 @@ from typing import TextIO, cast
 
 from servers import limits
 
+_log = logging.getLogger("servers")
+
 
 def begin(line_format: str) -> None:
     """Have all lines written to standard error in this format."""
@@ -23,6 +25,11 @@ def begin(line_format: str) -> None:
     logging.basicConfig(format=line_format, handlers=[handler])
     logging.raiseExceptions = False  # where a line cannot be written, neither can its failure
     logging.logThreads = False  # else each of our threads becomes a threading.Thread, and is kept
+
+
+def log_handler_failure(failure: Exception) -> None:
+    """Log what a route's handler raised; its connection ends, and the server goes on."""
+    _log.error("handler failed", exc_info=failure)
 
 
 class _Unblocked:

@@ -120,7 +120,9 @@ def listeners_of(arguments: Arguments, socks: Socks, metrics: Metrics) -> list[L
     app = App(metrics.text)
 
     def connect_http(tally: Tally) -> Connection:
-        return HTTPConnection(app, date_line, tally, arguments.max_body_size)
+        return HTTPConnection(
+            app, date_line, tally, arguments.max_body_size, log.log_handler_failure
+        )
 
     def connect_echo(tally: Tally) -> Connection:
         return EchoConnection()

@@ -1,12 +1,12 @@
-"""A request's body: how many bytes it still wants, and the content so far (RFC 9112 section 6).
+"""A request's body: the content so far, and how many bytes are missing (RFC 9112 section 6).
 
-Both kinds take the buffer and a position in it and return the position they have reached.
+Both kinds read from a position in the buffer and return the position they have reached.
 """
 
 import re
 
 from servers import limits
-from servers.protocol.head import HeadParser, valid_so_far
+from servers.protocol.fields import check_trailers, is_valid_so_far
 from servers.protocol.messages import Refused, malformed
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
@@ -31,7 +31,7 @@ class SizedBody:
         self.complete = False
 
     def feed(self, data: bytes, position: int) -> int:
-        """Take what belongs to this body; never refuses."""
+        """Read the bytes of this body; never refuses."""
         part = data[position : position + self._missing]
         self.content += part
         self._missing -= len(part)
@@ -40,10 +40,9 @@ class SizedBody:
 
 
 class ChunkedBody:
-    """A body in chunks, with extensions and trailers checked and passed over.
+    """A body in chunks; extensions and trailers are checked and skipped.
 
     Args:
-        parser: Reads the trailer section.
         bytes_max: More content is refused with 413, at the chunk that announces it.
     """
 
@@ -52,27 +51,25 @@ class ChunkedBody:
         "_data_missing",
         "_extension_bytes",
         "_in_trailers",
-        "_parser",
         "_scanned",
         "complete",
         "content",
     )
 
-    def __init__(self, parser: HeadParser, bytes_max: int) -> None:
-        self._parser = parser
+    def __init__(self, bytes_max: int) -> None:
         self._bytes_max = bytes_max
         self._extension_bytes = 0
         self._data_missing = 0  # of the current chunk, its CRLF included
         self._in_trailers = False
-        self._scanned = 0  # bytes of an unfinished line already found free of controls
+        self._scanned = 0  # bytes of an unfinished line already checked for control characters
         self.content = bytearray()
         self.complete = False
 
     def feed(self, data: bytes, position: int) -> int:
-        """Take whole lines and any part of a chunk's data.
+        """Read whole lines and any part of a chunk's data.
 
         Raises:
-            Refused: 400 for bad framing; 413 and 431 where a limit is passed.
+            Refused: 400 for bad framing; 413 and 431 beyond a limit.
         """
         end = len(data)
         while position < end and not self.complete:
@@ -84,7 +81,7 @@ class ChunkedBody:
                     break
                 position = reached
             else:
-                # What is there in part is looked at in parts, or each byte would cost a match.
+                # A line that comes in parts is checked in parts, or each byte would cost a match.
                 line = None if self._scanned else _CHUNK_SIZE.match(data, position)
                 if line is None:
                     line = self._finished_size(data, position)
@@ -93,7 +90,7 @@ class ChunkedBody:
                 size = self._begin_chunk(line)
                 position = line.end()
                 after = position + size
-                if size and data[after : after + 2] == b"\r\n":  # all of it is there
+                if size and data[after : after + 2] == b"\r\n":  # the whole chunk has arrived
                     self.content += data[position:after]
                     self._data_missing = 0
                     position = after + 2
@@ -105,7 +102,7 @@ class ChunkedBody:
         return _SIZE_DIGITS_MAX + 2 + limits.CHUNK_EXTENSION_BYTES_MAX - self._extension_bytes
 
     def _begin_chunk(self, line: re.Match[bytes]) -> int:
-        """Take note of a chunk-size line; return how much data comes behind it."""
+        """Begin a chunk at its size line; return the size of its data."""
         self._scanned = 0
         digits, extensions = line.groups()
         zeros = line.end(1) - line.start() - _SIZE_DIGITS_MAX
@@ -128,7 +125,7 @@ class ChunkedBody:
         self.content += data[position : position + content]
         end_of_chunk = data[position + content : position + take]
         if end_of_chunk:
-            # What comes after the data is CR, then LF, and nothing else.
+            # Behind the data come CR and LF, and nothing else.
             expected = b"\r\n"[2 - (self._data_missing - content) :]
             if not expected.startswith(end_of_chunk):
                 raise malformed()
@@ -136,7 +133,7 @@ class ChunkedBody:
         return position + take
 
     def _finished_size(self, data: bytes, position: int) -> re.Match[bytes] | None:
-        """Return a chunk-size line that came in parts, or None if it is not there whole."""
+        """Return a chunk-size line that came in parts, or None until it is whole."""
         if data.find(b"\r\n", position + self._scanned, position + self._line_max) < 0:
             self._check_unfinished_size(data, position)
             return None
@@ -146,9 +143,9 @@ class ChunkedBody:
         return line
 
     def _check_unfinished_size(self, data: bytes, position: int) -> None:
-        """Refuse a chunk-size line that is wrong or too long; else wait for the rest of it."""
+        """Refuse an unfinished chunk-size line that is wrong or too long."""
         start = data[position : position + self._line_max]
-        if not _CHUNK_SIZE_BEGUN.fullmatch(start) or not valid_so_far(start[self._scanned :]):
+        if not _CHUNK_SIZE_BEGUN.fullmatch(start) or not is_valid_so_far(start[self._scanned :]):
             raise malformed()
         if len(start) == self._line_max:
             raise _extensions_too_long()
@@ -161,10 +158,10 @@ class ChunkedBody:
         end = data.find(b"\r\n\r\n", position, position + limits.HEAD_BYTES_MAX)
         start = data[position : position + limits.HEAD_BYTES_MAX]
         if end >= 0:
-            self._parser.trailers(data[position : end + 4])
+            check_trailers(data[position : end + 4])
             self.complete = True
             return end + 4
-        if not valid_so_far(start[self._scanned :]):
+        if not is_valid_so_far(start[self._scanned :]):
             raise malformed()
         if len(start) == limits.HEAD_BYTES_MAX:
             raise Refused(431, f"expected no more than {limits.HEAD_BYTES_MAX} bytes of trailers")

@@ -1,4 +1,4 @@
-"""What a request says, or why it is refused."""
+"""Requests, responses and refusals: what the protocol and the application exchange."""
 
 from collections.abc import Callable, Generator, Iterator
 from typing import Protocol, final
@@ -7,10 +7,10 @@ from servers.protocol.connection import Wait
 
 
 class Refused(Exception):
-    """A request that gets an error for an answer, and its connection closed.
+    """Why a request gets an error reply and loses its connection.
 
     Attributes:
-        status: The status code of the answer.
+        status: The status code of the reply.
         detail: One fixed sentence for its body; never a byte of the request.
     """
 
@@ -21,12 +21,12 @@ class Refused(Exception):
 
 
 def malformed() -> Refused:
-    """Return the refusal of whatever breaks the grammar: one sentence, wherever it is noticed."""
+    """Return the refusal of bytes that break the grammar: one sentence for all."""
     return Refused(400, "malformed request")
 
 
 class Request:
-    """A request as the application sees it; ``content`` is filled in when the body is whole."""
+    """A request as the application gets it, its ``content`` whole."""
 
     http_1_0 = False
     keep_alive = True
@@ -42,7 +42,7 @@ class Request:
 
 
 class BadParameter(Refused):
-    """A parameter beyond its bound: the request was well framed, so the connection lives on."""
+    """A parameter beyond its bound: the request was well framed, so the connection stays open."""
 
 
 REASONS = {
@@ -66,18 +66,19 @@ REASONS = {
 
 @final
 class Response:
-    """An answer: its head, rendered once but for Date and Connection, and its body.
+    """A reply: its head, rendered once except Date and Connection, and its body.
 
     Args:
         status: A status code of ``REASONS``.
         body: All the content.
         stream: Instead of ``body``: pieces of ``length`` bytes in all, made as they are sent.
-        length: The content's length in bytes; of ``body`` where left out.
-        allow: The Allow field's value, for 405 and for the answer to OPTIONS.
-        costly: It took so long to make that others have their turn before the same client's next.
+        length: The content's length in bytes; None: that of ``body``.
+        allow: The Allow field's value, for 405 and OPTIONS.
+        yields_after: It took so long to make that the connection yields to others before it
+            answers the same client's next request.
     """
 
-    __slots__ = ("body", "costly", "head", "status", "stream", "tail")
+    __slots__ = ("body", "head", "status", "stream", "tail", "yields_after")
 
     def __init__(
         self,
@@ -87,9 +88,9 @@ class Response:
         stream: Iterator[bytes] | None = None,
         length: int | None = None,
         allow: str = "",
-        costly: bool = False,
+        yields_after: bool = False,
     ) -> None:
-        self.costly = costly
+        self.yields_after = yields_after
         self.status = status
         self.body = body
         self.stream = stream
@@ -108,13 +109,13 @@ Handler = Callable[[Request], Answer]
 
 
 class Application(Protocol):
-    """Knows the routes."""
+    """The routes, and a handler for each."""
 
     def find(self, method: bytes, path: bytes) -> Handler | Response:
-        """Return the handler of a request, or its answer where there is none to be called."""
+        """Return the handler of a request, or its reply where no handler is needed."""
         ...
 
 
 def error(status: int, detail: str, allow: str = "") -> Response:
-    """Return an error whose body is one fixed sentence."""
+    """Return an error reply whose body is one fixed sentence."""
     return Response(status, f"{detail}\n".encode("ascii"), allow=allow)

@@ -21,7 +21,7 @@ _REQUEST_LINE_BEGUN = re.compile(
 METHODS = frozenset((b"GET", b"HEAD", b"POST", b"OPTIONS", b"PUT", b"DELETE", b"PATCH", b"TRACE"))
 
 
-def request_line_may_follow(start: bytes) -> bool:
+def can_become_request_line(start: bytes) -> bool:
     """Say whether ``start`` begins with a request line, or can still become one."""
     if b"\r\n" in start:
         return REQUEST_LINE.match(start) is not None

@@ -17,7 +17,7 @@ _ABSOLUTE_FORM = re.compile(rb"([A-Za-z][A-Za-z0-9+.\-]*)://([^/?]*)([^?]*)(?:\?
 # percent sign that encodes nothing. They encode each of " < > and so those are refused.
 _PATH = re.compile(rb"[A-Za-z0-9\-._~!$&'()*+,;=:@/%]*+")
 _QUERY = re.compile(rb"[!$-;=?-~]*+")
-USUAL_TARGET = re.compile(rb"/[A-Za-z0-9\-._~!$&'()*+,;=:@/]*+(?:\?[!$-;=?-~]*+)?")
+PLAIN_TARGET = re.compile(rb"/[A-Za-z0-9\-._~!$&'()*+,;=:@/]*+(?:\?[!$-;=?-~]*+)?")
 """An origin-form that is right, and whose path encodes nothing."""
 
 _PERCENT = re.compile(rb"%([0-9A-Fa-f]{2})?")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from servers.app import App
+from servers.process.log import log_handler_failure
 from servers.protocol.connection import State
 from servers.protocol.http11 import HTTPConnection
 from servers.protocol.messages import Handler, Request, Response
@@ -33,7 +34,7 @@ class Failing(App):
 def test_a_handler_that_fails_costs_one_connection_and_a_line_in_the_log(
     method: bytes, behind: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    connection = HTTPConnection(Failing(), lambda: DATE, [0] * 8, 100)
+    connection = HTTPConnection(Failing(), lambda: DATE, [0] * 8, 100, log_handler_failure)
     with caplog.at_level(logging.ERROR, "servers"):
         steps = list(connection.receive_data(GET.replace(b"GET", method) + behind))
     (answer,) = steps
@@ -58,7 +59,7 @@ def test_a_body_that_fails_ends_its_connection_where_it_stops(
             return Response(200, stream=pieces(), length=10)
 
     for behind in (b"", GET):
-        connection = HTTPConnection(Breaking(), lambda: DATE, [0] * 8, 100)
+        connection = HTTPConnection(Breaking(), lambda: DATE, [0] * 8, 100, log_handler_failure)
         with caplog.at_level(logging.ERROR, "servers"):
             answer = joined(connection, connection.receive_data(GET + behind))
         assert answer.endswith(b"\r\n\r\nhello") and answer.count(b"HTTP/1.1 ") == 1

@@ -15,6 +15,7 @@ from hypothesis import given
 
 from servers import limits
 from servers.app import App
+from servers.process.log import log_handler_failure
 from servers.protocol.connection import State
 from servers.protocol.http11 import HTTPConnection
 from servers.protocol.messages import Handler, Request, Response
@@ -209,7 +210,9 @@ def test_a_mistake_while_the_handler_is_looked_for_costs_head_no_content_either(
             raise ZeroDivisionError
 
     for target in (b"/", b"/late"):
-        connection = HTTPConnection(Failing(lambda with_pss: b""), lambda: DATE, [0] * 8, 100)
+        connection = HTTPConnection(
+            Failing(lambda with_pss: b""), lambda: DATE, [0] * 8, 100, log_handler_failure
+        )
         with caplog.at_level(logging.ERROR, "servers"):
             stream = HEAD.replace(b"/", target, 1) + b"\r\n"
             answer = joined(connection, connection.receive_data(stream))

@@ -108,7 +108,9 @@ def is_over_and_open(stream: bytes) -> bool:
     """Say whether all of the stream has been answered and another request may follow."""
     connection = connect()
     joined(connection, connection.receive_data(stream))
-    return connection.state is State.IDLE and not connection._empty_lines
+    return connection.state is State.IDLE and not (
+        connection._reader and connection._reader.empty_lines
+    )
 
 
 # -- what is missing in the end --------------------------------------------------------------------

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from servers.app import App
+from servers.process.log import log_handler_failure
 from servers.protocol.connection import State, Wait
 from servers.protocol.http11 import HTTPConnection
 
@@ -63,7 +64,7 @@ CORPUS = [load(path) for path in sorted((Path(__file__).parent.parent / "corpus"
 def new_connection() -> HTTPConnection:
     """Return a connection whose clock stands still and that has no metrics."""
     app = App(lambda with_pss: b"")
-    return HTTPConnection(app, lambda: DATE, [0] * 8, BODY_BYTES_MAX)
+    return HTTPConnection(app, lambda: DATE, [0] * 8, BODY_BYTES_MAX, log_handler_failure)
 
 
 def converse(parts: Iterable[bytes]) -> tuple[bytes, bool]:

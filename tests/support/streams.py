@@ -9,6 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from servers.app import App
+from servers.process.log import log_handler_failure
 from servers.protocol.connection import Connection, State, Step, Wait
 from servers.protocol.http11 import HTTPConnection
 from servers.protocol.messages import Handler, Request, Response
@@ -184,7 +185,9 @@ def _stream(request: Request) -> Response:
 
 def connect(app: App | None = None, body_bytes_max: int = BODY_BYTES_MAX) -> HTTPConnection:
     """Return a connection whose clock stands still, to a mirror if to nothing else."""
-    return HTTPConnection(app or Mirror(), lambda: DATE, [0] * 8, body_bytes_max)
+    return HTTPConnection(
+        app or Mirror(), lambda: DATE, [0] * 8, body_bytes_max, log_handler_failure
+    )
 
 
 def joined(connection: Connection, steps: Iterable[Step]) -> bytes:
