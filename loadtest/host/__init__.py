@@ -1,1 +1,1 @@
-"""This machine: what it is and allows, its terminal and its files."""
+"""The machine: its limits, its terminal and its files."""

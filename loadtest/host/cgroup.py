@@ -1,7 +1,7 @@
-"""What the control groups of this process, such as a container's, allow it (cgroups(7)).
+"""The limits of the control groups of this process, such as a container's (cgroups(7)).
 
-A group gets no more than each of the groups it lies in, so the tightest of them all counts. The
-groups above a container's namespace cannot be seen from inside.
+A group gets no more than each group around it, so the tightest limit counts. The groups above a
+container's namespace are not visible from inside.
 """
 
 import re
@@ -10,7 +10,7 @@ from pathlib import Path
 
 _PROCESS = Path("/proc/self")
 _MEMORY_UNLIMITED_BYTES = 1 << 60
-"""Version 1 shows the largest number of whole pages where memory has no limit."""
+"""Version 1 shows the largest number of whole pages if there is no limit."""
 
 _ESCAPED = re.compile(r"\\([0-7]{3})")
 
@@ -19,28 +19,28 @@ _Limits = Callable[[Path, int], list[float | None]]
 
 
 def processes_max(process: Path = _PROCESS) -> int | None:
-    """Return the most processes and threads; None: no limit.
+    """Return the most processes and threads together; None: no limit.
 
     Args:
         process: The process's folder in ``/proc``.
     """
-    found = _tightest(process, "pids", lambda group, _: [_number(group / "pids.max")])
-    return None if found is None else int(found)
+    limit = _tightest(process, "pids", lambda group, _: [_number(group / "pids.max")])
+    return None if limit is None else int(limit)
 
 
 def memory_max_bytes(process: Path = _PROCESS) -> int | None:
-    """Return the most memory, be it that more fails or that more is slow; None: no limit."""
+    """Return the most memory; beyond it, allocations fail or are throttled. None: no limit."""
 
     def limits(group: Path, version: int) -> list[float | None]:
         names = ("memory.max", "memory.high") if version == 2 else ("memory.limit_in_bytes",)
         return [_number(group / name) for name in names]
 
-    found = _tightest(process, "memory", limits)
-    return None if found is None or found >= _MEMORY_UNLIMITED_BYTES else int(found)
+    limit = _tightest(process, "memory", limits)
+    return None if limit is None or limit >= _MEMORY_UNLIMITED_BYTES else int(limit)
 
 
 def cores_max(process: Path = _PROCESS) -> float | None:
-    """Return how many cores' time it may take, whichever cores; None: no limit."""
+    """Return the CPU quota, in cores, on whichever cores; None: no limit."""
 
     def limits(group: Path, version: int) -> list[float | None]:
         if version == 2:
@@ -54,10 +54,10 @@ def cores_max(process: Path = _PROCESS) -> float | None:
 
 
 def _tightest(process: Path, controller: str, limits: _Limits) -> float | None:
-    found = (
+    every = (
         limit for group, version in _groups(process, controller) for limit in limits(group, version)
     )
-    return min((limit for limit in found if limit is not None), default=None)
+    return min((limit for limit in every if limit is not None), default=None)
 
 
 def _groups(process: Path, controller: str) -> Iterator[tuple[Path, int]]:
@@ -76,7 +76,7 @@ def _groups(process: Path, controller: str) -> Iterator[tuple[Path, int]]:
         else:
             continue
         root, mounted = (_unescaped(part) for part in before.split(" ")[3:5])
-        # A bind mount shows a part of the tree; of a group outside it only the root is seen.
+        # A bind mount shows a part of the tree; of a group outside it, only the root is visible.
         inside = f"{group}/".startswith(f"{root.rstrip('/')}/") and ".." not in group.split("/")
         folder = top = Path(mounted)
         if inside:
@@ -100,5 +100,5 @@ def _number(path: Path) -> int | None:
 def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8", errors="surrogateescape").strip()
-    except OSError:  # this kernel, this version or the root group does not have it
+    except OSError:  # not in this kernel or version, or in the root group
         return ""

@@ -1,26 +1,26 @@
-"""A command line as results keep it."""
+"""Command lines for results: without secrets."""
 
 from collections.abc import Sequence
 
 NOT_KEPT = "(not kept)"
-"""In place of a header's value: results are shown to others, and a token is a secret."""
+"""In place of a header's value, which may be a secret: results are kept to others."""
 
 
 def hidden_in(arguments: Sequence[str]) -> list[str]:
-    """Return a command line as results keep it: without the values of headers."""
-    shown: list[str] = []
+    """Return a command line without the values of headers."""
+    kept: list[str] = []
     for argument in arguments:
-        before = shown[-1] if shown else ""
-        flag, found, text = argument.partition("=")
-        if found and _is_header_flag(flag):
-            shown.append(f"{flag}={_without_value(text)}")
+        before = kept[-1] if kept else ""
+        flag, equals, text = argument.partition("=")
+        if equals and _is_header_flag(flag):
+            kept.append(f"{flag}={_without_value(text)}")
         else:
-            shown.append(_without_value(argument) if _is_header_flag(before) else argument)
-    return shown
+            kept.append(_without_value(argument) if _is_header_flag(before) else argument)
+    return kept
 
 
 def _is_header_flag(flag: str) -> bool:
-    return len(flag) > len("--h") and "--header".startswith(flag)  # argparse takes a begin, too
+    return len(flag) > len("--h") and "--header".startswith(flag)  # argparse accepts prefixes
 
 
 def _without_value(text: str) -> str:

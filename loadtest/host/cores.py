@@ -1,4 +1,4 @@
-"""Which cores the server has, and which the generator."""
+"""The cores of the server and of the generator."""
 
 import os
 from dataclasses import dataclass
@@ -6,29 +6,29 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Cores:
-    """Who runs where."""
+    """The cores of either side."""
 
     server: list[int]
     generator: list[int]
 
     @classmethod
     def halves(cls) -> "Cores":
-        """Share out the cores that this process may use; both sides get an only one."""
+        """Split the cores that this process may use; a single core goes to both sides."""
         cores = sorted(os.sched_getaffinity(0))
         half = len(cores) // 2
         return cls(cores[:half] or cores, cores[half:])
 
     @property
     def apart(self) -> bool:
-        """Whether neither is in the other's way."""
+        """Whether the sides share no core."""
         return not set(self.server) & set(self.generator)
 
 
 def parse_cores(text: str) -> list[int]:
-    """Return the cores in such as ``0,2-3``, which must be ours to use.
+    """Return the cores in a list such as ``0,2-3``; this process must be allowed to use them.
 
     Raises:
-        ValueError: They are not; says what was expected and what was got.
+        ValueError: It may not; says what was expected and what was got.
     """
     usable = os.sched_getaffinity(0)
     chosen = numbers_in(text)
@@ -38,10 +38,10 @@ def parse_cores(text: str) -> list[int]:
 
 
 def numbers_in(text: str) -> set[int]:
-    """Return the numbers in such as ``0,2-3``, as cpuset(7) writes lists; of "", none.
+    """Return the numbers in a list such as ``0,2-3`` (cpuset(7)); of "", none.
 
     Raises:
-        ValueError: It is no such list; says what was expected and what was got.
+        ValueError: The text has another form; says what was expected and what was got.
     """
     numbers: set[int] = set()
     for part in text.split(",") if text else ():

@@ -1,4 +1,4 @@
-"""python -m loadtest doctor: what of this machine would spoil a measurement, and what mends it."""
+"""python -m loadtest doctor: check the machine for limits that would spoil a measurement."""
 
 import os
 import resource
@@ -14,16 +14,16 @@ from loadtest.host.descriptors import connections_max, raise_descriptor_limit
 from loadtest.host.machine import memory_bytes
 
 DESCRIPTORS_MIN = 20_000
-"""For 10,000 connections at either end with as much to spare."""
+"""For 10,000 connections at either end, and as many to spare."""
 
 PORTS_MIN = 28_232
-"""As Linux comes: 32768 to 60999."""
+"""The Linux default: 32768 to 60999."""
 
 BACKLOG_MIN = 2048
-"""What the servers ask for; the kernel silently cuts it to its own limit."""
+"""The servers' backlog; the kernel cuts it to its own limit without an error."""
 
 PROCESSES_MIN = 20_000
-"""For a process per connection of 10,000."""
+"""For 10,000 connections with a process each, and as many to spare."""
 
 MEMORY_MIN_BYTES = 2 << 30
 """For 10,000 connections of a model with a thread for each (24 KB, `make bench`), as much for the
@@ -31,41 +31,39 @@ generator's own, and four times that to spare. Processes take 0.9 MB each."""
 
 _SYS = Path("/sys/devices/system/cpu")
 _COMPOSED = "SHOWCASE_COMMIT" in os.environ
-"""Whether this is one of our images, where limits come from the file .env."""
+"""Whether this is an image of this project, where limits come from the file .env."""
 
 
-class Finding(NamedTuple):
-    """Something looked at.
+class Check(NamedTuple):
+    """The result of one check.
 
     Attributes:
-        mend: The command that mends it; "" if it is fine, or nothing does.
+        fix: The command that solves the problem; "" if there is none, or no command does.
     """
 
-    what: str
-    found: str
-    fine: bool
-    mend: str = ""
+    name: str
+    value: str
+    ok: bool
+    fix: str = ""
 
 
 def doctor() -> int:
-    """Print what was found; return the exit status: 0, or 1 when something is not fine."""
-    findings = list(examine())
-    tables.print_tables(terminal.console(), table_of(findings))
-    return 0 if all(finding.fine for finding in findings) else 1
+    """Print all checks; return the exit status: 0, or 1 if one has failed."""
+    checks = list(examine())
+    tables.print_tables(terminal.console(), table_of(checks))
+    return 0 if all(check.ok for check in checks) else 1
 
 
-def table_of(findings: Iterable[Finding]) -> Table:
-    """Return what was found as a table."""
-    table = Table("what", "found", "", "what mends it")
-    for finding in findings:
-        table.add_row(
-            finding.what, finding.found, "fine" if finding.fine else "NOT FINE", finding.mend
-        )
+def table_of(checks: Iterable[Check]) -> Table:
+    """Return the checks as a table."""
+    table = Table("check", "value", "", "fix")
+    for check in checks:
+        table.add_row(check.name, check.value, "ok" if check.ok else "PROBLEM", check.fix)
     return table
 
 
-def examine() -> Iterator[Finding]:
-    """Look at all there is."""
+def examine() -> Iterator[Check]:
+    """Yield all checks."""
     yield _descriptors()
     yield _ports()
     yield _at_least(
@@ -87,65 +85,65 @@ def examine() -> Iterator[Finding]:
     yield _idle()
 
 
-def _descriptors() -> Finding:
+def _descriptors() -> Check:
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     descriptors = raise_descriptor_limit()
     wanted = int(os.environ.get("DESCRIPTORS") or DESCRIPTORS_MIN) if _COMPOSED else DESCRIPTORS_MIN
-    fine = descriptors >= wanted
-    return Finding(
+    ok = descriptors >= wanted
+    return Check(
         "descriptors a process",
         f"{descriptors:,} (raised from {soft:,}): {connections_max():,} connections",
-        fine,
-        _mend(
-            fine,
+        ok,
+        _fix(
+            ok,
             f"ulimit -Hn {DESCRIPTORS_MIN}, as root or in /etc/security/limits.conf",
             f"DESCRIPTORS={descriptors}",
         ),
     )
 
 
-def _ports() -> Finding:
-    what = "ports of one source address"
+def _ports() -> Check:
+    what = "source ports per address"
     limits = _read("/proc/sys/net/ipv4/ip_local_port_range", "").split()
     if len(limits) != 2:
         return _hidden(what)
     ports = int(limits[1]) - int(limits[0]) + 1
-    fine = ports >= PORTS_MIN
-    return Finding(
+    ok = ports >= PORTS_MIN
+    return Check(
         what,
-        f"{ports:,}; on loopback further addresses are used by themselves",
-        fine,
-        _mend(
-            fine,
+        f"{ports:,}; on loopback the load uses more addresses by itself",
+        ok,
+        _fix(
+            ok,
             'sysctl net.ipv4.ip_local_port_range="32768 60999"',
             "SOURCE_PORTS=10240 65535",
         ),
     )
 
 
-def _at_least(what: str, sysctl: str, least: int, mend: str) -> Finding:
+def _at_least(what: str, sysctl: str, least: int, fix: str) -> Check:
     limit = _read(f"/proc/sys/{sysctl}", "")
     if not limit:
         return _hidden(what)
     value = int(limit)
-    fine = value >= least
-    return Finding(what, f"{value:,}", fine, _mend(fine, mend, "BACKLOG_MAX=4096"))
+    ok = value >= least
+    return Check(what, f"{value:,}", ok, _fix(ok, fix, "BACKLOG_MAX=4096"))
 
 
-def _hidden(what: str) -> Finding:
-    """Find that it cannot be found: /proc may show processes only (proc(5), subset=pid)."""
-    return Finding(what, "not ours to see: /proc/sys is hidden", True)
+def _hidden(what: str) -> Check:
+    """Return a check whose value is hidden: /proc may show only processes (proc(5), subset=pid)."""
+    return Check(what, "not visible: /proc/sys is hidden", True)
 
 
-def _mend(fine: bool, command: str, knob: str) -> str:
-    """Return what mends it: a command, or in our images a knob and a restart."""
-    if fine:
+def _fix(ok: bool, command: str, knob: str) -> str:
+    """Return the fix: a command, or in an image a setting in .env, which needs a restart."""
+    if ok:
         return ""
     return f"{knob} in .env" if _COMPOSED else command
 
 
-def _processes() -> Finding:
-    """Find the tightest of four limits. A container may be shown a pid_max of its own."""
+def _processes() -> Check:
+    """Check the tightest of four limits. A container may see a pid_max of its own."""
     allowed = resource.getrlimit(resource.RLIMIT_NPROC)[1]
     group = cgroup.processes_max()
     limits = {}
@@ -158,52 +156,54 @@ def _processes() -> Finding:
         limits["TasksMax= of the systemd unit, or pids_limit: of the container"] = group
     if not limits:
         return _hidden("processes and threads")
-    mend = min(limits, key=lambda way: limits[way])
-    fine = limits[mend] >= PROCESSES_MIN
-    return Finding("processes and threads", f"{limits[mend]:,}", fine, "" if fine else mend)
+    fix = min(limits, key=lambda command: limits[command])
+    ok = limits[fix] >= PROCESSES_MIN
+    return Check("processes and threads", f"{limits[fix]:,}", ok, "" if ok else fix)
 
 
-def _quota() -> Finding:
+def _quota() -> Check:
     cores = cgroup.cores_max()
-    return Finding(
-        "time on the cores",
-        "all of it" if cores is None else f"of {cores:g} cores, then all wait for the next period",
+    return Check(
+        "CPU quota",
+        "none" if cores is None else f"{cores:g} cores; then all wait for the next period",
         cores is None,
-        "" if cores is None else "no cpus: in docker-compose.yml, no CPUQuota=; name cores instead",
+        ""
+        if cores is None
+        else "no cpus: in docker-compose.yml, no CPUQuota=; pin to cores instead",
     )
 
 
-def _memory() -> Finding:
-    limit, found_bytes = cgroup.memory_max_bytes(), memory_bytes()
-    limited = limit == found_bytes
-    fine = found_bytes >= MEMORY_MIN_BYTES
-    mend = "MemoryMax= of the systemd unit, or mem_limit: of the container"
-    return Finding(
+def _memory() -> Check:
+    limit, available_bytes = cgroup.memory_max_bytes(), memory_bytes()
+    limited = limit == available_bytes
+    ok = available_bytes >= MEMORY_MIN_BYTES
+    fix = "MemoryMax= of the systemd unit, or mem_limit: of the container"
+    return Check(
         "memory",
-        f"{found_bytes / 2**30:.1f} GiB{', by the limit of a control group' if limited else ''}",
-        fine,
-        "" if fine else mend if limited else "a machine with more",
+        f"{available_bytes / 2**30:.1f} GiB{', limited by a control group' if limited else ''}",
+        ok,
+        "" if ok else fix if limited else "use a machine with more",
     )
 
 
-def _tracking() -> Finding:
+def _tracking() -> Check:
     limit = _read("/proc/sys/net/netfilter/nf_conntrack_max", "")
     if not limit and not Path("/proc/sys").exists():
         return _hidden("connection tracking")
     if not limit:
-        return Finding("connection tracking", "off", True)
-    fine = int(limit) >= 2 * DESCRIPTORS_MIN
-    return Finding(
+        return Check("connection tracking", "off", True)
+    ok = int(limit) >= 2 * DESCRIPTORS_MIN
+    return Check(
         "connection tracking",
-        f"on, {int(limit):,} connections at most",
-        fine,
-        "" if fine else f"sysctl net.netfilter.nf_conntrack_max={8 * DESCRIPTORS_MIN}",
+        f"on, up to {int(limit):,} connections",
+        ok,
+        "" if ok else f"sysctl net.netfilter.nf_conntrack_max={8 * DESCRIPTORS_MIN}",
     )
 
 
-def _cores() -> Finding:
+def _cores() -> Check:
     cores = len(os.sched_getaffinity(0))
-    return Finding(
+    return Check(
         "cores",
         f"{cores}: server and generator share one" if cores == 1 else f"{cores}",
         cores > 1,
@@ -211,8 +211,8 @@ def _cores() -> Finding:
     )
 
 
-def _siblings() -> Finding:
-    """Look whether a core of the server's and one of the generator's are halves of the same."""
+def _siblings() -> Check:
+    """Check whether server and generator would share a physical core (SMT siblings)."""
     shared = {
         lists
         for core in os.sched_getaffinity(0)
@@ -220,71 +220,71 @@ def _siblings() -> Finding:
         or "-" in lists
     }
     if not shared:
-        return Finding("halves of one core", "none: each is a core of its own", True)
-    fine = len(shared) > 1
-    return Finding(
-        "halves of one core",
+        return Check("SMT siblings", "none: each core is a physical one", True)
+    ok = len(shared) > 1
+    return Check(
+        "SMT siblings",
         "; ".join(sorted(shared)),
-        fine,
-        "" if fine else "echo off > /sys/devices/system/cpu/smt/control",
+        ok,
+        "" if ok else "echo off > /sys/devices/system/cpu/smt/control",
     )
 
 
-def _governor() -> Finding:
+def _governor() -> Check:
     core = min(os.sched_getaffinity(0))
     governor = _read(f"{_SYS}/cpu{core}/cpufreq/scaling_governor", "")
-    fine = governor in ("", "performance")
-    return Finding(
-        "clock of the cores",
-        governor or "not ours to see: a virtual machine's host decides",
-        fine,
-        "" if fine else "cpupower frequency-set --governor performance",
+    ok = governor in ("", "performance")
+    return Check(
+        "CPU governor",
+        governor or "not visible: the host of a virtual machine decides",
+        ok,
+        "" if ok else "cpupower frequency-set --governor performance",
     )
 
 
-def _watcher() -> Finding:
-    """Look for DAMON: it visits all processes that share a page, for each page, and locks it."""
+def _watcher() -> Check:
+    """Check for DAMON, which locks each page and visits every process that shares it."""
     switches = [
         *Path("/sys/kernel/mm/damon/admin/kdamonds").glob("*/state"),
         *Path("/sys/module").glob("damon_*/parameters/enabled"),
     ]
     on = [switch for switch in map(str, switches) if _read(switch, "off") in ("on", "Y")]
-    return Finding(
-        "memory watched by the kernel",
-        "yes (kdamond): forks take longer the more children there are" if on else "no",
+    return Check(
+        "memory monitoring (DAMON)",
+        "on: each fork takes longer the more children there are" if on else "off",
         not on,
         "; ".join(f"echo {'off' if switch.endswith('state') else 'N'} > {switch}" for switch in on),
     )
 
 
-def _proxies() -> Finding:
+def _proxies() -> Check:
     if _COMPOSED:
-        return Finding("proxies of containers", "not ours to see from inside of one", True)
+        return Check("container proxies", "not visible from inside a container", True)
     proxies = [p.pid for p in psutil.process_iter(["name"]) if p.info["name"] == "docker-proxy"]
-    return Finding(
-        "proxies of containers",
-        f"{len(proxies)}: what is loaded through a published port is theirs" if proxies else "none",
+    return Check(
+        "container proxies",
+        f"{len(proxies)}: a load through a published port measures them" if proxies else "none",
         not proxies,
-        "run the load inside the container's network" if proxies else "",
+        "run the load inside the containers' network" if proxies else "",
     )
 
 
-def _idle() -> Finding:
+def _idle() -> Check:
     try:
         busy = psutil.cpu_percent(interval=1.0)
-    except OSError:  # /proc/stat is hidden, too
-        return Finding("other work on the machine", "not ours to see: /proc is hidden", True)
-    fine = busy < 10
-    return Finding(
-        "other work on the machine",
+    except OSError:  # /proc/stat is hidden (subset=pid)
+        return Check("other load on the machine", "not visible: /proc is hidden", True)
+    ok = busy < 10
+    return Check(
+        "other load on the machine",
         f"{busy:.0f} % of all cores in the last second",
-        fine,
-        "" if fine else "end it: top shows what it is",
+        ok,
+        "" if ok else "stop it; top shows which processes",
     )
 
 
 def _read(path: str, default: str) -> str:
     try:
         return Path(path).read_text(encoding="ascii").strip()
-    except OSError:  # this kernel, or this machine, does not have it
+    except OSError:  # this kernel or machine does not have it
         return default

@@ -1,4 +1,4 @@
-"""What a measurement was made on, as the kernel and the packages say it."""
+"""A description of the run and its machine, for run.json; and folders for results."""
 
 import json
 import os
@@ -28,7 +28,7 @@ _SYSCTLS = (
 def new_folder(out: Path, suffix: str = "") -> Path:
     """Make the folder of a new run, named by the time in UTC, and return it.
 
-    Runs that begin in the same second get a number: ``2026-11-23T12-00-00Z-2``.
+    A further run in the same second gets a number: ``2026-11-23T12-00-00Z-2``.
     """
     out.mkdir(parents=True, exist_ok=True)
     begun = datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
@@ -44,7 +44,7 @@ def new_folder(out: Path, suffix: str = "") -> Path:
 
 
 def host_path(path: Path) -> Path:
-    """Return a path as whoever asked knows it: what a container writes lies elsewhere outside."""
+    """Return a path as the user sees it: outside a container, results lie elsewhere."""
     outside, inside = os.environ.get("SHOWCASE_RESULTS"), Path("results").absolute()
     if outside is None or not path.absolute().is_relative_to(inside):
         return path
@@ -63,7 +63,7 @@ def describe_run(
     """Return the command, its options, versions, and the machine with its limits."""
     groups = {"processes of the group": cgroup.processes_max(), "cores' time": cgroup.cores_max()}
     return {
-        # An argument that is no UTF-8 (PEP 383) would be none of JSON either.
+        # JSON cannot hold an argument that is not UTF-8 (PEP 383).
         "command": ["python", "-m", module, *map(_as_utf8, hidden_in(sys.argv[1:]))],
         "options": dict(options),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -87,29 +87,29 @@ def describe_run(
 
 
 def memory_bytes() -> int:
-    """Return how much memory there is for this process: the machine's, or its groups' limit."""
+    """Return the memory for this process: the machine's, or the limit of its control groups."""
     machines = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return min(machines, cgroup.memory_max_bytes() or machines)
 
 
 def _as_utf8(argument: str) -> str:
-    """Return an argument as JSON can have it: bytes that are no UTF-8 (PEP 383) as escapes."""
+    """Return an argument with escapes for bytes that are not UTF-8 (PEP 383)."""
     return os.fsencode(argument).decode("utf-8", "backslashreplace")
 
 
 def _commit() -> str | None:
-    if "SHOWCASE_COMMIT" in os.environ:  # one of our images, where there is no git
-        given = os.environ["SHOWCASE_COMMIT"]
+    if "SHOWCASE_COMMIT" in os.environ:  # an image of this project has no git
+        commit = os.environ["SHOWCASE_COMMIT"]
         file = Path(__file__).parent.parent.parent / "COMMIT"
         built = file.read_text(encoding="ascii").strip() if file.exists() else ""
-        return built if given == "unknown" else given
+        return built if commit == "unknown" else commit
     return first_output_line("git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
 
 
 def first_output_line(*command: str) -> str | None:
-    """Return the first line that a program prints; None if it is not there or prints nothing."""
+    """Return the first line that a program prints; None if it is missing or prints nothing."""
     try:
-        done = subprocess.run(  # noqa: S603  # whichever git or wrk the user has
+        done = subprocess.run(  # noqa: S603  # the user's git or wrk
             command, cwd=Path(__file__).parent, stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL, text=True, check=False,
         )  # fmt: skip
@@ -128,14 +128,14 @@ def _version(package: str) -> str | None:
 def _sysctl(name: str) -> list[str]:
     try:
         return Path("/proc/sys", name).read_text(encoding="ascii").split()
-    except OSError:  # hidden (mount -t proc -o subset=pid), or not in this kernel
+    except OSError:  # hidden (subset=pid), or not in this kernel
         return []
 
 
 def _cpu_model() -> str:
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:  # hidden, the same
+    except OSError:  # hidden (subset=pid)
         text = ""
     return next(
         (

@@ -1,8 +1,8 @@
-"""Standard output and error that stop nothing: not by an encoding, nor by a pipe that is closed.
+"""Standard output and error that never raise: any encoding will do, and a closed pipe, too.
 
-An encoding may lack a character, and the reader of a pipe may go (as ``head -1`` does). Neither
-may lose a measurement: characters get a stand-in, and what has no reader is dropped, so that the
-command ends its work and exits with the status of that.
+An encoding may lack a character, and the reader of a pipe may exit early (as ``head -1`` does).
+Neither may lose a measurement. Missing characters get a substitute, and output without a reader is
+dropped, so that the command completes and exits with its own status.
 """
 
 import codecs
@@ -16,19 +16,19 @@ _PLAIN = {
     "–": "-", "−": "-", "…": "...", "·": "|", "×": "x", "µ": "u", "κ": "kappa", "λ": "lambda",
     "σ": "sigma",
 }  # fmt: skip
-"""Ours that not every encoding has."""
+"""Characters in this package's texts that some encodings lack, and their substitutes."""
 
 _BYTES = range(0xDC80, 0xDD00)
-"""How Python keeps the bytes of a file's name that is no UTF-8 (PEP 383)."""
+"""Python's stand-ins for bytes of a file name that are not UTF-8 (PEP 383)."""
 
 
-class _Unread(io.FileIO):
-    """An output whose reader may go."""
+class _Unbreakable(io.FileIO):
+    """An output whose reader may exit."""
 
     def write(self, data: "bytes | bytearray | memoryview", /) -> int:  # type: ignore[override]
         try:
             return super().write(data)
-        except BrokenPipeError:  # there is no reader any more; the measurement still counts
+        except BrokenPipeError:  # the reader has exited; the measurement still counts
             devnull = os.open(os.devnull, os.O_WRONLY)
             os.dup2(devnull, self.fileno())
             os.close(devnull)
@@ -36,18 +36,18 @@ class _Unread(io.FileIO):
 
 
 def install() -> None:
-    """Let nothing that is printed from now on raise."""
+    """From now on, let no print to standard output or error raise."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:  # closed by a shell's >&-
-            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  # for good
-        elif stream is getattr(sys, f"__{name}__"):  # else a test has its own
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  # until exit
+        elif stream is getattr(sys, f"__{name}__"):  # else a test has replaced it
             stream.flush()
             setattr(sys, name, _opened(stream))
 
 
 def _opened(stream: io.TextIOWrapper) -> io.TextIOWrapper:
-    raw = _Unread(stream.fileno(), "wb", closefd=False)
+    raw = _Unbreakable(stream.fileno(), "wb", closefd=False)
     buffered = isinstance(stream.buffer, io.BufferedWriter)  # not with python -u
     return io.TextIOWrapper(
         io.BufferedWriter(raw) if buffered else raw,  # type: ignore[type-var]
@@ -59,11 +59,11 @@ def _opened(stream: io.TextIOWrapper) -> io.TextIOWrapper:
 
 
 def _readable(error: UnicodeError) -> tuple[str, int]:
-    """Return what stands for characters that an encoding does not have."""
-    if not isinstance(error, UnicodeEncodeError):  # nothing is decoded by this
+    """Return substitutes for characters that an encoding lacks."""
+    if not isinstance(error, UnicodeEncodeError):  # it is registered for all, and made for encoding
         raise error
-    lacking = error.object[error.start : error.end]
-    return "".join(_PLAIN.get(one) or escaped(one) for one in lacking), error.end
+    missing = error.object[error.start : error.end]
+    return "".join(_PLAIN.get(one) or escaped(one) for one in missing), error.end
 
 
 codecs.register_error(_ERRORS, _readable)
@@ -80,7 +80,7 @@ def escaped(character: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return a text whose control characters, line ends among them, are escaped."""
+    """Return a text with its control characters escaped, line ends included."""
     if text.isprintable():
         return text
     return "".join(one if one.isprintable() else escaped(one) for one in text)

@@ -1,8 +1,8 @@
-"""Tables that fit the terminal: narrower where they must be, and no word or number is ever cut.
+"""Print tables that fit the terminal, and never cut a word or number.
 
-Rich cuts what does not fit (``0.4…``). Here columns of text wrap between words first; then the
-frame goes; then a table of numbers is turned, rows for columns; and where even that is too wide
-each cell is a line.
+Rich cuts cells that do not fit (``0.4…``). Here, columns of text wrap between words first; then the
+frame goes; then a table of numbers is transposed; and if even that is too wide, each cell gets a
+line.
 """
 
 from collections.abc import Sequence
@@ -15,11 +15,11 @@ from rich.text import Text
 from loadtest.host.terminal import print_line
 
 _ANY_COLUMNS = 100_000
-"""No table is as wide: with so much room it shows how wide it is."""
+"""Wider than any table, to measure the width it would like."""
 
 
 def print_tables(console: Console, *tables: Table) -> None:
-    """Print tables, with an empty line between two; a console's text is to be no markup."""
+    """Print tables with an empty line between them; the console must not interpret markup."""
     for number, table in enumerate(tables):
         if number:
             console.print()
@@ -28,13 +28,13 @@ def print_tables(console: Console, *tables: Table) -> None:
 
 def _print_table(console: Console, table: Table) -> None:
     title, table.title = table.title, None
-    caption, table.caption = table.caption, None  # Rich cuts a long word in both
+    caption, table.caption = table.caption, None  # Rich would cut long words in both
     if title is not None:
         console.print(title, style="italic", overflow="fold")
     if _fits(console, table):
         console.print(table)
-    elif (turned := _turned(table)) is not None and _fits(console, turned):
-        console.print(turned)
+    elif (transposed := _transposed(table)) is not None and _fits(console, transposed):
+        console.print(transposed)
     else:
         _print_rows(console, table)
     if caption is not None:
@@ -42,7 +42,7 @@ def _print_table(console: Console, table: Table) -> None:
 
 
 def _fits(console: Console, table: Table) -> bool:
-    """Make a table as narrow as it must be; return whether that is enough."""
+    """Narrow a table as far as needed; return whether it fits."""
     sizes = [_measured(console, column) for column in table.columns]
     for framed in (True, False):
         if not framed:
@@ -58,7 +58,7 @@ def _fits(console: Console, table: Table) -> bool:
 
 
 def _measured(console: Console, column: Column) -> Measurement:
-    """Return the least width of a column, that of its longest word, and the most."""
+    """Return the minimum width of a column, that of its longest word, and its maximum."""
     wide = console.options.update(width=_ANY_COLUMNS)
     cells = [column.header, *column.cells]
     sizes = [Measurement.get(console, wide, cell) for cell in cells]
@@ -67,30 +67,30 @@ def _measured(console: Console, column: Column) -> Measurement:
 
 
 def _frame(console: Console, table: Table, sizes: Sequence[Measurement]) -> int:
-    """Return how many columns of the terminal the frame takes, and the space between columns."""
+    """Return the width of the frame and of the space between columns."""
     whole = Measurement.get(console, console.options.update(width=_ANY_COLUMNS), table).maximum
     return whole - sum(size.maximum for size in sizes)
 
 
 def _shared(sizes: Sequence[Measurement], room: int) -> list[int]:
-    """Return widths that make up a room: each gets what it needs, and its share of the rest."""
+    """Return widths that fill the room: each column gets its minimum, and a share of the rest."""
     widths = [size.minimum for size in sizes]
     wanted = [size.maximum - size.minimum for size in sizes]
     spare = room - sum(widths)
     return [width + spare * more // sum(wanted) for width, more in zip(widths, wanted, strict=True)]
 
 
-def _turned(table: Table) -> Table | None:
-    """Return a table of numbers with its rows as columns; None for any other."""
+def _transposed(table: Table) -> Table | None:
+    """Return a table of numbers with rows and columns swapped; None for any other table."""
     names, *numbers = table.columns
     if any(column.justify != "right" for column in numbers):
         return None
-    turned = Table(_text(names.header))
+    transposed = Table(_text(names.header))
     for name in names.cells:
-        turned.add_column(name, justify="right")
+        transposed.add_column(name, justify="right")
     for column in numbers:
-        turned.add_row(column.header, *column.cells)
-    return turned
+        transposed.add_row(column.header, *column.cells)
+    return transposed
 
 
 def _print_rows(console: Console, table: Table) -> None:

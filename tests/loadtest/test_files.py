@@ -1,4 +1,4 @@
-"""Folders and files of results: one for each run, and whole or not there."""
+"""Folders and files of results: a folder per run, and files whole or absent."""
 
 import json
 from pathlib import Path
@@ -20,7 +20,7 @@ def test_runs_that_begin_in_the_same_second_have_folders_of_their_own(
 
 
 @pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
-def test_a_file_that_could_not_be_written_is_as_it_was(
+def test_a_file_is_unchanged_after_a_failed_write(
     tmp_path: Path, error: type[BaseException]
 ) -> None:
     path = tmp_path / "cell.json"

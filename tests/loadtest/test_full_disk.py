@@ -1,4 +1,4 @@
-"""A full disk says so, keeps what has finished, and leaves nothing that a report chokes on."""
+"""On a full disk, commands name it, keep finished cells, and leave a bundle that can be read."""
 
 import json
 import subprocess
@@ -18,7 +18,7 @@ FULL = "No space left on device"
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """Return a folder on a disk of its own, of 60 KB: less than one run takes."""
+    """Return a folder on a disk of 60 KB, which is less than one run takes."""
     made = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "size=60k", "tmpfs", str(tmp_path)],
         check=False, capture_output=True, text=True,
@@ -30,7 +30,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def assert_whole(folder: Path) -> None:
-    """Look at every file of results: each is whole, and none was begun."""
+    """Assert that each result file is whole, and that no partial file is left."""
     for path in folder.rglob("*"):
         assert path.suffix != ".new", path
         if path.suffix == ".json":
@@ -39,7 +39,7 @@ def assert_whole(folder: Path) -> None:
             assert (path.parent / "cell.json").exists(), path
 
 
-def test_a_run_on_a_full_disk_says_so_and_ends(disk: Path) -> None:
+def test_a_run_on_a_full_disk_names_it_and_ends(disk: Path) -> None:
     ended = run([*LOADTEST, "run", "asyncio", "--rate", "100", *LOAD, "--out", str(disk)])
     assert ended.returncode == 1
     assert f"not run: {FULL} ({disk}/" in ended.stdout, ended.stdout
@@ -47,7 +47,7 @@ def test_a_run_on_a_full_disk_says_so_and_ends(disk: Path) -> None:
     assert_whole(disk)
 
 
-def test_a_comparison_on_a_full_disk_keeps_what_has_finished_and_goes_on_later(disk: Path) -> None:
+def test_a_comparison_on_a_full_disk_keeps_finished_cells_and_can_be_resumed(disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,size=150k", str(disk)], check=True)
     argv = [*LOADTEST, "compare", "--models", "asyncio", "--scenarios", "wait", "--loads", "rate"]
     ended = run([*argv, *LOAD, "--repeats", "2", "--out", str(disk)])

@@ -1,4 +1,4 @@
-"""What the machine allows the generator: raised before anything is promised, and promised once."""
+"""The generator's own limits: descriptors, raised before use, and control groups."""
 
 import json
 import re
@@ -19,7 +19,7 @@ LIMITED = ["prlimit", f"--nofile=150:{HARD}"]
 LOADTEST = [sys.executable, "-m", "loadtest"]
 
 
-def test_the_generator_holds_as_many_connections_as_its_hard_limit_promises(
+def test_the_generator_holds_as_many_connections_as_its_hard_limit_allows(
     tmp_path: Path, any_server: Server
 ) -> None:
     assert any_server.http is not None
@@ -27,28 +27,28 @@ def test_the_generator_holds_as_many_connections_as_its_hard_limit_promises(
     argv = [*LIMITED, *LOADTEST, "run", "--target", target, "--scenario", "hello", "--rate", "300"]
     argv += ["--duration", "0.5", "--out", str(tmp_path)]
     refused = run([*argv, "--connections", "100000"])
-    promised = re.search(r"expected --connections up to (\d+) ", refused.stderr)
-    assert refused.returncode == 2 and promised is not None, refused.stderr
-    ended = run([*argv, "--connections", promised[1]])
+    allowed = re.search(r"expected --connections up to (\d+) ", refused.stderr)
+    assert refused.returncode == 2 and allowed is not None, refused.stderr
+    ended = run([*argv, "--connections", allowed[1]])
     assert ended.returncode == 0, ended.stderr
     (path,) = folder_of(ended.stdout).glob("hello-*/cell.json")
     cell = json.loads(path.read_text())
-    assert cell["classes"]["Hello"]["connections"] == int(promised[1]) > 150
+    assert cell["classes"]["Hello"]["connections"] == int(allowed[1]) > 150
     assert cell["classes"]["Hello"]["errors"] == {}
     described = json.loads((path.parent.parent / "run.json").read_text())
     assert described["limits"]["descriptors"] == [HARD, HARD]
 
 
-def test_the_doctor_names_the_number_that_a_run_promises() -> None:
-    said = run([*LIMITED, *LOADTEST, "doctor"]).stdout
+def test_doctor_and_run_name_the_same_number_of_connections() -> None:
+    output = run([*LIMITED, *LOADTEST, "doctor"]).stdout
     refused = run([*LIMITED, *LOADTEST, "run", "uvloop", "--connections", "100000"]).stderr
-    promised = re.search(r"expected --connections up to (\d+) ", refused)
-    assert promised is not None, refused
-    row = next(line for line in said.splitlines() if "descriptors" in line)
-    assert f"{HARD} (raised from 150): {promised[1]} connections" in row
+    allowed = re.search(r"expected --connections up to (\d+) ", refused)
+    assert allowed is not None, refused
+    row = next(line for line in output.splitlines() if "descriptors" in line)
+    assert f"{HARD} (raised from 150): {allowed[1]} connections" in row
 
 
-def test_locust_itself_gets_the_hard_limit_and_not_its_own_ten_thousand(
+def test_locust_gets_the_hard_limit_instead_of_its_own_ten_thousand(
     any_server: Server, tmp_path: Path
 ) -> None:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -66,7 +66,7 @@ def test_locust_itself_gets_the_hard_limit_and_not_its_own_ten_thousand(
 
 
 class Kernel:
-    """What a process would see of its groups: a folder like ``/proc/self``, and their files."""
+    """A simulated kernel: a folder like ``/proc/self``, and the files of control groups."""
 
     def __init__(self, folder: Path, memberships: str, mounts: str) -> None:
         self.folder = folder
@@ -76,7 +76,7 @@ class Kernel:
         (self.process / "mountinfo").write_text(mounts.replace("@", str(folder)))
 
     def write(self, path: str, content: str) -> None:
-        """Write what a group's file says."""
+        """Write a file of a group."""
         file = self.folder / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(content + "\n")
@@ -129,7 +129,9 @@ def test_the_tightest_of_all_groups_around_a_process_counts_in_version_1(tmp_pat
 
 
 @pytest.mark.parametrize("version", [version_1, version_2])
-def test_no_limit_anywhere_is_no_limit(tmp_path: Path, version: Callable[[Path], Kernel]) -> None:
+def test_groups_without_limits_limit_nothing(
+    tmp_path: Path, version: Callable[[Path], Kernel]
+) -> None:
     kernel = version(tmp_path)
     kernel.write("cg/memory/slice/unit/own/memory.limit_in_bytes", "9223372036854771712")
     assert cgroup.processes_max(kernel.process) is None
@@ -141,7 +143,7 @@ def test_no_limit_anywhere_is_no_limit(tmp_path: Path, version: Callable[[Path],
     ("membership", "root"),
     [("/docker/4711", "/docker/4711"), ("/", "/"), ("/../../host", "/"), ("/init", "/docker/4711")],
 )
-def test_a_container_that_sees_its_own_group_as_the_root_is_limited_by_it(
+def test_a_group_mounted_as_the_root_of_a_container_counts(
     tmp_path: Path, membership: str, root: str
 ) -> None:
     mount = f"30 23 0:26 {root} @/cg ro - cgroup2 cgroup2 rw\n"

@@ -1,4 +1,4 @@
-"""python -m loadtest run, selftest and doctor: against real servers, ours and others."""
+"""python -m loadtest run, selftest and doctor, with real servers."""
 
 import json
 import re
@@ -30,7 +30,7 @@ def test_a_model_is_started_loaded_and_judged(tmp_path: Path) -> None:
     assert cell["cpu_us_per_request"] > 0
 
 
-def test_somebody_elses_server_is_loaded_and_its_cost_taken_from_its_process(
+def test_another_server_is_loaded_and_its_cost_comes_from_its_process(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "page").write_bytes(b"x" * 100)
@@ -55,7 +55,7 @@ def test_somebody_elses_server_is_loaded_and_its_cost_taken_from_its_process(
     assert cell["memory_bytes_per_connection"] is None
 
 
-def test_a_server_that_speaks_only_echo_has_no_cost_and_is_measured_all_the_same(
+def test_an_echo_server_without_metrics_is_measured_without_its_cost(
     tmp_path: Path, any_server: Server
 ) -> None:
     assert any_server.echo is not None
@@ -72,7 +72,7 @@ def test_a_server_that_speaks_only_echo_has_no_cost_and_is_measured_all_the_same
     assert len(cell["generators"]) == 2
 
 
-def test_ctrl_c_keeps_what_the_window_has_measured(tmp_path: Path) -> None:
+def test_ctrl_c_keeps_the_window_so_far(tmp_path: Path) -> None:
     argv = [*RUN, "asyncio", "--rate", "100", "--connections", "5", "--duration", "600"]
     with started([*argv, "--out", str(tmp_path)]) as process:
 
@@ -104,14 +104,14 @@ def test_a_capacity_is_searched_window_by_window(tmp_path: Path) -> None:
     assert flat_out["window_s"] == pytest.approx(1.0, abs=0.3)
     half_hz = float(f"{flat_out['classes']['Wait']['rate_hz'] / 2:.3g}")
     assert f"wait-2-{half_hz:g}" in cells
-    said = re.search(r"^.*p99=5000ms h.* (\d+) windows.*$", ended.stdout, re.MULTILINE)
-    assert said is not None and int(said[1]) == len(cells)
+    summary = re.search(r"^.*p99=5000ms h.* (\d+) windows.*$", ended.stdout, re.MULTILINE)
+    assert summary is not None and int(summary[1]) == len(cells)
     again = run([sys.executable, "-m", "loadtest", "report", str(folder_of(ended.stdout))])
-    assert said[0] in again.stdout  # found again from the windows
-    # On a machine that is busy with other tests it may be that no window says anything.
-    known = "is not known" not in said[0]
+    assert summary[0] in again.stdout  # computed again from the windows
+    # On a busy machine all windows may be inconclusive.
+    known = not summary[0].startswith("unknown whether")
     assert ended.returncode == (0 if known else 1)
-    capacity = re.search(r"holds up to ([\d.]+) requests/s", said[0])
+    capacity = re.search(r"holds up to ([\d.]+) requests/s", summary[0])
     if capacity is not None:  # two connections that wait for 50 ms each time make 40 a second
         assert float(capacity[1]) <= 45
 
@@ -123,12 +123,12 @@ def test_the_meter_counts_each_kind_of_wrong_reply_by_its_name(tmp_path: Path) -
     assert "7 of 7 proofs held" in ended.stdout
 
 
-def test_the_doctor_says_what_is_fine_and_what_is_not() -> None:
+def test_the_doctor_names_problems_and_their_fixes() -> None:
     argv = ["sh", "-c", f"ulimit -n 1000; exec {sys.executable} -m loadtest doctor"]
     ended = run(argv)
     assert ended.returncode == 1
     row = next(line for line in ended.stdout.splitlines() if "descriptors" in line)
-    assert "NOT FINE" in row and "ulimit -Hn 20000" in row
-    row = next(line for line in ended.stdout.splitlines() if "watched by the kernel" in line)
+    assert "PROBLEM" in row and "ulimit -Hn 20000" in row
+    row = next(line for line in ended.stdout.splitlines() if "memory monitoring" in line)
     watched = any(process.name().startswith("kdamond") for process in psutil.process_iter())
-    assert ("NOT FINE" in row) == ("mm/damon/" in ended.stdout) == watched
+    assert ("PROBLEM" in row) == ("mm/damon/" in ended.stdout) == watched

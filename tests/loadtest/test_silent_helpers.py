@@ -1,4 +1,4 @@
-"""Processes of the meter's own that stop answering: each wait for one has an end and a reason."""
+"""Helper processes that stop responding: each wait for one is limited, and ends with a reason."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ Within = Callable[[float], object]
 
 @pytest.fixture
 def within() -> Iterator[Within]:
-    """Return what raises TimeoutError in a test that waits for longer."""
+    """Return a function that limits a test's time, by TimeoutError."""
 
     def late(*_: object) -> None:
         raise TimeoutError("still waiting")
@@ -52,7 +52,7 @@ def test_a_forker_that_has_stopped_ends_the_cell_with_a_reason(
             pass
 
 
-def test_a_proof_server_that_does_not_end_is_said_to_be_late(
+def test_a_proof_server_that_does_not_end_fails_the_cell(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(calibration, "STOP_S", LIMIT_S)

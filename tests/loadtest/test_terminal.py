@@ -1,4 +1,4 @@
-"""What commands print: on narrow terminals, in any encoding, into pipes that nothing reads."""
+"""The output of commands: on narrow terminals, in any encoding, into closed pipes."""
 
 import contextlib
 import fcntl
@@ -20,7 +20,7 @@ from rich.table import Table
 
 from loadtest.bench import report as bench_report
 from loadtest.host import safe_output, tables, terminal
-from loadtest.host.doctor import Finding
+from loadtest.host.doctor import Check
 from loadtest.host.doctor import table_of as doctor_table
 from loadtest.measure.result import result_of
 from loadtest.measure.table import cell_table
@@ -49,7 +49,7 @@ def all_tables() -> Iterator[tuple[str, Table]]:
     yield "a search", search_table(search)
     yield (
         "the doctor",
-        doctor_table([Finding("a limit", "123,456,789", False, "sysctl a.b=1048576")]),
+        doctor_table([Check("a limit", "123,456,789", False, "sysctl a.b=1048576")]),
     )
     yield "the proofs", selftest_table([Proof("a delay of 1,234.56 ms", "1,234.57 ms", True)])
     yield "the generators", bench_report.generator_table([])
@@ -70,9 +70,7 @@ def test_no_number_is_cut_however_narrow_the_terminal(name: str, columns: int) -
 
 
 @pytest.mark.parametrize("text", ["[/srv/app] boom", "[bold]x[/bold]", ":warning:", "[link=x]y"])
-def test_text_from_outside_is_printed_as_it_is(
-    text: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_text_from_outside_is_never_markup(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     table = Table(text, title=text, caption=text)
     table.add_row(text)
     tables.print_tables(terminal.console(), table)
@@ -80,7 +78,7 @@ def test_text_from_outside_is_printed_as_it_is(
     assert capsys.readouterr().out.count(text) == 5
 
 
-def test_a_line_stays_one_line_and_moves_no_cursor() -> None:
+def test_control_characters_are_escaped() -> None:
     assert safe_output.one_line("a\nb\x1b[2J\udcff µ") == r"a\nb\x1b[2J\xff µ"
 
 
@@ -101,12 +99,12 @@ def test_a_report_is_printed_in_any_encoding(bundle: Path, encoding: str) -> Non
     environment = os.environ | {"PYTHONIOENCODING": encoding, "COLUMNS": "200"}
     ended = subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, check=False)
     assert ended.returncode == 0, ended.stderr
-    said = ended.stdout.decode(encoding)
-    assert BRACKETS in said and "Small requests: CPU per request" in said
-    assert (f"{bundle}/report.html" if encoding == "utf-8" else "/report.html") in said
+    output = ended.stdout.decode(encoding)
+    assert BRACKETS in output and "Small requests: CPU per request" in output
+    assert (f"{bundle}/report.html" if encoding == "utf-8" else "/report.html") in output
 
 
-def test_a_name_that_is_no_utf_8_is_no_harm(tmp_path: Path) -> None:
+def test_a_folder_name_that_is_not_utf_8_is_printed_with_escapes(tmp_path: Path) -> None:
     folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff"))
     make_bundle(folder, matrix(), lambda cell: Cell())
     ended = run([*LOADTEST, "report", str(folder), "--out", str(folder / "\udcfe")])
@@ -118,10 +116,8 @@ def test_a_name_that_is_no_utf_8_is_no_harm(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "command", ["doctor", "report", "dashboard", "selftest --help", "run --target x", "compare --x"]
 )
-def test_a_pipe_that_nothing_reads_changes_nothing_but_what_is_printed(
-    command: str, bundle: Path
-) -> None:
-    """Standard output and error are closed at the other end before anything is printed."""
+def test_a_closed_pipe_does_not_change_the_exit_status(command: str, bundle: Path) -> None:
+    """The reader of standard output and error has exited before anything is printed."""
     argv = [*LOADTEST, *command.split()]
     argv += {"report": [str(bundle)], "dashboard": ["--results", str(bundle), "--bind", "x"]}.get(
         command, []
@@ -136,7 +132,7 @@ def test_a_pipe_that_nothing_reads_changes_nothing_but_what_is_printed(
     assert ended.returncode == expected
 
 
-def test_who_reads_one_line_of_a_report_gets_all_of_the_file(bundle: Path) -> None:
+def test_a_report_is_complete_though_the_reader_of_its_output_exits_early(bundle: Path) -> None:
     (bundle / "report.html").unlink(missing_ok=True)
     ended = run(["sh", "-c", '"$@" | head -1', "sh", *LOADTEST, "report", str(bundle)])
     assert ended.stdout.count("\n") == 1 and "Traceback" not in ended.stderr
@@ -144,7 +140,7 @@ def test_who_reads_one_line_of_a_report_gets_all_of_the_file(bundle: Path) -> No
     assert (bundle / "report.html").read_text("utf-8").endswith("</html>")
 
 
-def test_a_dashboard_goes_on_whose_line_nothing_reads(bundle: Path) -> None:
+def test_a_dashboard_goes_on_after_the_reader_of_its_output_exits(bundle: Path) -> None:
     with started([*LOADTEST, "dashboard", "--results", str(bundle), "--port=0"]) as process:
         assert process.stdout is not None and process.stderr is not None
         assert process.stdout.readline().startswith("dashboard: ")
@@ -188,12 +184,12 @@ def test_progress_cuts_no_name_and_no_number_on_a_narrow_terminal(columns: int) 
         argv, cwd=ROOT, stderr=terminal_fd, env=environment | {"TERM": "xterm"}
     ) as process:
         os.close(terminal_fd)
-        said = b""
+        output = b""
         with contextlib.suppress(OSError):  # EIO: the other end is closed
             while data := os.read(master, 65536):
-                said += data
+                output += data
         os.close(master)
         assert process.wait(DEADLINE_S) == 0
-    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", said.decode("utf-8"))
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", output.decode("utf-8"))
     assert "…" not in text and "55%" in text and "[/red]y" in text
     assert "wait-4-rate-asyncio-twin-12345678" in re.sub(r"\s+", "", text)

@@ -156,9 +156,9 @@ def test_where_proc_is_hidden_the_doctor_says_what_it_cannot_see() -> None:
         env={**os.environ, "COLUMNS": "200"},
     )  # fmt: skip
     assert done.stderr == "" and done.returncode in (0, 1)
-    hidden = [line for line in done.stdout.splitlines() if "not ours to see: /proc" in line]
+    hidden = [line for line in done.stdout.splitlines() if "not visible: /proc" in line]
     assert len(hidden) >= 5, done.stdout
-    assert not [line for line in hidden if "NOT" in line]
+    assert not [line for line in hidden if "PROBLEM" in line]
 
 
 def test_where_proc_is_hidden_another_servers_use_is_not_known() -> None:
