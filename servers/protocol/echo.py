@@ -18,19 +18,19 @@ class EchoConnection:
         self._draining = False
 
     def receive_data(self, data: bytes) -> Iterator[Step]:
-        """Return the bytes as they came; after the peer's FIN, nothing but our own."""
-        if data:
-            self.state = _RESPONDING
-            yield data
-            if self.state is _RESPONDING:  # it has not timed out meanwhile
-                self.state = _IDLE
-            if self._draining and self.state is _IDLE:  # drain() may come at any moment before
-                self.state = State.DRAINED
-        else:
+        """Return the bytes as they came; close at the client's FIN."""
+        if not data or self.state is State.CLOSED:
             self.state = State.CLOSED
+            return
+        self.state = _RESPONDING
+        yield data
+        if self.state is _RESPONDING:  # it has not timed out meanwhile
+            self.state = _IDLE
+            if self._draining:  # read after the write above: no drain() is lost
+                self.state = State.DRAINED
 
     def timed_out(self) -> Iterator[Step]:
-        """End a connection that has been silent for too long; echo has no words for it."""
+        """Close a connection that has been silent for too long; echo has no reply for that."""
         self.state = State.CLOSED
         return iter(())
 
