@@ -1,4 +1,4 @@
-"""Whether runs may be set beside each other: only what was measured alike can be compared."""
+"""Whether runs can be compared: only those measured under the same conditions."""
 
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -9,11 +9,15 @@ from loadtest.client.request import names_of
 from loadtest.measure.errors import NotConnectedError
 
 
+class DifferentConditionsError(BundleError):
+    """Two runs differ in more than what they compare; names the field."""
+
+
 def refuse_unlike(bundles: Sequence[Bundle]) -> None:
-    """Refuse runs that differ in more than what they compare: commit and versions may.
+    """Refuse runs under different conditions; commit and versions may differ.
 
     Raises:
-        BundleError: Two of them are unlike; names the field.
+        DifferentConditionsError: Two of them differ.
     """
     first = bundles[0]
     for other in bundles[1:]:
@@ -25,27 +29,32 @@ def refuse_unlike(bundles: Sequence[Bundle]) -> None:
 
 
 def refuse_other(first: tuple[str, About], other: tuple[str, About], way_out: str) -> None:
-    """Refuse one run beside another: each by its name, and what was or will be run on what.
+    """Refuse to compare two runs under different conditions.
+
+    Args:
+        first: The name of a run, and its contents of ``run.json``, written or still to be.
+        other: The same of the other run.
+        way_out: Advice for the reader, at the end of the error.
 
     Raises:
-        BundleError: They are unlike; names the field, and the way out.
+        DifferentConditionsError: They differ.
     """
     (name, about), (other_name, other_about) = first, other
     both = about.options.targets.keys() & other_about.options.targets.keys()
-    wanted = _alike(about, both)
-    for field, value in _alike(other_about, both).items():
+    wanted = _conditions(about, both)
+    for field, value in _conditions(other_about, both).items():
         if value != wanted[field]:
-            raise BundleError(
-                f"expected runs alike, got different {field}: {_shown(wanted[field])} in {name},"
-                f" {_shown(value)} in {other_name}; {way_out}"
+            raise DifferentConditionsError(
+                f"expected runs under the same conditions, got different {field}:"
+                f" {_text(wanted[field])} in {name}, {_text(value)} in {other_name}; {way_out}"
             )
 
 
-def _alike(about: About, targets: Collection[str]) -> dict[str, Any]:
-    """Return what has to be equal.
+def _conditions(about: About, targets: Collection[str]) -> dict[str, Any]:
+    """Return the conditions that must be equal.
 
     Args:
-        targets: Names of those that both runs have: others may be set beside each other.
+        targets: Names of the targets that both runs have; other targets may differ.
     """
     options = about.options
     return {
@@ -62,9 +71,9 @@ def _alike(about: About, targets: Collection[str]) -> dict[str, Any]:
         "paths of targets": {
             name: _path(options.targets[name]) or options.path for name in sorted(targets)
         },
-        "headers": sorted(names_of(options.headers)),  # their values are not kept
+        "headers": sorted(names_of(options.headers)),  # run.json has no values
         "processes of the generator": (options.processes, "elsewhere" if options.distant else ""),
-        # The hard one: a process raises the other to it.
+        # The hard limit: a process raises its soft limit to it.
         "limit of descriptors": about.limits.get("descriptors", [None])[-1],
         "limit of the cores' time": about.limits.get("cores' time"),
         "machine: CPU": about.cpu,
@@ -76,12 +85,12 @@ def _alike(about: About, targets: Collection[str]) -> dict[str, Any]:
 
 
 def _path(url: str) -> str:
-    """Return what of a target's URL is asked for: where the same server listens may differ."""
+    """Return the path of a target's URL; its address may differ."""
     try:
         return url_of(url, 80).target
-    except NotConnectedError:  # of another version, or somebody has written it
+    except NotConnectedError:  # from another version, or edited by hand
         return url
 
 
-def _shown(value: Any) -> str:
+def _text(value: Any) -> str:
     return shortened(str(value), 80)

@@ -1,4 +1,4 @@
-"""The times of a cell out of its HdrHistogram logs: all of them, or second by second."""
+"""The times of a cell, read from its HdrHistogram logs: all together, or second by second."""
 
 import binascii
 import struct
@@ -18,15 +18,15 @@ _BROKEN = (
     OSError, ValueError, IndexError, TypeError, AttributeError, binascii.Error, struct.error,
     zlib.error, HdrCookieException, HdrHistogramSettingsException, HdrLengthException,
 )  # fmt: skip
-"""What the reader raises, one way or another, for a log that is cut off or somebody else's."""
+"""Exceptions that the reader raises for a log that is truncated or not its own."""
 
 _RARITIES = [10 ** (step / 10) for step in range(61)]
-"""Ten a factor of ten, up to one in a million."""
+"""Ten per decade, up to one in a million."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A line of a log: the times of one second of one process."""
+    """One line of a log: the times of one process in one second."""
 
     from_s: float
     to_s: float
@@ -34,7 +34,7 @@ class Interval:
 
 
 def intervals(log: Path, class_: str) -> Iterator[Interval]:
-    """Yield the lines of a user class in a log, in their order; seconds are those of the epoch.
+    """Yield the lines of a user class in a log, in order; seconds since the epoch.
 
     Raises:
         BundleError: The log cannot be read.
@@ -50,7 +50,7 @@ def intervals(log: Path, class_: str) -> Iterator[Interval]:
                     histogram,
                 )
     except _BROKEN as error:
-        raise BundleError(f"expected an HdrHistogram log, got {log}: {_said(error)}") from error
+        raise BundleError(f"expected an HdrHistogram log, got {log}: {_text(error)}") from error
     finally:
         if reader is not None:
             reader.close()
@@ -70,7 +70,7 @@ def merged_times(logs: Iterable[Path], class_: str) -> HdrHistogram:
 
 
 def spectrum(histogram: HdrHistogram) -> list[tuple[float, float]]:
-    """Return how rare, as 1 / (1 - q), and how long in ms: as far as there are requests for it."""
+    """Return pairs of 1 / (1 - quantile) and time in ms, as far as there are requests."""
     count = histogram.total_count
     if not count:
         return []
@@ -80,5 +80,5 @@ def spectrum(histogram: HdrHistogram) -> list[tuple[float, float]]:
     return [(rarity, values_us[at] / 1000) for at, rarity in percentiles.items()]
 
 
-def _said(error: BaseException) -> str:
+def _text(error: BaseException) -> str:
     return shortened(f"{type(error).__name__}: {error}")

@@ -1,7 +1,7 @@
 """The Universal Scalability Law, fitted to throughput against connections.
 
 X(N) = λN / (1 + σ(N-1) + κN(N-1)), with σ for contention and κ for coherency (Gunther 1993, 2007).
-Only of cells in which the server was the limit; and not at all where they do not carry it.
+Fitted to cells in which the server was the limit, and refused where the data do not support it.
 """
 
 import math
@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from scipy.optimize import curve_fit
 
 POINTS_MIN = 4
-"""Numbers of connections: one more than the law has parameters, or any curve would do."""
+"""Numbers of connections: one more than the law has parameters; with fewer, any curve would fit."""
 
 RESAMPLES = 200
 MISFIT_MAX = 0.15
-"""How far the curve may pass from a median, as a share of it: Gunther takes 5 to 10 % for good."""
+"""The largest distance from a median, as a share of it; Gunther calls 5 to 10 % a good fit."""
 
 _SEED = 20
 _Points = Sequence[tuple[int, float]]
@@ -25,7 +25,7 @@ _Points = Sequence[tuple[int, float]]
 
 @dataclass(frozen=True)
 class Interval:
-    """A fitted value and 95 % of what resampled repeats make of it."""
+    """A fitted value with its 95 % interval from resampled repeats."""
 
     value: float
     low: float
@@ -34,15 +34,14 @@ class Interval:
 
 @dataclass(frozen=True)
 class Fit:
-    """A curve.
+    """A fitted curve.
 
     Attributes:
-        rate_hz: λ, what one connection makes.
+        rate_hz: λ, the throughput of one connection.
         contention: σ.
         coherency: κ.
-        peak: Connections at which throughput is highest; None unless all of its interval lies
-            within what was measured.
-        curve: Connections and requests a second, to draw.
+        peak: Connections at the highest throughput; None unless its whole interval was measured.
+        curve: Connections and requests a second, for drawing.
     """
 
     rate_hz: Interval
@@ -60,7 +59,7 @@ class Refusal:
 
 
 def throughput_hz(connections: float, rate_hz: float, contention: float, coherency: float) -> float:
-    """Return what the law says."""
+    """Return the throughput that the law predicts."""
     n = connections
     return rate_hz * n / (1 + contention * (n - 1) + coherency * n * (n - 1))
 
@@ -69,40 +68,39 @@ def fit(rates_hz: Mapping[int, Sequence[float]]) -> Fit | Refusal:
     """Fit the law to repeats of throughput.
 
     Args:
-        rates_hz: Connections -> requests a second of each repeat that was bound by the server.
+        rates_hz: Connections -> requests a second of every server-bound repeat.
     """
     points = {
         n: list(values) for n, values in sorted(rates_hz.items()) if values and min(values) > 0
     }
     if len(points) < POINTS_MIN:
         return Refusal(
-            f"{len(points)} numbers of connections were server-bound, and the law needs"
-            f" {POINTS_MIN}"
+            f"{len(points)} numbers of connections were server-bound; the law needs {POINTS_MIN}"
         )
     medians = [(n, float(np.median(values))) for n, values in points.items()]
-    found = _fitted(medians)
-    if found is None:
-        return Refusal("no curve of this form passes through the medians")
-    misfit = max(abs(throughput_hz(n, *found) / x - 1) for n, x in medians)
+    law = _fitted(medians)
+    if law is None:
+        return Refusal("no curve of this form fits the medians")
+    misfit = max(abs(throughput_hz(n, *law) / x - 1) for n, x in medians)
     if misfit > MISFIT_MAX:
-        return Refusal(f"the best curve passes {misfit:.0%} from a median: this is another law")
+        return Refusal(f"the best curve misses a median by {misfit:.0%}: another law holds here")
     if min(map(len, points.values())) < 2:
-        return Refusal("one repeat has no interval: --repeats 3")
+        return Refusal("one repeat has no interval; use --repeats 3")
     rng = np.random.default_rng(_SEED)
     drawn = []
     for _ in range(RESAMPLES):
         resampled = [
             (n, float(np.median(rng.choice(values, len(values))))) for n, values in points.items()
         ]
-        again = _fitted(resampled, found)
+        again = _fitted(resampled, law)
         if again is not None:
             drawn.append(again)
     if len(drawn) < RESAMPLES * 0.9:
-        return Refusal("a curve passes through the medians, but not through resampled ones")
+        return Refusal("a curve fits the medians, but not the resampled ones")
     rate, contention, coherency, peak = (
         Interval(value, min(low, value), max(high, value))
         for value, (low, high) in zip(
-            (*found, _peak(found)),
+            (*law, _peak(law)),
             np.percentile([(*one, _peak(one)) for one in drawn], (2.5, 97.5), axis=0).T.tolist(),
             strict=True,
         )
@@ -113,12 +111,12 @@ def fit(rates_hz: Mapping[int, Sequence[float]]) -> Fit | Refusal:
         contention,
         coherency,
         peak=peak if first <= peak.low and peak.high <= last else None,
-        curve=[(n, throughput_hz(n, *found)) for n in np.geomspace(first, last, 60).tolist()],
+        curve=[(n, throughput_hz(n, *law)) for n in np.geomspace(first, last, 60).tolist()],
     )
 
 
 def _peak(law: tuple[float, float, float]) -> float:
-    """Return the number of connections at which throughput is highest, finite in any case."""
+    """Return the number of connections at the highest throughput, always finite."""
     _, contention, coherency = law
     return math.sqrt((1 - contention) / max(coherency, 1e-15))
 
@@ -126,7 +124,7 @@ def _peak(law: tuple[float, float, float]) -> float:
 def _fitted(
     points: _Points, near: tuple[float, float, float] | None = None
 ) -> tuple[float, float, float] | None:
-    """Return λ, σ and κ by least squares of relative errors; None if there is no answer."""
+    """Return λ, σ and κ by least squares of relative errors; None without a solution."""
     n = np.array([connections for connections, _ in points], dtype=float)
     x = np.array([rate for _, rate in points])
 
@@ -139,7 +137,7 @@ def _fitted(
         return result
 
     rate, contention, coherency = near or (float(x[0] / n[0]), 0.5, 1e-6)
-    # Within the bounds, and not upon them: there is no way from there.
+    # Strictly within the bounds: the solver cannot leave a bound.
     start = (math.log(rate), min(max(contention, 1e-3), 0.999), max(coherency, 1e-9))
     try:
         (log_rate, contention, coherency), _ = curve_fit(
@@ -147,6 +145,6 @@ def _fitted(
             bounds=((-math.inf, 0.0, 0.0), (math.inf, 1.0, 1.0)), x_scale=(1.0, 0.1, 1e-6),
             max_nfev=2000,
         )  # fmt: skip
-    except (RuntimeError, ValueError):  # it does not converge, or overflows on the way
+    except (RuntimeError, ValueError):  # it does not converge, or overflows
         return None
     return math.exp(log_rate), float(contention), float(coherency)

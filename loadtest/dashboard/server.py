@@ -1,9 +1,9 @@
-"""The dashboard: a list of runs, and the page of any of them, also while they happen.
+"""The dashboard: a list of runs and their pages, also while they run.
 
 GET /                    the list
-GET /runs?run=A&run=B    their page; &anyway=1 where they are unlike
+GET /runs?run=A&run=B    their page; &anyway=1 if their conditions differ
 GET /part?run=A&part=X   charts of it, as JSON
-GET /events?run=A        a line whenever there is more to see (server-sent events)
+GET /events?run=A        an event whenever a run progresses (server-sent events)
 """
 
 import asyncio
@@ -16,17 +16,18 @@ from pathlib import Path
 from aiohttp import web
 from plotly.offline import get_plotlyjs
 
+from loadtest.analysis.likeness import DifferentConditionsError
 from loadtest.bundle.read import BundleError
 from loadtest.bundle.record import COMPARE
 from loadtest.dashboard.store import Store
 from loadtest.report.record_page import record_html
 from loadtest.report.templates import asset, render
 
-LOOK_S = 1.0
-"""How often it is looked whether a run has come further, or has ended: two small files a run."""
+POLL_INTERVAL_S = 1.0
+"""Two small files of each run are checked this often for progress."""
 
 RUNS_MAX = 20
-"""On one page."""
+"""Runs on one page."""
 
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'"
@@ -35,7 +36,7 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
-"""Plotly sets styles of elements; all else comes from here or not at all."""
+"""Plotly sets inline styles; nothing is loaded from elsewhere."""
 
 _STORE = web.AppKey("store", Store)
 _LOCK = web.AppKey("lock", asyncio.Lock)
@@ -51,61 +52,61 @@ async def _list(request: web.Request) -> web.Response:
 
 @_routes.get("/runs")
 async def _runs(request: web.Request) -> web.Response:
-    names, anyway = _asked(request)
+    names, anyway = _query(request)
     store = request.app[_STORE]
     try:
         await asyncio.to_thread(store.refuse_unknown, names)
         if any(store.kind(name) not in (COMPARE, "") for name in names):
-            found = await asyncio.to_thread(store.records, names)
-            return _html(await asyncio.to_thread(record_html, *found, None))
-        async with request.app[_LOCK]:  # two readers of one bundle would only wait for each other
+            records, problems = await asyncio.to_thread(store.records, names)
+            return _html(await asyncio.to_thread(record_html, records, problems, None))
+        async with request.app[_LOCK]:  # one reader at a time: two would repeat each other's work
             page = await asyncio.to_thread(store.page, names, anyway)
             text = await asyncio.to_thread(lambda: page.served)
-    except BundleError as error:  # it says what was expected and what was got
-        unlike = "--allow-different" in str(error)
-        again = f"/runs?{request.query_string}&anyway=1" if unlike else ""
-        text = render("problem.html", problem=str(error), again=again)
-        return _html(text, status=409 if unlike else 404)
+    except DifferentConditionsError as error:  # the reader may insist
+        again = f"/runs?{request.query_string}&anyway=1"
+        return _html(render("problem.html", problem=str(error), again=again), status=409)
+    except BundleError as error:  # missing, or unreadable
+        return _html(render("problem.html", problem=str(error), again=""), status=404)
     return _html(text)
 
 
 @_routes.get("/part")
 async def _part(request: web.Request) -> web.Response:
-    names, anyway = _asked(request)
+    names, anyway = _query(request)
     store = request.app[_STORE]
     try:
         async with request.app[_LOCK]:
             page = await asyncio.to_thread(store.page, names, anyway)
             body = await asyncio.to_thread(page.part, request.query.get("part", ""))
-    except (BundleError, KeyError) as error:  # not there, or no longer
-        raise web.HTTPNotFound(text=f"expected a part of the page, got {error}") from error
+    except (BundleError, KeyError) as error:  # it does not exist, or no longer
+        raise web.HTTPNotFound(text=f"expected the name of a part, got {error}") from error
     return web.Response(body=body, content_type="application/json")
 
 
 @_routes.get("/events")
 async def _events(request: web.Request) -> web.StreamResponse:
-    names, _ = _asked(request)
+    names, _ = _query(request)
     store = request.app[_STORE]
     try:
         await asyncio.to_thread(store.refuse_unknown, names)
-    except BundleError as error:  # not there, or no longer
+    except BundleError as error:  # it does not exist, or no longer
         raise web.HTTPNotFound(text=str(error)) from error
     response = web.StreamResponse(
         headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
     )
     await response.prepare(request)
-    seen: list[int] = []
+    last_stamps: list[int] = []
     while True:
         stamps = [store.stamp(name) for name in names]
-        if stamps != seen:
-            seen = stamps
+        if stamps != last_stamps:
+            last_stamps = stamps
             try:
                 await response.write(b"data: more\n\n")
-            except ConnectionResetError:  # nobody looks any more
+            except ConnectionResetError:  # the browser has gone
                 return response
             if not store.running(names):
                 return response
-        await asyncio.sleep(LOOK_S)
+        await asyncio.sleep(POLL_INTERVAL_S)
 
 
 @_routes.get("/static/{name}")
@@ -121,19 +122,19 @@ async def _static(request: web.Request) -> web.Response:
     return web.Response(text=text, content_type=kind)
 
 
-def _asked(request: web.Request) -> tuple[list[str], bool]:
+def _query(request: web.Request) -> tuple[list[str], bool]:
     names = [*dict.fromkeys(request.query.getall("run", []))][:RUNS_MAX]
     return names, "anyway" in request.query
 
 
 def _html(text: str, status: int = 200) -> web.Response:
-    body = text.encode("utf-8", "backslashreplace")  # a problem may name a path that is no UTF-8
+    body = text.encode("utf-8", "backslashreplace")  # a problem may quote a path that is no UTF-8
     return web.Response(body=body, content_type="text/html", charset="utf-8", status=status)
 
 
 @web.middleware
 async def _guarded(request: web.Request, handler: _Handler) -> web.StreamResponse:
-    """Serve our own name only: a page elsewhere must not read results by a name it points here."""
+    """Refuse foreign host names: they would let other sites read results (DNS rebinding)."""
     host = request.host.rsplit(":", 1)[0].strip("[]")
     if host != "localhost" and not _is_address(host) and host != socket.gethostname():
         raise web.HTTPMisdirectedRequest(text=f"expected this machine's name, got {host[:100]!r}")
@@ -163,20 +164,20 @@ def app_of(folder: Path) -> web.Application:
 
 
 def serve(folder: Path, bind: str, port: int) -> int:
-    """Serve until Ctrl-C; return the exit status: 0, or 3 where it could not listen."""
+    """Serve until Ctrl-C; return the exit status: 0, or 3 if it cannot listen."""
     try:
         family = socket.AF_INET6 if ":" in bind else socket.AF_INET
         sock = socket.create_server((bind, port), family=family)
-    except OSError as error:  # in use, or not an address of ours
+    except OSError as error:  # in use, or no address of this machine
         print(
-            f"expected to listen on {bind}:{port}, got: {error.strerror or error}; name another"
-            " --port, or 0 for any",
+            f"expected to listen on {bind}:{port}, got: {error.strerror or error}; choose another"
+            " --port, or 0 for a free one",
             file=sys.stderr,
         )
         return 3
-    shown = f"[{bind}]" if ":" in bind else bind
-    said = f"dashboard: http://{shown}:{sock.getsockname()[1]}/"
-    web.run_app(  # which prints when it serves and can be ended, and not before
-        app_of(folder), sock=sock, print=lambda _: print(said, flush=True), shutdown_timeout=1.0
+    host = f"[{bind}]" if ":" in bind else bind
+    line = f"dashboard: http://{host}:{sock.getsockname()[1]}/"
+    web.run_app(  # it prints once it serves and handles signals
+        app_of(folder), sock=sock, print=lambda _: print(line, flush=True), shutdown_timeout=1.0
     )
     return 0

@@ -1,4 +1,4 @@
-"""The runs in a folder, as far as they have come; what has been read once is kept."""
+"""The runs in a folder, with their progress; every file is read once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from loadtest.report.records import Record, read_records
 _SURROGATES = frozenset(map(chr, range(0xD800, 0xE000)))
 
 PAGES_MAX = 8
-"""Kept ready: whoever looks goes back and forth between a few."""
+"""Pages kept in memory: a reader goes back and forth between a few."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,10 @@ class Entry:
     """A line in the list of runs.
 
     Attributes:
-        about: What was run on what; None if that cannot be read, or it is no comparison.
+        about: The contents of ``run.json``; None if unreadable, or if it is no comparison.
         problem: Why it cannot be read; "" if it can.
-        kind: Of ``records``: what made it.
-        command: That made it; "" of a comparison.
+        kind: As ``bundle.record`` names it.
+        command: The command that made it; "" for a comparison.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Store:
     """Bundles by name.
 
     Args:
-        folder: Where they are.
+        folder: The folder of the bundles.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -57,76 +57,76 @@ class Store:
         self._pages: dict[tuple[tuple[str, ...], bool, tuple[int, ...]], Page] = {}
 
     def names(self) -> list[str]:
-        """Return the runs that there are, the newest first."""
+        """Return the names of all runs, the newest first."""
         try:
             entries = [entry for entry in self._folder.iterdir() if kind_of(entry)]
-        except OSError:  # the folder has been removed meanwhile
+        except OSError:  # the folder has been removed
             return []
-        # A name that is no UTF-8 (PEP 383) can stand in no URL.
+        # A name that is no UTF-8 (PEP 383) cannot be part of a URL.
         return sorted((e.name for e in entries if not _SURROGATES & {*e.name}), reverse=True)
 
     def entries(self) -> list[Entry]:
-        """Return the list of runs; of comparisons no cell is read."""
-        found = []
+        """Return the list of runs, without reading any cell of a comparison."""
+        entries = []
         for name in self.names():
             if (kind := self.kind(name)) != COMPARE:
                 command = " ".join(command_of(self._folder / name)[3:])
-                found.append(Entry(name, None, None, kind=kind, command=command))
+                entries.append(Entry(name, None, None, kind=kind, command=command))
                 continue
             try:
-                found.append(Entry(name, *read_about(self._folder / name)))
-            except BundleError as error:  # none yet, cut off, or somebody else's
-                found.append(Entry(name, None, None, str(error)))
-        return found
+                entries.append(Entry(name, *read_about(self._folder / name)))
+            except BundleError as error:  # not written yet, truncated, or from another tool
+                entries.append(Entry(name, None, None, str(error)))
+        return entries
 
     def kind(self, name: str) -> str:
-        """Return what made a run of the list."""
+        """Return the kind of a run."""
         return kind_of(self._folder / name)
 
     def records(self, names: Sequence[str]) -> tuple[list[Record], list[str]]:
-        """Return runs that are no comparisons, and what cannot be read.
+        """Return runs that are no comparisons, and why others cannot be read.
 
         Raises:
-            BundleError: One is not there, or a comparison is among them, or none can be read.
+            BundleError: One is missing, one is a comparison, or none can be read.
         """
         self.refuse_unknown(names)
         if comparisons := [name for name in names if self.kind(name) == COMPARE]:
             raise BundleError(
-                f"expected comparisons or none, got {comparisons[0][:100]!r} beside others"
+                f"expected comparisons only, or none, got {comparisons[0][:100]!r} beside others"
             )
         return read_records(self._folder / name for name in names)
 
     def refuse_unknown(self, names: Sequence[str]) -> None:
-        """Refuse names that are not in the list: no other is ever looked for.
+        """Refuse names that are not in the list: no other path is ever opened.
 
         Raises:
-            BundleError: One is not; names it.
+            BundleError: Names one that is not in the list.
         """
         known = set(self.names())
         if unknown := [name for name in names if name not in known]:
             raise BundleError(f"expected a run out of the list, got {unknown[0][:100]!r}")
 
     def running(self, names: Sequence[str]) -> bool:
-        """Return whether any of some runs goes on."""
+        """Return whether any of the named runs is still running."""
         return any(
             entry.name in names and entry.state is not None and entry.state.state == RUNNING
             for entry in self.entries()
         )
 
     def stamp(self, name: str) -> int:
-        """Return a number that changes whenever a run has come further, or has been killed."""
+        """Return a number that changes when a run progresses, or is killed."""
         try:
             changed_ns = (self._folder / name / FILE).stat().st_mtime_ns
             running = read_state(self._folder / name).state == RUNNING
-        except (OSError, BundleError):  # it has been removed, or is none
+        except (OSError, BundleError):  # it has been removed, or is no bundle
             return 0
         return 2 * changed_ns + running
 
     def page(self, names: Sequence[str], anyway: bool) -> Page:
-        """Return the page of some runs, as they are now.
+        """Return the page of some runs in their current state.
 
         Raises:
-            BundleError: One is not there, or cannot be read, or they are unlike.
+            BundleError: One is missing, none can be read, or they differ in conditions.
         """
         self.refuse_unknown(names)
         stamps = tuple(map(self.stamp, names))
@@ -136,7 +136,7 @@ class Store:
             for name, stamp in zip(names, stamps, strict=True):
                 try:
                     bundles[name] = self._bundle(name, stamp)
-                except BundleError as error:  # it does not hide the others
+                except BundleError as error:  # one broken bundle does not hide the others
                     problems.append(str(error))
             if not bundles:
                 raise BundleError(problems[0] if problems else "expected a run, got none")

@@ -120,7 +120,7 @@ class ChartBuilder:
         )
 
     def circumstances(self) -> str:
-        """Return the cores of server and generator, and the repeats: it stands below every chart."""
+        """Return the cores of server and generator, and the repeats, for below every chart."""
         texts = []
         for bundle in self.groups.bundles.values():
             about = bundle.about

@@ -28,13 +28,13 @@ HTML, MARKDOWN = "report.html", "report.md"
 
 
 def read_all(folders: Iterable[Path]) -> tuple[dict[str, Bundle], list[str]]:
-    """Return the bundles in some folders by their names, and what could not be read."""
+    """Return the bundles in some folders by name, and why the others cannot be read."""
     bundles: dict[str, Bundle] = {}
     problems = []
     for folder in folders:
         try:
             bundle = read_bundle(folder)
-        except BundleError as error:  # the others are as good as before
+        except BundleError as error:  # one broken bundle does not hide the others
             problems.append(str(error))
             continue
         name, count = bundle.id, 1
@@ -46,7 +46,7 @@ def read_all(folders: Iterable[Path]) -> tuple[dict[str, Bundle], list[str]]:
 
 
 def write_report(page: Page, folder: Path) -> Path:
-    """Write a page into a folder as one file that needs nothing else, and as Markdown."""
+    """Write a page into a folder as one self-contained file, and as Markdown."""
     with new_progress() as progress:
         parts = [
             (name, as_json(page.part(name)))
@@ -69,15 +69,15 @@ def report(folders: Sequence[Path], out: Path | None, anyway: bool) -> int:
     """Draw bundles side by side.
 
     Returns:
-        The exit status: 0; 1 where no cell has a figure; 2 where one of several bundles is not
-        there or cannot be read: the others are drawn.
+        The exit status: 0; 1 if no cell has a figure; 2 if one of several bundles is missing or
+        cannot be read: the others are drawn.
 
     Args:
-        out: Where; None: into the bundle, and of several, whose own reports are kept, into a new
-            folder beside the last.
+        out: The folder to write to; None: the bundle, or for several bundles, whose own reports
+            stay, a new folder beside the last.
 
     Raises:
-        BundleError: None can be read, or they are unlike.
+        BundleError: None can be read, or they differ in conditions.
     """
     if kinds := {kind_of(folder) for folder in folders} - {COMPARE, ""}:
         return _report_records(folders, out, kinds)
@@ -96,10 +96,10 @@ def report(folders: Sequence[Path], out: Path | None, anyway: bool) -> int:
 
 
 def _report_records(folders: Sequence[Path], out: Path | None, kinds: Collection[str]) -> int:
-    """Draw what is no comparison, one below the other; return the exit status as ``report``."""
+    """Draw bundles that are no comparison; return the exit status as ``report``."""
     if comparisons := [folder for folder in folders if kind_of(folder) == COMPARE]:
         raise BundleError(
-            f"expected comparisons or none, got {comparisons[0]} beside a bundle of"
+            f"expected comparisons only, or none, got {comparisons[0]} beside a bundle of"
             f" {', '.join(sorted(kinds))}; draw each by itself"
         )
     records, problems = read_records(folders)
@@ -113,24 +113,24 @@ def _report_records(folders: Sequence[Path], out: Path | None, kinds: Collection
 
 
 def place_for(folders: Sequence[Path]) -> Path:
-    """Return where a report of some bundles goes if nothing else is said."""
+    """Return the default folder of a report."""
     last = folders[-1]
     return last if len(folders) == 1 else new_folder(last.absolute().parent, "-report")
 
 
 def after_run(folder: Path) -> int:
-    """Draw what a comparison has measured, and print it.
+    """Draw a comparison that has just ended, and print its results.
 
     Returns:
-        The exit status: 0, or 1 where no cell has a figure.
+        The exit status: 0, or 1 if no cell has a figure.
     """
     try:
         bundle = read_bundle(folder)
-    except BundleError:  # it was ended before there was a plan
+    except BundleError:  # it ended before it had a plan
         return 0
     page = Page({bundle.id: bundle})
     terminal.print_line(terminal.console(), f"raw results: {host_path(folder)}")
-    if not bundle.cells:  # why has been said
+    if not bundle.cells:  # the reason has been printed
         return 0
     path = write_report(page, folder)
     status = show(page)
@@ -139,15 +139,15 @@ def after_run(folder: Path) -> int:
 
 
 def _say_where(path: Path) -> None:
-    said = f"report: {host_path(path)} (one file; open it in a browser, anywhere)"
-    terminal.print_line(terminal.console(), said)
+    line = f"report: {host_path(path)} (one file; any browser opens it, also offline)"
+    terminal.print_line(terminal.console(), line)
 
 
 def show(page: Page) -> int:
-    """Print who won what, or the figures where there is nothing to compare.
+    """Print the results, or the figures where there is nothing to compare.
 
     Returns:
-        The exit status: 0, or 1 where no cell has a figure.
+        The exit status: 0, or 1 if no cell has a figure.
     """
     console = terminal.console()
     if page.findings:

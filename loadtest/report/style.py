@@ -10,12 +10,12 @@ from loadtest.bundle.read import shortened
 from servers.registry import MODELS
 
 NAME_CHARACTERS_MAX = 32
-"""Longer names are cut where they are shown: a legend is no place for a paragraph."""
+"""Longer names are shortened for display: a legend has no room for more."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """Colour, and a mark for those who cannot tell it."""
+    """A colour, and a mark for readers who cannot tell the colours apart."""
 
     colour: str
     symbol: str
@@ -46,27 +46,27 @@ Universal Design, 2008); the marks tell all apart. ``svg`` draws each of them.""
 _GREY = 0x88
 
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
-"""Of runs, where there are several."""
+"""One for each run on a page with several."""
 
 
 def looks(names: Iterable[str]) -> dict[str, Look]:
-    """Return how each contender looks: a model always alike, another server by its name."""
+    """Return each contender's look: a model's never changes, another server's follows its name."""
     models = dict(zip(MODELS, _PALETTE, strict=False))
     others = _PALETTE[len(models) :] or _PALETTE
-    found: dict[str, Look] = {}
+    chosen: dict[str, Look] = {}
     for name in names:
         model, workers = model_and_workers(name)
         if model in models:
-            found[name] = _with_workers(models[model], workers)
+            chosen[name] = _with_workers(models[model], workers)
             continue
         first = hashlib.sha256(name.encode()).digest()[0]
         order = [others[(first + step) % len(others)] for step in range(len(others))]
-        found[name] = next((look for look in order if look not in found.values()), order[0])
-    return found
+        chosen[name] = next((look for look in order if look not in chosen.values()), order[0])
+    return chosen
 
 
 def _with_workers(look: Look, workers: int) -> Look:
-    """Return a model's look, greyer and with an open mark where several workers serve it."""
+    """Return a model's look; with several workers it is greyer and its mark open."""
     if workers == 1:
         return look
     kept = 0.8 ** math.log2(workers)
@@ -76,24 +76,24 @@ def _with_workers(look: Look, workers: int) -> Look:
 
 
 def shown(name: str) -> str:
-    """Return a name as it is shown."""
+    """Return a name shortened for display."""
     return shortened(name, NAME_CHARACTERS_MAX)
 
 
 def unique_names(names: Iterable[str]) -> dict[str, str]:
-    """Return what each name is shown as: no two alike, though both may be cut."""
-    found: dict[str, str] = {}
+    """Return the display name of each name; no two are equal, even if both are shortened."""
+    unique: dict[str, str] = {}
     for name in names:
         short, count = shown(name), 1
-        while short in found.values():
+        while short in unique.values():
             count += 1
             short = f"{shown(name)} #{count}"
-        found[name] = short
-    return found
+        unique[name] = short
+    return unique
 
 
 def number(value: float | None) -> str:
-    """Return a number with the digits that mean something."""
+    """Return a number with three significant digits."""
     if value is None:
         return "–"
     if abs(value) >= 1000:

@@ -1,4 +1,4 @@
-"""The README's chart as SVG, drawn without a browser: the same bytes wherever it is drawn."""
+"""The README's chart as SVG, drawn without a browser: the same bytes on every machine."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,29 +8,29 @@ from loadtest.report.chart import Chart, Trace
 from loadtest.report.style import number
 
 WIDTH = 980
-"""In pixels: what GitHub gives a README on a wide screen."""
+"""In pixels: the width of a README on GitHub on a wide screen."""
 
 LEFT, RIGHT, TOP, LINE, BOTTOM = 390, 24, 56, 52, 92
-"""In pixels: room for the questions, at the right, for the title, for each question, and for axis
-and legend."""
+"""In pixels: margins for the questions, the right edge and the title; the height of a question;
+the margin for axis and legend."""
 
 _CHARACTER = 7.6
-"""Width of a character of the legend, in pixels, generously: there is no browser to ask."""
+"""Width of a legend's character in pixels, rounded up: there is no browser to measure it."""
 
 _LOOK = 'fill="#2a3f5f" font-family="Verdana, Arial, sans-serif" font-size="13"'
 _TICKS = tuple(step * 10**power for power in range(-3, 6) for step in (1, 2, 5))
 _BESIDE = 1.25
-"""How many times further than its marks the axis goes on either side."""
+"""By this factor the axis reaches beyond its outermost marks."""
 
 _CORNERS = {
     "square": (4, 45.0), "diamond": (4, 0.0), "diamond-tall": (4, 0.0), "pentagon": (5, 0.0),
     "hexagon": (6, 0.0), "octagon": (8, 22.5), "triangle-up": (3, 0.0), "triangle-down": (3, 180.0),
     "triangle-left": (3, 270.0), "triangle-right": (3, 90.0),
 }  # fmt: skip
-"""Plotly's symbols as regular polygons: corners, and by how many degrees turned from upright."""
+"""Plotly's symbols as regular polygons: corners, and degrees of rotation."""
 
 _STARS = {"star": 5, "star-diamond": 4, "star-triangle-up": 3, "bowtie": 2, "hexagram": 6}
-"""Plotly's symbols as stars, by their points."""
+"""Plotly's symbols as stars: number of points."""
 
 
 def drawn(chart: Chart) -> str:
@@ -61,7 +61,7 @@ def drawn(chart: Chart) -> str:
 
 
 class _Scale:
-    """From a value to pixels, by its logarithm."""
+    """Maps a value to pixels, by its logarithm."""
 
     def __init__(self, values: Sequence[float]) -> None:
         self.low = min(values, default=1.0) / _BESIDE
@@ -79,7 +79,7 @@ def _edges(trace: Trace) -> Iterator[float]:
 
 
 def _whiskers(trace: Trace) -> list[tuple[float, float, float]]:
-    """Return the error bars: at which x, how far to the right, how far to the left."""
+    """Return the error bars: x, and the lengths to the right and to the left."""
     bars = trace.get("error_x")
     return [*zip(trace["x"], bars["array"], bars["arrayminus"], strict=True)] if bars else []
 
@@ -93,7 +93,7 @@ def _grid(scale: _Scale, bottom: float) -> Iterator[str]:
 
 
 def _names(middle: Mapping[str, float]) -> Iterator[str]:
-    """Yield what stands beside the lines: the question, and below it on what it was measured."""
+    """Yield the labels of the lines: the question, and below it the conditions."""
     for line, y in middle.items():
         question, _, conditions = line.partition("<br>")
         yield _text(LEFT - 10, y - 3, question, "end")
@@ -109,12 +109,12 @@ def _marks(trace: Trace, scale: _Scale, middle: Mapping[str, float]) -> Iterator
             f' stroke="{colour}" stroke-width="1.2"/>'
         )
     for x, line, text in zip(trace["x"], trace["y"], trace["text"], strict=True):
-        said = f"{trace['name']}: {text}"
-        yield _mark(trace["marker"]["symbol"], colour, scale(x), middle[line], size / 2, said)
+        tooltip = f"{trace['name']}: {text}"
+        yield _mark(trace["marker"]["symbol"], colour, scale(x), middle[line], size / 2, tooltip)
 
 
-def _mark(symbol: str, colour: str, x: float, y: float, radius: float, said: str) -> str:
-    """Return a mark that says what it is when it is pointed at."""
+def _mark(symbol: str, colour: str, x: float, y: float, radius: float, tooltip: str) -> str:
+    """Return a mark with a tooltip."""
     open_ = symbol.endswith("-open")
     name = symbol.removesuffix("-open")
     look = f'fill="white" stroke="{colour}"' if open_ else f'fill="{colour}" stroke="white"'
@@ -130,7 +130,7 @@ def _mark(symbol: str, colour: str, x: float, y: float, radius: float, said: str
         shape = f'path d="{across}{2 * radius:.1f}{down}{2 * radius:.1f}"'
     else:
         shape = f'circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}"'
-    return f"<{shape} {look}><title>{escape(said)}</title></{shape.partition(' ')[0]}>"
+    return f"<{shape} {look}><title>{escape(tooltip)}</title></{shape.partition(' ')[0]}>"
 
 
 def _polygon(x: float, y: float, radii: Sequence[float], turned: float) -> str:

@@ -81,7 +81,7 @@ async def test_unlike_runs_are_refused_with_a_way_round(client: aiohttp.ClientSe
     reply = await client.get("/runs?run=one&run=unlike")
     text = await reply.text()
     assert reply.status == 409
-    assert "expected runs alike, got different duration" in text
+    assert "expected runs under the same conditions, got different duration" in text
     again = text.split('<a href="')[-1].split('"')[0].replace("&amp;", "&")
     assert (await client.get(again)).status == 200
 
@@ -168,7 +168,7 @@ def test_a_port_that_is_taken_gets_one_line_and_status_3(results: Path) -> None:
         with started([*DASHBOARD, "--results", str(results), "--port", port]) as process:
             _, errors = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 3
-    assert errors.count("\n") == 1 and "name another --port" in errors
+    assert errors.count("\n") == 1 and "choose another --port" in errors
 
 
 def test_a_folder_that_is_not_there_gets_one_line_and_status_2(tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ def test_a_comparison_beside_another_kind_is_refused(tmp_path: Path) -> None:
     ended = run([*REPORT, str(compared), str(a_run(tmp_path / "run"))])
     assert ended.returncode == 2
     assert ended.stderr.count("\n") == 1
-    assert "expected comparisons or none" in ended.stderr
+    assert "expected comparisons only, or none" in ended.stderr
 
 
 @pytest.mark.parametrize(
@@ -160,6 +160,8 @@ async def test_the_dashboard_lists_and_shows_each_kind(tmp_path: Path) -> None:
             page = await reply.text()
             assert reply.status == 200 and "run.json" in page and "77.0 µs of CPU" in page
             reply = await client.get("/runs?run=run&run=compared")
-            assert reply.status == 404 and "expected comparisons or none" in await reply.text()
+            assert (
+                reply.status == 404 and "expected comparisons only, or none" in await reply.text()
+            )
             assert (await client.get("/runs?run=broken")).status == 404
             assert (await client.get("/runs?run=run&run=..")).status == 404

@@ -234,7 +234,7 @@ def test_different_runs_are_refused_without_allow_different(bundle: Path, tmp_pa
     ended = run(argv)
     assert ended.returncode == 2
     assert ended.stderr.count("\n") == 1
-    assert "expected runs alike, got different scenarios" in ended.stderr
+    assert "expected runs under the same conditions, got different scenarios" in ended.stderr
     for flag in ("--allow-different", "--anyway"):  # the second is the flag's old name
         assert run([*argv, flag]).returncode == 0
 
