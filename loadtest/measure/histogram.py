@@ -6,7 +6,9 @@ that a second's counts become a histogram by copying memory.
 
 import ctypes
 from array import array
+from bisect import bisect_left
 from collections.abc import Iterable
+from itertools import accumulate
 
 from hdrh.histogram import HdrHistogram
 
@@ -101,7 +103,12 @@ def quantile_s(histogram: HdrHistogram, q: float) -> float | None:
     """Return the time in seconds that a share ``q`` of all does not exceed; None if none is."""
     if not histogram.total_count:
         return None
-    return float(histogram.get_value_at_percentile(100 * q)) / 1e6
+    # As the library's get_value_at_percentile, which calls a function for each of 23,552 indices.
+    wanted = int(histogram.get_target_count_at_percentile(100 * q))
+    indices, counts = zip(*recorded(histogram), strict=True)
+    index = indices[bisect_left(list(accumulate(counts)), wanted)]
+    value_us = histogram.get_value_from_index(index)
+    return float(histogram.get_highest_equivalent_value(value_us) if q else value_us) / 1e6
 
 
 def mean_s(histogram: HdrHistogram) -> float | None:
