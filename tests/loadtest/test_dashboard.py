@@ -5,7 +5,7 @@ import json
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import aiohttp
@@ -19,6 +19,8 @@ from tests.support.running import DEADLINE_S
 
 LONG = "x" * 300
 """Longer than a name may be: the kernel refuses it, as it refuses what is another user's."""
+
+pytestmark = pytest.mark.xdist_group("dashboard")  # one server answers all its tests
 
 DASHBOARD = [sys.executable, "-m", "loadtest", "dashboard"]
 
@@ -37,15 +39,23 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-@pytest_asyncio.fixture
-async def client(results: Path) -> AsyncIterator[aiohttp.ClientSession]:
-    """Return a client of a dashboard that runs as a user runs it."""
+@pytest.fixture(scope="module")
+def dashboard(results: Path) -> Iterator[str]:
+    """Return the URL of a dashboard that runs as a user runs it; it must end as well as it ran."""
     with started([*DASHBOARD, "--results", str(results), "--port", "0"]) as process:
         assert process.stdout is not None
-        line = await asyncio.to_thread(process.stdout.readline)
-        base = line.removeprefix("dashboard: ").strip()
-        async with aiohttp.ClientSession(base) as session:
-            yield session
+        yield process.stdout.readline().removeprefix("dashboard: ").strip()
+        process.terminate()
+        _, errors = process.communicate(timeout=DEADLINE_S)
+        assert process.returncode == 0, errors
+        assert "Traceback" not in errors
+
+
+@pytest_asyncio.fixture
+async def client(dashboard: str) -> AsyncIterator[aiohttp.ClientSession]:
+    """Return a client of the dashboard."""
+    async with aiohttp.ClientSession(dashboard) as session:
+        yield session
 
 
 @pytest.mark.asyncio
