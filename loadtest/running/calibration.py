@@ -20,6 +20,7 @@ from loadtest.running.target import CellError, Target
 
 FLOOR_HZ = 1000.0
 CONNECTIONS = 64
+WARMUP_S = 0.5
 WINDOW_S = 1.5
 
 
@@ -56,11 +57,11 @@ def proof_server(mode: str, cores: Sequence[int], folder: Path) -> Iterator[Serv
             raise CellError(f"the proof server left no log: {why}") from error
 
 
-def load(rate_hz: float, window_s: float = WINDOW_S, connections: int = CONNECTIONS) -> Load:
+def load(rate_hz: float, window_s: float, connections: int = CONNECTIONS) -> Load:
     """Return a load of plain requests."""
     return Load(
         scenario="hello", classes=("Hello",), connections=connections, rate_hz=rate_hz,
-        warmup_s=0.5, window_s=window_s,
+        warmup_s=WARMUP_S, window_s=window_s,
     )  # fmt: skip
 
 
@@ -79,7 +80,9 @@ def calibrate(
         cell.mkdir(parents=True)
         with proof_server("plain", cores.server, cell) as served:
             try:
-                result = run_target(served.target, load(rate_hz), cores, cell, lambda _: None)
+                result = run_target(
+                    served.target, load(rate_hz, WINDOW_S), cores, cell, lambda _: None
+                )
             except Interrupted as interrupt:  # what it has is not what was asked for
                 raise KeyboardInterrupt from interrupt
             results.append(result)

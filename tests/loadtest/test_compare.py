@@ -28,7 +28,8 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedPr
     """Return a finished run: every model, in four scenarios, few clients, short windows."""
     out = tmp_path_factory.mktemp("results")
     argv = [*COMPARE, "--scenarios", "hello,echo,wait,connect", "--connections", "10"]
-    return run([*argv, *QUICK, "--loads", "rate", "--out", str(out)])
+    argv += [*QUICK, "--loads", "rate", "--out", str(out)]
+    return run(argv, whole_calibration=True)
 
 
 def test_every_model_is_run_in_every_scenario(compared: subprocess.CompletedProcess[str]) -> None:

@@ -19,7 +19,8 @@ RUN = [sys.executable, "-m", "loadtest", "run"]
 
 def test_a_model_is_started_loaded_and_judged(tmp_path: Path) -> None:
     argv = [*RUN, "asyncio", "--rate", "200", "--connections", "20", "--duration", "1"]
-    ended = run([*argv, "--arrivals", "poisson", "--out", str(tmp_path)])
+    argv += ["--arrivals", "poisson", "--out", str(tmp_path)]
+    ended = run(argv, whole_calibration=True)
     assert ended.returncode == 0, ended.stderr
     assert re.search(r"^verdict: (ok|generator-bound): ", ended.stdout, re.MULTILINE), ended.stdout
     assert "generator on this machine: floor" in ended.stdout

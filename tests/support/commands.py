@@ -16,6 +16,7 @@ SCRIPTS: dict[str, str] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf
 ]
 """The console scripts, and the function that each calls."""
 
+_BRIEF_CALIBRATION = str(Path(__file__).with_name("brief_calibration"))
 LIMIT_S = 150
 """A demonstration of 20 short cells takes half of it, beside other tests."""
 
@@ -30,12 +31,20 @@ def script(name: str) -> list[str]:
     return [sys.executable, "-c", wrapper]
 
 
-def run(argv: list[str], **env: str) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
+def run(
+    argv: list[str], whole_calibration: bool = False, **env: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end.
+
+    Args:
+        argv: The command.
+        whole_calibration: Calibrate the generator for as long as a user's command does.
+        env: Variables in addition to those of this process.
+    """
     return subprocess.run(
         argv,
         cwd=ROOT,
-        env={**os.environ, "COLUMNS": "200", **env},
+        env={**_environment(whole_calibration), "COLUMNS": "200", **env},
         capture_output=True,
         text=True,
         timeout=LIMIT_S,
@@ -47,13 +56,22 @@ def run(argv: list[str], **env: str) -> subprocess.CompletedProcess[str]:
 def started(argv: list[str]) -> Iterator[subprocess.Popen[str]]:
     """Run a command for the length of a block."""
     process = subprocess.Popen(
-        argv, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        argv,
+        cwd=ROOT,
+        env=_environment(),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
     with process:
         try:
             yield process
         finally:
             process.kill()
+
+
+def _environment(whole_calibration: bool = False) -> dict[str, str]:
+    return {**os.environ, **({} if whole_calibration else {"PYTHONPATH": _BRIEF_CALIBRATION})}
 
 
 def folder_of(output: str) -> Path:
