@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import re
 import signal
 import socket
 import threading
@@ -16,7 +15,6 @@ from servers.registry import MODELS
 from tests.support.behaviours import BAD, Behaviour, reset
 from tests.support.crowd import Crowd, answer_of, ask, clients
 from tests.support.limits_of_machine import HELLO, little_memory_left, no_descriptor_left
-from tests.support.room import send_until_nobody_takes_more
 from tests.support.running import DEADLINE_S, Server, read_to_end, running, stopped, wait_until
 from tests.support.unharmed import watched
 
@@ -246,55 +244,3 @@ def wait_until_accepted(server: Server, count: int) -> None:
         return sum(metrics[f"server_open_connections{{{name}}}"] for name in protocols) >= count + 1
 
     wait_until(there, "clients that are served")
-
-
-ECHOED = 16 * os.urandom(1 << 20)
-
-
-@pytest.mark.parametrize(
-    ("protocol", "content"),
-    [("http", STREAM), ("http", 1_000_000 * HELLO), ("echo", ECHOED)],
-    ids=["a stream", "many replies", "echo"],
-)
-def test_who_asks_for_much_and_takes_nothing_costs_little_and_loses_nothing(
-    model: str, protocol: str, content: bytes
-) -> None:
-    # uvloop holds two of its reads of 256,000 bytes; all others hold less than 200,000. A child
-    # has pages of its own, too, of what it would share if it were idle.
-    count, each_max = 20, 1_200_000 if MODELS[model].own_process else 600_000
-    with running(model, "--timeout-write=600") as server, contextlib.ExitStack() as stack:
-        with clients(server, count):  # what connections cost by themselves
-            before = server.metrics("?memory=pss")["server_proportional_bytes"]
-        socks = [stack.enter_context(server.connect(protocol)) for _ in range(count)]
-        sent = send_until_nobody_takes_more(socks, content)
-        during = server.metrics("?memory=pss")["server_proportional_bytes"]
-        assert during - before < count * each_max, (during - before) / count
-        for sock, size in zip(socks[:5], sent, strict=False):  # and then they read
-            sock.settimeout(DEADLINE_S)
-            if content is ECHOED:
-                assert received(sock, size) == ECHOED[:size]
-            elif content is STREAM:
-                head, _, begun = received(sock, 1000).partition(b"\r\n\r\n")
-                assert head.startswith(b"HTTP/1.1 200 ")
-                wanted = server.get("/bytes?n=5000000")
-                assert begun + received(sock, len(wanted) - len(begun)) == wanted
-            else:
-                assert len(HELLO) <= size < len(content)
-                reply, whole = server.ask(HELLO), size // len(HELLO)
-                replies = received(sock, whole * len(reply))
-                assert undated(replies) == whole * undated(reply)
-        assert ask(stack.enter_context(server.connect())).startswith(b"HTTP/1.1 200 ")
-
-
-def undated(replies: bytes) -> bytes:
-    """Leave out all dates."""
-    return re.sub(rb"\r\nDate: [^\r]*", b"", replies)
-
-
-def received(sock: socket.socket, size: int) -> bytes:
-    """Return the next bytes, so many of them."""
-    parts = []
-    while size and (part := sock.recv(min(size, 1 << 20))):
-        parts.append(part)
-        size -= len(part)
-    return b"".join(parts)
