@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from servers import __version__, limits
 from servers.registry import MODELS
@@ -14,19 +14,18 @@ from servers.registry import MODELS
 _DIGITS = re.compile("[0-9]{1,10}")
 
 _EPILOG = """\
-Every flag may come from the environment instead, from the variable beside it; the command line
-comes first.
+Every flag has an environment variable, named beside it; the command line takes precedence.
 
 HTTP/1.1:  GET /  GET /json  GET /wait?ms=50  GET /cpu?n=100000  GET /hash?kib=1024
            GET /bytes?n=1000000  POST /echo  GET /healthz  GET /metrics[?memory=pss]
 Echo:      every byte comes back, in order; after your FIN the rest, then FIN
 
-When it is listening it prints one line on standard output:
+Once it listens, the server prints one line on standard output:
   listening model=gevent http=127.0.0.1:8000 echo=127.0.0.1:7000 pid=4711
-All else goes to standard error, such as a name's further addresses. SIGTERM or SIGINT: stop
-accepting, answer what is in flight, exit 0; a second one ends it at once with 1. Usage errors exit
-with 2, start-up failures with 3.
-With --workers, SIGHUP replaces them one by one; limits and the backlog are each worker's own.
+Everything else goes to standard error, such as further addresses of a name. On SIGTERM or SIGINT
+the server stops accepting, answers the requests in flight, and exits with 0; a second signal ends
+it at once, with 1. Usage errors exit with 2, start-up failures with 3.
+With --workers, SIGHUP replaces the workers one by one; limits and the backlog are per worker.
 
 examples:
   %(prog)s gevent
@@ -37,7 +36,7 @@ examples:
 
 @dataclass(frozen=True)
 class Arguments:
-    """What was asked for; a port of None leaves its protocol out, 0 picks a free one."""
+    """The parsed command line; a port of None leaves its protocol out, 0 picks a free one."""
 
     model: str
     bind: str
@@ -56,120 +55,34 @@ class Arguments:
     timeout_graceful_shutdown: float
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """Say in one line what was wrong and where the way out is; exit with 2."""
-        self.exit(2, f"{self.prog}: {message}; run: {self.prog} --help\n")
+class Flag(NamedTuple):
+    """One flag, and how its value is read.
 
+    Attributes:
+        name: On the command line.
+        metavar: The value's name in the help text.
+        default: Read as if it had been typed.
+        read: Returns the value; raises ``ArgumentTypeError``.
+        help: One line, without the default.
+        more_variables: Environment variables after ``SERVERS_<NAME>``, which every flag has.
+    """
 
-class _List(argparse.Action):
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
-        width = max(map(len, MODELS))
-        print("\n".join(f"{name:{width}}  {MODELS[name].summary}" for name in MODELS))
-        parser.exit()
+    name: str
+    metavar: str
+    default: object
+    read: Callable[[str], object]
+    help: str
+    more_variables: tuple[str, ...] = ()
 
+    @property
+    def field(self) -> str:
+        """The field of ``Arguments`` that has the value."""
+        return self.name.removeprefix("--").replace("-", "_")
 
-def program() -> str:
-    """Return what the launcher was called as: its console script, or else a module."""
-    name = sys.argv[0].rpartition("/")[2]
-    return name if name == "concurrency-servers" else "python -m servers"
-
-
-def parse(argv: Sequence[str] | None) -> Arguments:
-    """Return the arguments; exits with 0 after --help, --list and --version, with 2 if wrong."""
-    parser = _Parser(
-        prog=program(),
-        description="Serve echo and HTTP/1.1 with one concurrency model.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,  # else a new flag could change what an old command line means
-    )
-    parser.add_argument("model", choices=MODELS, metavar="MODEL", help=", ".join(MODELS))
-    parser.add_argument(
-        "--list",
-        action=_List,
-        nargs=0,
-        default=argparse.SUPPRESS,
-        help="say of each model who waits, and at what cost",
-    )
-    parser.add_argument("--version", action="version", version=f"servers {__version__}")
-
-    otherwise: dict[str, tuple[list[str], object, Callable[[str], object]]] = {}
-
-    def option(
-        flag: str, metavar: str, default: object, type_: Callable[[str], object], help_: str,
-        *more_variables: str,
-    ) -> None:  # fmt: skip
-        name = flag.removeprefix("--").replace("-", "_")
-        variables = [f"SERVERS_{name.upper()}", *more_variables]
-        parser.add_argument(
-            flag,
-            metavar=metavar,
-            default=argparse.SUPPRESS,
-            type=type_,
-            help=f"{help_} (default: {default}; or {', '.join(variables)})",
-        )
-        otherwise[name] = (variables, default, type_)
-
-    option("--bind", "ADDRESS", "127.0.0.1", str, "what to listen on; of a name, all its addresses")
-    option("--http-port", "PORT", 8000, _port, "0 picks a free port, 'off' leaves HTTP out")
-    option("--echo-port", "PORT", 7000, _port, "0 picks a free port, 'off' leaves echo out")
-    option(
-        "--workers", "N", 1, _count(1),
-        "processes that serve, each with its share of the clients", "WEB_CONCURRENCY",
-    )  # fmt: skip
-    option(
-        "--backlog", "N", limits.BACKLOG, _count(1), "connections the kernel queues before accept"
-    )
-    option(
-        "--max-connections", "N", "none", _or_none(_count(1)),
-        "then no more are accepted, and clients wait in the backlog",
-    )  # fmt: skip
-    option(
-        "--limit-concurrency", "N", "none", _or_none(_count(1)),
-        "connections that are served; further ones are told 503, or closed",
-    )  # fmt: skip
-    option(
-        "--max-body-size", "BYTES", limits.BODY_BYTES_MAX, _count(0),
-        "largest request body; a larger one gets 413",
-    )  # fmt: skip
-    option(
-        "--timeout-header", "S", limits.HEADER_TIMEOUT_S, _seconds,
-        "for a request's head, from its first byte; then 408",
-    )  # fmt: skip
-    option(
-        "--timeout-body", "S", limits.BODY_TIMEOUT_S, _seconds,
-        "for a request's body, from the end of its head; then 408",
-    )  # fmt: skip
-    option(
-        "--timeout-write", "S", limits.WRITE_TIMEOUT_S, _seconds,
-        "for a client to take 64 KiB that it is sent; then it is cut off",
-    )  # fmt: skip
-    option(
-        "--timeout-keep-alive", "S", limits.KEEP_ALIVE_TIMEOUT_S, _seconds,
-        "silence allowed before and between HTTP requests",
-    )  # fmt: skip
-    option(
-        "--timeout-echo-idle", "S", limits.ECHO_IDLE_TIMEOUT_S, _seconds,
-        "silence allowed on an echo connection",
-    )  # fmt: skip
-    option(
-        "--timeout-graceful-shutdown", "S", limits.GRACEFUL_SHUTDOWN_TIMEOUT_S, _seconds,
-        "from SIGTERM to exit, at the most",
-    )  # fmt: skip
-    given = vars(parser.parse_args(argv))
-    for name, (variables, default, type_) in otherwise.items():
-        if name in given:
-            continue
-        variable = next((each for each in variables if each in os.environ), variables[0])
-        try:
-            given[name] = type_(os.environ.get(variable, str(default)))
-        except argparse.ArgumentTypeError as error:  # the variable's: the default is right
-            parser.error(f"environment variable {variable}: {error}")
-    arguments = Arguments(**given)
-    if arguments.http_port is None and arguments.echo_port is None:
-        parser.error("expected at least one protocol, got --http-port off and --echo-port off")
-    return arguments
+    @property
+    def variables(self) -> list[str]:
+        """The environment variables that may have the value, the first one before the others."""
+        return [f"SERVERS_{self.field.upper()}", *self.more_variables]
 
 
 def _port(text: str) -> int | None:
@@ -198,8 +111,123 @@ def _or_none(parse: Callable[[str], int]) -> Callable[[str], int | None]:
 def _seconds(text: str) -> float:
     try:
         seconds = float(text)
-    except ValueError:  # not a number at all
+    except ValueError:  # no number
         seconds = -1.0
     if not 0 < seconds <= 86400:
         raise argparse.ArgumentTypeError(f"expected seconds, above 0 to 86400, got {text!r}")
     return seconds
+
+
+FLAGS = (
+    Flag("--bind", "ADDRESS", "127.0.0.1", str, "address to listen on, or a name, for all of its"),
+    Flag("--http-port", "PORT", 8000, _port, "for HTTP; 0 picks a free one, 'off' leaves HTTP out"),
+    Flag("--echo-port", "PORT", 7000, _port, "for echo; 0 picks a free one, 'off' leaves echo out"),
+    Flag(
+        "--workers", "N", 1, _count(1),
+        "number of processes that serve, each its share of the clients", ("WEB_CONCURRENCY",),
+    ),
+    Flag(
+        "--backlog", "N", limits.BACKLOG, _count(1),
+        "connections that the kernel queues before they are accepted",
+    ),
+    Flag(
+        "--max-connections", "N", "none", _or_none(_count(1)),
+        "most connections that are accepted at a time; further clients wait in the backlog",
+    ),
+    Flag(
+        "--limit-concurrency", "N", "none", _or_none(_count(1)),
+        "most connections that are served at a time; further ones get a 503, or for echo a close",
+    ),
+    Flag(
+        "--max-body-size", "BYTES", limits.BODY_BYTES_MAX, _count(0),
+        "largest request body; a larger one gets a 413",
+    ),
+    Flag(
+        "--timeout-header", "S", limits.HEADER_TIMEOUT_S, _seconds,
+        "time for a request's head, from its first byte; then 408",
+    ),
+    Flag(
+        "--timeout-body", "S", limits.BODY_TIMEOUT_S, _seconds,
+        "time for a request's body, from the end of its head; then 408",
+    ),
+    Flag(
+        "--timeout-write", "S", limits.WRITE_TIMEOUT_S, _seconds,
+        "time for a client to take 64 KiB of its replies; then its connection is reset",
+    ),
+    Flag(
+        "--timeout-keep-alive", "S", limits.KEEP_ALIVE_TIMEOUT_S, _seconds,
+        "longest silence before and between HTTP requests",
+    ),
+    Flag(
+        "--timeout-echo-idle", "S", limits.ECHO_IDLE_TIMEOUT_S, _seconds,
+        "longest silence on an echo connection",
+    ),
+    Flag(
+        "--timeout-graceful-shutdown", "S", limits.GRACEFUL_SHUTDOWN_TIMEOUT_S, _seconds,
+        "longest time from SIGTERM to the exit",
+    ),
+)  # fmt: skip
+
+
+def program() -> str:
+    """Return the name the launcher was called by: its console script, or else the module."""
+    name = sys.argv[0].rpartition("/")[2]
+    return name if name == "concurrency-servers" else "python -m servers"
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Print in one line what is wrong and where help is; exit with 2."""
+        self.exit(2, f"{self.prog}: {message}; run: {self.prog} --help\n")
+
+
+class _List(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        width = max(map(len, MODELS))
+        print("\n".join(f"{name:{width}}  {MODELS[name].summary}" for name in MODELS))
+        parser.exit()
+
+
+def parse(argv: Sequence[str] | None) -> Arguments:
+    """Return the arguments; exits with 0 after --help, --list and --version, with 2 if wrong."""
+    parser = _new_parser()
+    values: dict[str, Any] = vars(parser.parse_args(argv))
+    for flag in FLAGS:
+        if flag.field not in values:
+            variable = next((v for v in flag.variables if v in os.environ), flag.variables[0])
+            try:
+                values[flag.field] = flag.read(os.environ.get(variable, str(flag.default)))
+            except argparse.ArgumentTypeError as error:  # the variable's value: defaults are right
+                parser.error(f"environment variable {variable}: {error}")
+    arguments = Arguments(**values)
+    if arguments.http_port is None and arguments.echo_port is None:
+        parser.error("expected at least one protocol, got --http-port off and --echo-port off")
+    return arguments
+
+
+def _new_parser() -> _Parser:
+    parser = _Parser(
+        prog=program(),
+        description="Serve echo and HTTP/1.1 with one concurrency model.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,  # else a new flag could change what an old command line means
+    )
+    parser.add_argument("model", choices=MODELS, metavar="MODEL", help=", ".join(MODELS))
+    parser.add_argument(
+        "--list",
+        action=_List,
+        nargs=0,
+        default=argparse.SUPPRESS,
+        help="list the models: who waits, and what each needs",
+    )
+    parser.add_argument("--version", action="version", version=f"servers {__version__}")
+    for flag in FLAGS:
+        parser.add_argument(
+            flag.name,
+            metavar=flag.metavar,
+            default=argparse.SUPPRESS,
+            type=flag.read,
+            help=f"{flag.help} (default: {flag.default}; or {', '.join(flag.variables)})",
+        )
+    return parser
