@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable, Iterator
 
 from loadtest.client.address import Address, Resolved, resolve
-from loadtest.client.engine import Driven, Engine
+from loadtest.client.engine import Engine, Watched
 from loadtest.client.source_addresses import SourceAddresses
 from loadtest.measure.errors import more_telling, named
 
@@ -20,7 +20,7 @@ class Connection:
 
     Args:
         engine: Watches it.
-        driven: Called when there is something to do.
+        owner: Called when the kernel is ready.
         address: Of the server; looked up here and now, which may take a while.
 
     Attributes:
@@ -33,12 +33,12 @@ class Connection:
     """
 
     __slots__ = (
-        "_addresses", "_driven", "_engine", "_fd", "_left", "_paused", "_send", "_sock", "_unsent",
+        "_addresses", "_engine", "_fd", "_left", "_owner", "_paused", "_send", "_sock", "_unsent",
         "_why", "connecting", "failure", "in_step", "is_open", "recv",
     )  # fmt: skip
 
-    def __init__(self, engine: Engine, driven: Driven, address: Address) -> None:
-        self._engine, self._driven = engine, driven
+    def __init__(self, engine: Engine, owner: Watched, address: Address) -> None:
+        self._engine, self._owner = engine, owner
         self._addresses: tuple[Resolved, ...] | OSError
         try:
             self._addresses = resolve(address)
@@ -85,7 +85,7 @@ class Connection:
                 continue
             self._fd = sock.fileno()
             self.recv, self._send = sock.recv, sock.send
-            self._engine.watch(self._fd, self._driven, select.EPOLLOUT)
+            self._engine.watch(self._fd, self._owner, select.EPOLLOUT)
             return
         assert self._why is not None  # a name has at least one address
         raise self._why

@@ -37,17 +37,25 @@ _TFD_NONBLOCK = os.O_NONBLOCK
 _TFD_TIMER_ABSTIME = 1
 
 
-class Driven(Protocol):
-    """What the engine calls; nothing of it may wait."""
+class Watched(Protocol):
+    """Owns a descriptor. Nothing that the engine calls may wait."""
 
     def ready(self, events: int) -> None:
-        """Answer to what epoll says of the descriptor."""
+        """React to what epoll reports of the descriptor."""
+
+
+class Sleeper(Protocol):
+    """Asks for a wake-up at a time."""
 
     def wake(self, now_s: float) -> None:
-        """Answer to the time that was asked for."""
+        """React to the time: it may be an earlier wake-up, which no longer counts."""
+
+
+class Establishing(Protocol):
+    """Waits for its turn to connect."""
 
     def establish(self) -> None:
-        """Connect and ask for a first reply."""
+        """Connect and make a first request."""
 
 
 class _Timer:
@@ -85,22 +93,22 @@ class Engine:
         self._epoll: select.epoll = get_original("select", "epoll")()  # gevent hides it
         self._timer = _Timer()
         self._armed_s = _NEVER
-        self._heap: list[tuple[float, int, Driven]] = []
+        self._heap: list[tuple[float, int, Sleeper]] = []
         self._order = itertools.count()
         self._slot = 0  # what is due in it or before is in the heap, the rest by slots
         self._slots: list[int] = []
-        self._later: dict[int, list[tuple[float, int, Driven]]] = {}
-        self._driven: dict[int, Driven] = {}
-        self._to_establish: deque[Driven] = deque()
+        self._later: dict[int, list[tuple[float, int, Sleeper]]] = {}
+        self._watched: dict[int, Watched] = {}
+        self._to_establish: deque[Establishing] = deque()
         self._establishing = 0
         self._in_establish = False
         self._epoll.register(self._timer.fd, select.EPOLLIN)
         self._watcher = gevent.get_hub().loop.io(self._epoll.fileno(), 1)
         self._watcher.start(self._turn)
 
-    def watch(self, fd: int, driven: Driven, events: int) -> None:
+    def watch(self, fd: int, watched: Watched, events: int) -> None:
         """Call ``ready`` when one of the events occurs; until ``forget``."""
-        self._driven[fd] = driven
+        self._watched[fd] = watched
         self._epoll.register(fd, events)
 
     def rewatch(self, fd: int, events: int) -> None:
@@ -109,10 +117,10 @@ class Engine:
 
     def forget(self, fd: int) -> None:
         """Watch no longer; before the descriptor is closed."""
-        del self._driven[fd]
+        del self._watched[fd]
         self._epoll.unregister(fd)
 
-    def at(self, when_s: float, driven: Driven) -> None:
+    def at(self, when_s: float, sleeper: Sleeper) -> None:
         """Call ``wake`` at a time."""
         slot = int(when_s / _SLOT_S)
         if slot > self._slot:
@@ -120,15 +128,15 @@ class Engine:
             if later is None:
                 later = self._later[slot] = []
                 heapq.heappush(self._slots, slot)
-            later.append((when_s, next(self._order), driven))
+            later.append((when_s, next(self._order), sleeper))
         else:
-            heapq.heappush(self._heap, (when_s, next(self._order), driven))
+            heapq.heappush(self._heap, (when_s, next(self._order), sleeper))
         if when_s < self._armed_s:
             self._arm(when_s)
 
-    def establish(self, driven: Driven) -> None:
+    def establish(self, channel: Establishing) -> None:
         """Call ``establish`` when it is its turn; it says ``established`` or goes wrong."""
-        self._to_establish.append(driven)
+        self._to_establish.append(channel)
         self._establish_more()
 
     def established(self) -> None:
@@ -136,10 +144,10 @@ class Engine:
         self._establishing -= 1
         self._establish_more()
 
-    def cancel(self, driven: Driven) -> bool:
+    def cancel(self, channel: Establishing) -> bool:
         """Do not call ``establish``; return whether that was still to come."""
         try:
-            self._to_establish.remove(driven)
+            self._to_establish.remove(channel)
         except ValueError:  # it has had its turn
             return False
         return True
@@ -155,11 +163,11 @@ class Engine:
 
     def _turn(self) -> None:
         try:
-            driven, heap = self._driven, self._heap
+            watched, heap = self._watched, self._heap
             for fd, events in self._epoll.poll(0, EVENTS_PER_TURN):
-                who = driven.get(fd)
-                if who is not None:  # not the timer, and not closed by one before it in this turn
-                    who.ready(events)
+                owner = watched.get(fd)
+                if owner is not None:  # not the timer, nor closed earlier in this turn
+                    owner.ready(events)
             now_s = time.perf_counter()
             if self._slots and self._slots[0] * _SLOT_S <= now_s:
                 self._begin_slot()

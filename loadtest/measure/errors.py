@@ -95,6 +95,20 @@ def more_telling(before: OSError | None, after: OSError) -> OSError:
     return before if refused and after.errno not in _OWN_LIMITS else after
 
 
+def silence(text: str, begun_bytes: int, complete: bool) -> ReplyError:
+    """Return the error of a silent server.
+
+    Args:
+        text: How long it was silent.
+        begun_bytes: What had come of its reply; 0: nothing.
+        complete: Whether that was all of it, and only the connection did not end.
+    """
+    if not begun_bytes:
+        return TimedOutError(text)
+    whole = "a whole reply, whose connection did not end" if complete else "a reply"
+    return UnfinishedError(f"{text}, after {begun_bytes:,} bytes of {whole}")
+
+
 def of_the_kernel(error: OSError, connecting: bool) -> ReplyError:
     """Return the error of that name for what the kernel says."""
     if isinstance(error, ConnectionRefusedError):  # the address may be right, but nobody is there

@@ -90,7 +90,7 @@ def test_a_right_reply_whose_connection_has_not_ended_when_the_time_is_up_is_rig
     with answering(stays) as address, driving(User(address)) as driven:
         driven.established()
         driven.channel.begin(None)
-        driven.until(lambda: driven.channel._replied_s > 0)
+        driven.until(lambda: driven.channel._requester.awaits_end)
         driven.channel.finish(time.perf_counter())
         before = driven.requests
         driven.channel.abandon(time.perf_counter())
