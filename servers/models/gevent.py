@@ -8,39 +8,29 @@ anything else: a greenlet that computes stops all the others.
 
 from gevent import monkey
 
-monkey.patch_all()  # before anything else is imported: what waits from here on waits in the hub
+monkey.patch_all()  # first: what waits from here on waits in the hub
+# isort: split
 
-import socket
 from collections.abc import Sequence
 
 import gevent
 
 from servers.counting.counters import Counters
-from servers.protocol.connection import Tally
 from servers.sockets.listeners import Listener
-from servers.waiting.blocking import Peer, accept_until_shutdown, serve_peer, tell, wait_for
-from servers.waiting.greenlet_deadlines import end_overdue
+from servers.waiting.blocking import serve_client, serve_until_shutdown
+from servers.waiting.client import Client
+from servers.waiting.clients import Clients
+from servers.waiting.gevent_hub import close_failed_greenlets, interrupt
+from servers.waiting.greenlets import close_overdue
 from servers.waiting.shutdown import Shutdown
 
 
 def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shutdown) -> None:
-    """Serve until the shutdown is requested and drained."""
-    greenlets: dict[Peer, gevent.Greenlet] = {}
+    """Serve until a shutdown is requested and drained."""
+    clients = Clients(Client, counters, "greenlet", close_failed_greenlets)
 
-    def run(peer: Peer) -> None:
-        try:
-            serve_peer(peer)
-        finally:
-            forget(peer)
+    def start(client: Client) -> None:
+        client.greenlet = gevent.spawn_raw(serve_client, client)
 
-    def forget(peer: Peer) -> None:
-        del greenlets[peer]
-        counters.close(peer.tally)
-
-    def start(sock: socket.socket, listener: Listener, tally: Tally) -> None:
-        peer = Peer(sock, listener, tally)
-        greenlets[peer] = gevent.spawn_raw(run, peer)
-
-    gevent.spawn_raw(end_overdue, greenlets, listeners, forget)
-    accept_until_shutdown(listeners, counters, shutdown, start, lambda: tell(greenlets))
-    wait_for(greenlets, shutdown)
+    gevent.spawn_raw(close_overdue, clients, listeners, interrupt)
+    serve_until_shutdown(listeners, counters, shutdown, clients, start)

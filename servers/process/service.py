@@ -105,7 +105,7 @@ def _serve(
         begun()
 
     shutdown.on_serving = say_so
-    shutdown.on_signals()
+    shutdown.listen_to_signals()
     serve(listeners_of(arguments, socks, metrics), counters, shutdown)
 
 

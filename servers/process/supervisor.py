@@ -33,7 +33,8 @@ from servers.process.startup import (
 from servers.process.worker import command
 from servers.sockets.kernel import stop_queueing
 from servers.sockets.listeners import Socks, waits
-from servers.waiting.shutdown import DRAIN, LEAVE, TO_ALL, Shutdown
+from servers.waiting.shutdown import Shutdown
+from servers.waiting.signals import DRAIN, LEAVE, TO_ALL
 
 _CANNOT_START = 3  # what a worker exits with that could not import what it serves with
 
@@ -110,10 +111,10 @@ class Supervisor:
         Raises:
             StartUpError: A worker cannot start; all others have been drained.
         """
-        self._shutdown.on_signals()
-        self._shutdown.wake_on(signal.SIGCHLD)
+        self._shutdown.listen_to_signals()
+        self._shutdown.signals.wake_on(signal.SIGCHLD)
         signal.signal(signal.SIGHUP, self._on_hangup)
-        self._poll.register(self._shutdown.fd, select.POLLIN)
+        self._poll.register(self._shutdown.wake_up.fd, select.POLLIN)
         try:
             for post in self._posts:
                 self._start(post)
@@ -137,7 +138,7 @@ class Supervisor:
         place = self._place._replace(table=self._free_tables[-1])
         fds = [place.fd, *map(socket.socket.fileno, post.listeners)]
         argv = command(post.socks, place, self._argv)
-        # What is sent to all processes must not end one that cannot answer yet; see on_signals().
+        # A signal to all processes must not end one that cannot handle it yet; see listen().
         before = signal.pthread_sigmask(signal.SIG_BLOCK, TO_ALL)
         try:
             process = subprocess.Popen(argv, stdout=subprocess.PIPE, pass_fds=fds)  # noqa: S603
@@ -177,8 +178,8 @@ class Supervisor:
         if until_s < math.inf:
             wait_ms = max(math.ceil((until_s - time.monotonic()) * 1000), 0)
         for fd, _ in self._poll.poll(wait_ms):
-            if fd == self._shutdown.fd:
-                self._shutdown.clear_wake()
+            if fd == self._shutdown.wake_up.fd:
+                self._shutdown.wake_up.clear()
             else:
                 self._hear(fd)
         for pid, worker in self._workers.items():

@@ -24,7 +24,7 @@ class Ended(Protocol):
     finish_s: float | None
     was_idle: bool
 
-    def untaken_bytes(self) -> int:
+    def unacked_bytes(self) -> int:
         """Return how much of ours it has not taken."""
         ...
 
@@ -75,7 +75,7 @@ class Lingerer(asyncio.Protocol):
         try:
             ended = self._ended
             pause_s = self._lingering.pause_s(
-                time.monotonic(), ended.untaken_bytes(), ended.finish_s, ended.was_idle
+                time.monotonic(), ended.unacked_bytes(), ended.finish_s, ended.was_idle
             )
             if pause_s:
                 self._timer = self._loop.call_later(pause_s, self._look)

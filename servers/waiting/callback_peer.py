@@ -1,11 +1,11 @@
 """A client of the models that an event loop calls back: what it sends, awaits and gets."""
 
 import asyncio
+import socket
 from collections.abc import Iterator
 from typing import cast
 
 from servers import limits
-from servers.counting.counters import Counters
 from servers.protocol.connection import (
     RECEIVED_BYTES,
     RESETS,
@@ -18,6 +18,8 @@ from servers.protocol.connection import (
 from servers.sockets.kernel import reset_on_close, unread_bytes, unsent_bytes
 from servers.sockets.listeners import Listener
 from servers.waiting.callback_lingering import Lingerer
+from servers.waiting.clients import Clients
+from servers.waiting.deadlines import Watch
 
 _CLOSED = State.CLOSED
 
@@ -29,9 +31,9 @@ class Peer(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_counters", "_early", "_ended", "_eof", "_held", "_loop", "_peers", "_steps",
-        "_timer", "_writable", "begun", "connection", "deadline_s", "finish_s", "looked_at",
-        "seen", "seen_s", "tally", "timeouts", "transport", "untaken", "was_idle",
+        "_clients", "_early", "_ended", "_eof", "_held", "_loop", "_steps", "_timer", "_writable",
+        "connection", "finish_s", "listener", "looked_at", "sock", "tally", "timeouts",
+        "transport", "was_idle", "watch",
     )  # fmt: skip
 
     transport: asyncio.Transport
@@ -39,25 +41,22 @@ class Peer(asyncio.Protocol):
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
+        sock: socket.socket,
         listener: Listener,
         tally: Tally,
-        counters: Counters,
-        peers: "set[Peer]",
+        clients: "Clients[Peer]",
     ) -> None:
+        self.sock = sock
+        self.listener = listener
         self.tally = tally
         self.connection = listener.connect(self.tally)
         self.timeouts = listener.timeouts
-        self.begun: tuple[State, int] | None = None
-        self.deadline_s = 0.0
+        self.watch: Watch | None = None
         self.finish_s: float | None = None  # since when it is to end as soon as it is idle
         self.was_idle = False  # it was idle after that
-        self.seen: int | None = None
-        self.seen_s = 0.0
-        self.untaken: int | None = None
         self.looked_at = -1  # received by the last look; or not all is taken
         self._loop = loop
-        self._counters = counters
-        self._peers = peers
+        self._clients = clients
         self._steps: Iterator[Step] | None = None  # those still to be carried out
         self._timer: asyncio.TimerHandle | None = None  # a Wait
         self._writable = True
@@ -71,8 +70,6 @@ class Peer(asyncio.Protocol):
         self.transport = cast("asyncio.Transport", transport)
         if self._ended:  # refused meanwhile, for want of memory
             self.transport.abort()
-        else:
-            self._peers.add(self)
 
     def data_received(self, data: bytes) -> None:
         """Bytes are there (called by the loop)."""
@@ -116,20 +113,20 @@ class Peer(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         self._steps = None
-        self._peers.discard(self)
-        self._counters.close(self.tally)
+        self._clients.remove(self)
 
     def fileno(self) -> int:
         """Return the socket's descriptor, or -1 once it is closed."""
         return int(self.transport.get_extra_info("socket").fileno())
 
-    def untaken_bytes(self) -> int:
+    def unacked_bytes(self) -> int:
         """Return how much of ours the client has not taken, held by the loop or by the kernel."""
         return unsent_bytes(self.fileno()) + self.transport.get_write_buffer_size()
 
     def time_out(self) -> None:
         """End a client that has been silent, or has taken nothing, for too long."""
-        stalls = self.connection.state in (State.IDLE, State.DRAINED) and self.untaken
+        watch = self.watch
+        stalls = watch is not None and watch.state is State.IDLE and watch.unacked_bytes
         if self._steps is None and not stalls:
             self._say_last_words()
         else:  # it does not take what it asked for, nor would what the kernel holds be taken
@@ -137,21 +134,27 @@ class Peer(asyncio.Protocol):
                 reset_on_close(self.transport.get_extra_info("socket"))
             self.transport.abort()
 
-    def finish(self, now_s: float, lingers: bool) -> None:
-        """End a client that is idle, has been told, and has sent nothing since the last look."""
+    def close_if_idle(self, now_s: float) -> bool:
+        """Close an idle client that has sent nothing since the last call; False: call again."""
         if self.finish_s is None:
             self.finish_s = now_s
         if self._steps is not None or self.connection.state is not State.DRAINED:
-            return
+            return False
         self.was_idle = True
+        lingers = now_s < self.finish_s + limits.LINGER_S
         silent = not lingers or self.looked_at == self.tally[RECEIVED_BYTES]
-        untaken_bytes = self.untaken_bytes()
-        self.looked_at = -1 if untaken_bytes else self.tally[RECEIVED_BYTES]
+        unacked_bytes = self.unacked_bytes()
+        self.looked_at = -1 if unacked_bytes else self.tally[RECEIVED_BYTES]
         if silent and not self.transport.is_closing() and not unread_bytes(self.fileno()):
-            if untaken_bytes:
+            if unacked_bytes:
                 self._say_last_words()  # and linger, or what it sends would lose them
             else:
                 self.transport.close()
+        return False
+
+    def abort(self) -> None:
+        """Close the connection at once."""
+        self.transport.abort()
 
     def _say_last_words(self) -> None:
         self._steps = self.connection.timed_out()

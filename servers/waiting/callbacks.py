@@ -2,18 +2,18 @@
 
 import asyncio
 import socket
-import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
-from servers import limits
 from servers.counting.counters import Counters
+from servers.protocol.connection import Tally
 from servers.sockets.listeners import Listener
-from servers.waiting.accepting import NO_MEMORY, BackOff, accept, last_turns, refuse
+from servers.waiting.accepting import Acceptor
 from servers.waiting.callback_peer import Peer
-from servers.waiting.deadlines import overdue, slices, sweep_interval_s
+from servers.waiting.clients import Clients
+from servers.waiting.deadlines import sweep, sweep_interval_s
 from servers.waiting.loops import run
-from servers.waiting.shutdown import Shutdown
+from servers.waiting.shutdown import Shutdown, shut_down
 
 
 def serve_on(
@@ -29,49 +29,46 @@ def serve_on(
 async def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shutdown) -> None:
     """Serve until the shutdown is requested and drained."""
     loop = asyncio.get_running_loop()
-    peers: set[Peer] = set()
-    starting: dict[socket.socket, asyncio.Task[None] | None] = {}  # kept: the loop does not
-    back_off, turns = BackOff(), deque(listeners)
-    pauses: list[asyncio.TimerHandle] = []  # one at the most, while nobody is accepted
+    starting: dict[Peer, asyncio.Task[None] | None] = {}  # kept: the loop does not
+    turns = deque(listeners)
+    pauses: list[asyncio.TimerHandle] = []  # one at the most, while no client is accepted
+
+    def make(sock: socket.socket, listener: Listener, tally: Tally, all_: Clients[Peer]) -> Peer:
+        return Peer(loop, sock, listener, tally, all_)
+
+    def start(peer: Peer) -> None:
+        try:
+            starting[peer] = None  # room for the next line, which cannot fail any more
+            starting[peer] = loop.create_task(begin(peer))
+        except MemoryError:
+            starting.pop(peer, None)
+            raise
+
+    async def begin(peer: Peer) -> None:
+        try:
+            if peer in starting:  # create_task() may fail, and the task run all the same
+                await loop.connect_accepted_socket(lambda: peer, peer.sock)
+        except OSError as error:  # gone already
+            peer.sock.close()
+            peer.connection_lost(error)
+        except MemoryError as error:  # caught here: CPython 3.11 aborts where 16 of them are kept
+            peer.connection_lost(None)
+            acceptor.cannot_start(peer, peer.sock, peer.listener, error)
+        finally:
+            starting.pop(peer, None)
 
     def watch() -> None:
         turns.rotate()  # or the first listener's clients would have all the room there is
         for listener in turns:
             loop.add_reader(listener.sock, take, listener)
 
-    def take(listener: Listener, last: bool = False) -> None:
+    def take(listener: Listener) -> None:
         # Not create_server(): at the descriptor limit asyncio's retries multiply (cpython#151615)
         # and libuv closes the clients that wait.
-        for sock in accept(listener, counters, back_off, last):
-            tally = None
-            try:
-                tally = counters.open(listener.index)
-                peer = Peer(loop, listener, tally, counters, peers)
-                starting[sock] = None  # room for the next line, which cannot fail any more
-                starting[sock] = loop.create_task(begin(peer, sock, listener))
-            except MemoryError:
-                starting.pop(sock, None)
-                if tally is not None:
-                    counters.close(tally)
-                refuse(sock, listener, counters)
-                back_off.begin(listener, NO_MEMORY)
-        if back_off.delay_s and not pauses:
+        acceptor.accept(listener)
+        if acceptor.pause_s and not pauses:
             ignore()
-            pauses.append(loop.call_later(back_off.delay_s, go_on))
-
-    async def begin(peer: Peer, sock: socket.socket, listener: Listener) -> None:
-        try:
-            if sock in starting:  # create_task() may fail, and the task run all the same
-                await loop.connect_accepted_socket(lambda: peer, sock)
-        except OSError as error:  # gone already
-            sock.close()
-            peer.connection_lost(error)
-        except MemoryError:  # caught here: CPython 3.11 aborts where 16 of them are kept
-            peer.connection_lost(None)
-            refuse(sock, listener, counters)
-            back_off.begin(listener, NO_MEMORY)
-        finally:
-            starting.pop(sock, None)
+            pauses.append(loop.call_later(acceptor.pause_s, go_on))
 
     def go_on() -> None:
         if pauses:
@@ -83,48 +80,28 @@ async def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shu
         for listener in listeners:
             loop.remove_reader(listener.sock)
 
-    def begin_sweep(due_s: float) -> None:
-        late = loop.time() - due_s > interval_s  # first let what has arrived meanwhile be read
-        loop.call_later(limits.LATE_SWEEP_DELAY_S if late else 0, sweep, slices(peers))
-
-    def sweep(parts: Iterator[list[Peer]]) -> None:
-        for part in parts:
-            loop.call_soon(sweep, parts)  # first: a mistake with one of them costs no deadline
-            for peer in overdue(part, time.monotonic()):
-                peer.time_out()
-            return
-        loop.call_later(interval_s, begin_sweep, loop.time() + interval_s)
+    async def close_overdue() -> None:
+        interval_s = sweep_interval_s([listener.timeouts for listener in listeners])
+        for pause_s in sweep(clients, Peer.time_out, interval_s):
+            await asyncio.sleep(pause_s)
 
     def look_at_signals() -> None:
-        shutdown.clear_wake()  # not each of them asks for a shutdown
+        shutdown.wake_up.clear()  # not each of them asks for a shutdown
         if shutdown.requested:
             requested.set()
 
+    clients: Clients[Peer] = Clients(make, counters, "connection")
+    clients.starting = starting
+    acceptor = Acceptor(clients, counters, start)
     counters.on_room = go_on
     requested = asyncio.Event()
-    loop.add_reader(shutdown.fd, look_at_signals)
-    interval_s = sweep_interval_s([listener.timeouts for listener in listeners])
-    sweep(slices(peers))
+    loop.add_reader(shutdown.wake_up.fd, look_at_signals)
+    sweeping = loop.create_task(close_overdue())
     watch()
     shutdown.on_serving()
     await requested.wait()
-    give_up_s = time.monotonic() + shutdown.grace_s
-    loop.remove_reader(shutdown.fd)
+    loop.remove_reader(shutdown.wake_up.fd)
     ignore()
-    for listener in listeners:
-        for _ in last_turns(listener, counters, shutdown):
-            take(listener, last=True)
-    if starting:
-        await asyncio.wait([task for task in starting.values() if task is not None])
-    for peer in list(peers):
-        peer.connection.drain()
-    for listener in listeners:  # only now: whoever is refused knows that all others were told
-        listener.sock.close()
-    linger_s = max(shutdown.finish_s, time.monotonic()) + limits.LINGER_S
-    while peers and (now_s := time.monotonic()) < give_up_s:
-        if now_s >= shutdown.finish_s:
-            for peer in list(peers):  # and only now: whoever has asked before is answered
-                peer.finish(now_s, now_s < linger_s)
-        await asyncio.sleep(limits.DRAIN_POLL_S)
-    for peer in list(peers):
-        peer.transport.abort()
+    for pause_s in shut_down(listeners, acceptor, clients, shutdown):
+        await asyncio.sleep(pause_s)
+    sweeping.cancel()

@@ -1,23 +1,26 @@
-"""The children of the forking model: counted, buried, and taken along at the end."""
+"""The children of the forking model: started, counted, reaped, and ended with the server."""
 
 import gc
 import logging
+import math
 import os
-import select
 import signal
 import socket
 import time
-from collections.abc import Callable, Sequence
-from typing import NoReturn
+from collections.abc import Collection, Sequence
+from typing import NamedTuple, NoReturn
 
 from servers import limits
 from servers.counting.counters import Counters
 from servers.protocol.connection import Tally
+from servers.sockets.kernel import die_with_parent
 from servers.sockets.listeners import Listener
-from servers.waiting.blocking import Peer, serve_peer
-from servers.waiting.shutdown import DRAIN, Shutdown
+from servers.waiting.blocking import serve_client
+from servers.waiting.client import Client
+from servers.waiting.shutdown import Shutdown
+from servers.waiting.signals import DRAIN, Actions
 
-_REHEARSALS = 20  # more than the runs after which CPython 3.11 to 3.13 have specialised code
+_WARM_UP_REQUESTS = 20  # more than the runs after which CPython 3.11 to 3.13 have specialised code
 
 _PIPELINED = 40  # as one batch they take the long ways, of parsing and of sending
 
@@ -27,100 +30,139 @@ _GAPS = 100  # of each size: more than a start leaves behind, and less than 1 MB
 _log = logging.getLogger("servers")
 
 
+class Accepted(NamedTuple):
+    """A client that a child is about to serve."""
+
+    sock: socket.socket
+    listener: Listener
+    tally: Tally
+
+
 class Children:
-    """The processes that are serving, and the counts each of them writes."""
+    """The processes that serve a client each. A child writes its row of counts itself.
 
-    def __init__(self, counters: Counters) -> None:
+    Args:
+        listeners: Are closed in a child.
+        counters: Have the rows, in memory that is shared with all children.
+    """
+
+    unit = "process"
+    poll_s = math.inf  # SIGCHLD wakes
+    starting: Collection[object] = ()
+
+    def __init__(
+        self, listeners: Sequence[Listener], counters: Counters, shutdown: Shutdown
+    ) -> None:
+        self._listeners = listeners
         self._counters = counters
+        self._shutdown = shutdown
+        self._pid = os.getpid()
         self._tallies: dict[int, Tally] = {}
-
-    def share_memory(self) -> None:
-        """Bring the memory into a state in which a child copies few pages of it."""
-        gc.collect()
-        # Else what is allocated after a fork fills gaps all over the pages, and copies each.
-        self._gaps_filled = [bytes(size) for size in _GAP_BYTES for _ in range(_GAPS)]
-        gc.freeze()  # a collection would touch, and so copy, every page that a child shares
+        self._pause_s = 0.0  # from one DRAIN to the next
 
     def __len__(self) -> int:
         return len(self._tallies)
 
-    def add(self, pid: int, tally: Tally) -> None:
-        """Take note of a child that serves the connection counted in ``tally``.
+    def prepare(self) -> None:
+        """Bring this process into a state in which a child copies few pages of its memory."""
+        warm_up(self._listeners)
+        gc.collect()
+        # Else what is allocated after a fork fills gaps all over the pages, and copies each.
+        self._gaps_filled = [bytes(size) for size in _GAP_BYTES for _ in range(_GAPS)]
+        gc.freeze()  # a collection would touch, and so copy, every page that a child shares
+        self._shutdown.signals.wake_on(signal.SIGCHLD)
+
+    def add(self, sock: socket.socket, listener: Listener) -> Accepted:
+        """Open a row of counts for a client that has just been accepted."""
+        return Accepted(sock, listener, self._counters.open(listener.index))
+
+    def remove(self, accepted: Accepted) -> None:
+        """Close the row of a client for which there is no child."""
+        self._counters.close(accepted.tally)
+
+    def started(self, pid: int, accepted: Accepted) -> None:
+        """Leave a client to the child that serves it.
 
         Raises:
-            MemoryError: There is none to take note of it: the child has been killed.
+            MemoryError: There is none to remember the child: it has been killed.
         """
         try:
-            self._tallies[pid] = tally
-        except MemoryError:  # else it would serve a client that the caller refuses
+            self._tallies[pid] = accepted.tally
+        except MemoryError:  # else the child would serve a client that is refused
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
             raise
+        accepted.sock.close()
 
-    def bury(self) -> None:
+    def become(self, accepted: Accepted) -> NoReturn:
+        """Serve a client in this process, a child just forked, and exit: 0, or 1 after an error.
+
+        os._exit() and not sys.exit(): the parent's cleanup is not the child's to run.
+        """
+        status = 1
+        try:
+            client = Client(*accepted)
+            die_with_parent()
+            if os.getppid() == self._pid:  # the parent has not died before that
+                for listener in self._listeners:
+                    listener.sock.close()
+                self._listen_in_child(client)
+                serve_client(client)
+            status = 0
+        except Exception:  # a bug, or no memory: log it, and do not go on as a second parent
+            _log.exception("child failed")
+        finally:
+            os._exit(status)
+
+    def reap(self) -> None:
         """Wait for every child that has finished: one SIGCHLD may stand for many of them."""
         while self._tallies:
             pid, _ = os.waitpid(-1, os.WNOHANG)
             if pid == 0:
                 break
-            # PID 1 of a container inherits strangers' children as well.
+            # PID 1 of a container inherits the children of other processes as well.
             tally = self._tallies.pop(pid, None)
             if tally is not None:
                 self._counters.close(tally)
         self._counters.record_children_usage()
 
-    def tell(self) -> None:
+    def announce_shutdown(self) -> None:
         """Let the next reply of every child be its last one."""
         self._send(signal.SIGINT)
 
-    def finish(self) -> None:
-        """Let every child finish, at once if it is idle."""
+    def close_idle(self, now_s: float) -> float:
+        """Let every child finish, at once if it is idle; return when to call this again.
+
+        Again, since a signal that comes just before recv() is not handled before recv() returns.
+        """
         self._send(DRAIN)
+        self._pause_s = max(2 * self._pause_s, limits.DRAIN_REPEAT_FIRST_S)
+        return self._pause_s
+
+    def abort(self) -> None:
+        """Kill all children."""
+        for pid in self._tallies:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
 
     def _send(self, signum: int) -> None:
         for pid in self._tallies:  # none has been waited for, so each is still its own
             os.kill(pid, signum)
 
-    def wait_for(self, shutdown: Shutdown) -> None:
-        """End those that are idle and wait for all; end who is left after the grace period."""
-        give_up_s = time.monotonic() + shutdown.grace_s
-        poll = select.poll()
-        poll.register(shutdown.fd, select.POLLIN)
-        self.bury()
-        pause_s, asked_s = 0.0, float("-inf")
-        while self._tallies and (now_s := time.monotonic()) < give_up_s:
-            ask_s = max(shutdown.finish_s, asked_s + pause_s)
-            if now_s >= ask_s:
-                # And again: a signal just before recv() is not looked at before recv() returns.
-                self.finish()
-                asked_s, pause_s = now_s, max(2 * pause_s, limits.DRAIN_REPEAT_FIRST_S)
-                ask_s = now_s + pause_s
-            if poll.poll((min(ask_s, give_up_s) - now_s) * 1000):
-                shutdown.clear_wake()
-            self.bury()
-        for pid in self._tallies:
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
+    def _listen_in_child(self, client: Client) -> None:
+        """Act on what the parent sends; see ``_send``."""
+        drain = client.connection.drain
+        if self._shutdown.requested:  # forked while the queue was being emptied
+            drain()
+        actions: Actions = {
+            signal.SIGINT: drain,
+            signal.SIGTERM: drain,
+            DRAIN: lambda: client.close_if_idle(time.monotonic()),
+        }
+        self._shutdown.signals.listen_in_child(actions)
 
 
-def exit_after(
-    run: Callable[[Peer], None], sock: socket.socket, listener: Listener, tally: Tally
-) -> NoReturn:
-    """Run the child's part and exit: 0, or 1 after an error; never return to the parent's code.
-
-    os._exit() and not sys.exit(): the parent's cleanup is not the child's to run.
-    """
-    status = 1
-    try:
-        run(Peer(sock, listener, tally))
-        status = 0
-    except Exception:  # a bug, or no memory: say so, and take nobody else along
-        _log.exception("child failed")
-    finally:
-        os._exit(status)
-
-
-def rehearse(listeners: Sequence[Listener]) -> None:
+def warm_up(listeners: Sequence[Listener]) -> None:
     """Serve a few clients of each protocol within the parent, before there are any.
 
     What Python specialises and caches at first use is then shared by all children; else each of
@@ -129,11 +171,11 @@ def rehearse(listeners: Sequence[Listener]) -> None:
     one_of_each = {listener.protocol: listener for listener in listeners}
     try:
         for listener in one_of_each.values():
-            for requests in (_PIPELINED, 1) * _REHEARSALS:
+            for requests in (_PIPELINED, 1) * _WARM_UP_REQUESTS:
                 ours, theirs = socket.socketpair()
                 with ours, theirs:
                     theirs.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * requests)
                     theirs.shutdown(socket.SHUT_WR)
-                    serve_peer(Peer(ours, listener, [0] * 8))
-    except OSError as error:  # no descriptor, no memory, or somebody forbids such sockets
-        _log.warning("no rehearsal (%s): each child takes more memory", error.strerror)
+                    serve_client(Client(ours, listener, [0] * 8))
+    except OSError as error:  # no descriptor, no memory, or such sockets are forbidden
+        _log.warning("no warm-up (%s): each child takes more memory", error.strerror)

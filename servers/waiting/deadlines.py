@@ -1,12 +1,14 @@
-"""Deadlines, all of them absolute: nothing that trickles, in or out, moves one.
+"""Deadlines, all of them absolute: no byte that trickles, in or out, moves one.
 
-A request that is not there whole has until its deadline, which is set when that is first seen; one
-that comes whole, as nearly all do, never gets that far. Sockets that really block have the kernel
-wake them; for all others a sweep looks at each connection every second or so. The connections
-pay nothing for it: no timer, no look at a clock, no system call per request.
+A request that arrives in parts has until its deadline, which is set when its first part is noticed;
+a request that arrives whole, as nearly all do, has none. Sockets that really block are woken by the
+kernel (``servers.waiting.kernel_deadlines``); for all others a sweep checks each connection about
+once a second. A request costs nothing: no timer, no look at a clock, no system call.
 """
 
-from collections.abc import Collection, Iterator
+import logging
+import time
+from collections.abc import Callable, Collection, Iterator
 from typing import Protocol, TypeVar
 
 from servers import limits
@@ -23,142 +25,196 @@ from servers.sockets.listeners import Timeouts
 
 _IDLE, _HEAD, _BODY, _DRAINED = State.IDLE, State.HEAD, State.BODY, State.DRAINED
 
+_log = logging.getLogger("servers")
 
-class Timed(Protocol):
-    """What has to be known of a connection.
+
+class Watch:
+    """What is remembered of a client between two looks at it: 64 bytes.
+
+    A client gets one at its first look. Where the kernel keeps the deadlines, that is after
+    ``idle_s`` in silence or when a part of a request has arrived: an idle client has none.
 
     Attributes:
-        begun: The request that is under way: what is awaited of it, and how many came before.
-        deadline_s: Of that request, on the monotonic clock.
-        seen: What was received or sent when the sweep last saw a change; None: not yet looked at.
-        seen_s: When that was.
-        untaken: How much of ours the peer had not taken then; None: not yet looked at. Where a
-            request is awaited that has not begun: what it has to take yet, by ``deadline_s``.
+        state: In which state the connection was; IDLE where it is DRAINED.
+        count: IDLE: bytes received. HEAD, BODY: requests, not bytes, or a client that trickles
+            would move its deadline. Else: bytes sent.
+        since_s: Since when both are unchanged, on the monotonic clock. IDLE: since when the client
+            has been silent and has taken all; or since when it takes ``unacked_bytes``.
+        unacked_bytes: Bytes of ours that the client had not acknowledged; None: not yet checked.
     """
+
+    __slots__ = ("count", "since_s", "state", "unacked_bytes")
+
+    def __init__(self, state: State, count: int, now_s: float) -> None:
+        self.state = state
+        self.count = count
+        self.since_s = now_s
+        self.unacked_bytes: int | None = None
+
+
+class Watched(Protocol):
+    """A client, as far as its deadlines depend on it."""
 
     connection: Connection
     tally: Tally
     timeouts: Timeouts
-    begun: tuple[State, int] | None
-    deadline_s: float
-    seen: int | None
-    seen_s: float
-    untaken: int | None
+    watch: Watch | None
 
     def fileno(self) -> int:
-        """Return the descriptor of its socket."""
+        """Return the descriptor of its socket; -1 once it is closed."""
         ...
 
-    def untaken_bytes(self) -> int:
-        """Return how much of ours the peer has not taken."""
+    def unacked_bytes(self) -> int:
+        """Return how many bytes the client has not acknowledged, in the kernel and before it."""
         ...
 
 
-T = TypeVar("T", bound=Timed)
+T = TypeVar("T", bound=Watched)
+T_co = TypeVar("T_co", bound=Watched, covariant=True)
 
 
-def left_s(one: Timed, now_s: float) -> float:
-    """Return how long the rest of a request may take, from its first sight on."""
-    state = one.connection.state
-    begun = state, one.tally[REQUESTS]
-    if begun != one.begun:
-        one.begun = begun
-        timeouts = one.timeouts
-        allowed_s = timeouts.header_s if state is _HEAD else timeouts.body_s
-        one.deadline_s = now_s + allowed_s
-    return one.deadline_s - now_s
+def look(client: Watched, now_s: float) -> Watch:
+    """Return a client's watch: a new one if anything has changed since the last look."""
+    state, tally = client.connection.state, client.tally
+    if state is _IDLE or state is _DRAINED:
+        state, count = _IDLE, tally[RECEIVED_BYTES]
+    elif state is _HEAD or state is _BODY:
+        count = tally[REQUESTS]
+    else:
+        count = tally[SENT_BYTES]
+    watch = client.watch
+    if watch is None or count != watch.count or state is not watch.state:
+        watch = client.watch = Watch(state, count, now_s)
+    return watch
 
 
-def too_late(one: Timed, now_s: float) -> bool:
-    """Say whether a request has missed its deadline.
+def left_s(client: Watched, now_s: float) -> float:
+    """Return how long the rest of a request may take; below 0: it is late by so much."""
+    watch, timeouts = look(client, now_s), client.timeouts
+    allowed_s = timeouts.header_s if watch.state is _HEAD else timeouts.body_s
+    return watch.since_s + allowed_s - now_s
 
-    Bytes that had arrived while the server was busy count, though nobody has read them yet; but
-    not for ever, since someone who trickles has always just sent one.
+
+def too_late(client: Watched, now_s: float) -> bool:
+    """Return whether a request has missed its deadline.
+
+    Bytes that arrived while the server was busy count, though they have not been read yet; but not
+    for ever, since a client that trickles has always just sent one.
     """
-    late_s = -left_s(one, now_s)
-    return late_s >= 0 and (late_s >= limits.SWEEP_S_MAX or not unread_bytes(one.fileno()))
+    late_s = -left_s(client, now_s)
+    return late_s >= 0 and (late_s >= limits.SWEEP_S_MAX or not unread_bytes(client.fileno()))
 
 
 def stalls(before: int, now: int) -> bool:
-    """Say whether a peer has taken less than it has to; it has the same time again if not.
+    """Return whether a client has taken less than it must; if not, it has the same time again.
 
-    Both counts are of all that it has not acknowledged, in the kernel's queue and in ours. In ours
-    alone it would seem to stall: a kernel's queue of 3 MB asks for more only when a third of it is
-    empty, and a client that reads 12 KB a second needs longer for that than any deadline. So it
-    would in the kernel's alone, which is filled up again from ours.
+    Both counts are of all bytes that it has not acknowledged, in the kernel's queue and in ours. In
+    ours alone it would seem to stall: a kernel's queue of 3 MB asks for more only when a third of
+    it is empty, and a client reading 12 KB/s needs longer for that than any deadline. In the
+    kernel's alone it would, too, since that is refilled from ours.
 
     Args:
-        before: How much was to be taken when its time began, in bytes.
-        now: How much is left of it; 0: nothing is due.
+        before: How much was left to be taken when its time began, in bytes.
+        now: How much is left now; 0: nothing is due.
     """
     return now > 0 and before - now < limits.STREAM_BYTES
 
 
-def silent_too_long(one: Timed, now_s: float) -> bool:
-    """Say whether one that has sent nothing for ``idle_s`` has been idle for as long.
+def silent_too_long(client: Watched, watch: Watch, now_s: float) -> bool:
+    """Return whether a client that has sent nothing for ``idle_s`` has been idle for as long.
 
-    It is not idle while it takes what we have sent, but has to keep to the write deadline: if that
-    is what it has missed, ``untaken`` is not 0. Its silence begins when it has taken all.
+    While it takes what it was sent it is not idle, but has to keep the write deadline: if it has
+    missed that one, ``watch.unacked_bytes`` is not 0. Its silence begins when it has taken all.
     """
-    left = one.untaken_bytes()
+    before, left = watch.unacked_bytes, client.unacked_bytes()
     if left:
-        if one.untaken and now_s < one.deadline_s:
+        if before and now_s < watch.since_s + client.timeouts.write_s:
             return False
-        if one.untaken and stalls(one.untaken, left):
+        if before and stalls(before, left):
             return True
-        one.begun, one.untaken, one.deadline_s = None, left, now_s + one.timeouts.write_s
+        watch.unacked_bytes, watch.since_s = left, now_s
         return False
-    if one.untaken is None:
-        # Only at the first look: a silent peer also acknowledges what keeps a connection alive.
-        one.seen_s = max(one.seen_s, now_s - quiet_s(one.fileno()))
-    elif one.untaken:
-        one.seen_s = now_s
-    one.untaken = 0
-    return now_s - one.seen_s >= one.timeouts.idle_s
+    if before is None:
+        # Only at the first check: a silent client also acknowledges keep-alive probes.
+        watch.since_s = max(watch.since_s, now_s - quiet_s(client.fileno()))
+    elif before:
+        watch.since_s = now_s
+    watch.unacked_bytes = 0
+    return now_s - watch.since_s >= client.timeouts.idle_s
 
 
-def overdue(timed: Collection[T], now_s: float) -> list[T]:
-    """Return those that owe us bytes, or have not taken ours, for longer than they may.
+def is_overdue(client: Watched, now_s: float) -> bool:
+    """Return whether a client has sent, or taken, nothing for longer than it may.
 
-    A connection is found at most two sweeps late and never early.
+    At most two sweeps late, and never early.
     """
-    late = []
-    for one in timed:
-        state = one.connection.state
-        if state is _IDLE or state is _DRAINED:
-            received = one.tally[RECEIVED_BYTES]
-            if received != one.seen:
-                one.seen = received
-                one.seen_s = now_s
-                one.untaken = None
-            elif now_s - one.seen_s < one.timeouts.idle_s:
-                continue
-            elif not unread_bytes(one.fileno()) and silent_too_long(one, now_s):
-                late.append(one)
-        elif state is not _HEAD and state is not _BODY:
-            sent = -1 - one.tally[SENT_BYTES]  # below zero, so no number of received bytes
-            if sent != one.seen:
-                one.seen = sent
-                one.seen_s = now_s
-                one.untaken = None
-            elif one.untaken is None:  # nothing was given to the kernel since the last look
-                one.untaken = one.untaken_bytes()
-            elif now_s - one.seen_s >= one.timeouts.write_s:
-                untaken = one.untaken_bytes()
-                if stalls(one.untaken, untaken):
-                    late.append(one)  # what it waits for is itself, not a /wait
-                else:
-                    one.seen_s, one.untaken = now_s, untaken
-        elif too_late(one, now_s):
-            late.append(one)
-    return late
+    watch = look(client, now_s)
+    state, silent_s = watch.state, now_s - watch.since_s
+    if state is _IDLE:
+        if silent_s < client.timeouts.idle_s and not watch.unacked_bytes:
+            return False
+        return not unread_bytes(client.fileno()) and silent_too_long(client, watch, now_s)
+    if state is _HEAD or state is _BODY:
+        return too_late(client, now_s)
+    if watch.unacked_bytes is None:
+        watch.unacked_bytes = client.unacked_bytes()
+    elif silent_s >= client.timeouts.write_s:
+        left = client.unacked_bytes()
+        if stalls(watch.unacked_bytes, left):  # what it waits for is the client, not a /wait
+            return True
+        watch.since_s, watch.unacked_bytes = now_s, left
+    return False
 
 
-def slices(timed: Collection[T]) -> Iterator[list[T]]:
-    """Yield all connections, a few at a time; those that end meanwhile are left out."""
-    everyone = list(timed)
-    for start in range(0, len(everyone), limits.SWEPT_PER_TURN):
-        yield [one for one in everyone[start : start + limits.SWEPT_PER_TURN] if one in timed]
+class Sweepable(Protocol[T_co]):
+    """The clients that are served; they may come and go during a sweep."""
+
+    def __iter__(self) -> Iterator[T_co]: ...
+
+    def __contains__(self, client: object, /) -> bool: ...
+
+    def reap(self) -> None:
+        """Notice clients that have ended without notice."""
+        ...
+
+
+def sweep(
+    clients: Sweepable[T], interrupt: Callable[[T], None], interval_s: float
+) -> Iterator[float]:
+    """Check all deadlines, again and again: for clients whose deadlines the kernel does not keep.
+
+    Args:
+        interrupt: Called with each client that is overdue; ends it now or soon.
+        interval_s: From one sweep to the next.
+
+    Yields:
+        For how long to wait before going on, in seconds; 0: until the others have had their turn.
+    """
+    while True:
+        due_s = time.monotonic() + interval_s
+        yield interval_s
+        if time.monotonic() - due_s > interval_s:  # held up: first let what has arrived be read
+            yield limits.LATE_SWEEP_DELAY_S
+        try:
+            clients.reap()
+            everyone = list(clients)
+            for start in range(0, len(everyone), limits.SWEPT_PER_TURN):
+                _check(everyone[start : start + limits.SWEPT_PER_TURN], clients, interrupt)
+                yield 0.0
+        except MemoryError:  # for the list of all clients; there may be some by the next sweep
+            _log.exception("deadlines are not checked")
+        finally:
+            everyone = []  # clients that leave are not to be held here until the next sweep
+
+
+def _check(part: list[T], clients: Sweepable[T], interrupt: Callable[[T], None]) -> None:
+    now_s = time.monotonic()
+    for client in part:
+        try:
+            if client in clients and is_overdue(client, now_s):
+                interrupt(client)
+        except Exception:  # no memory, or a bug: it costs no other client its deadline
+            _log.exception("a deadline is not checked")
 
 
 def sweep_interval_s(timeouts: Collection[Timeouts]) -> float:

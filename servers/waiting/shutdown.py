@@ -1,28 +1,19 @@
-"""SIGTERM and SIGINT: the first asks for a drain, the second ends the process at once.
-
-A worker does only what its supervisor says, since a terminal, systemd and others send signals to
-all processes: SIGUSR2 asks for a drain, SIGUSR1 to leave the listeners to a successor and not to
-hurry. Were it to stop listening by itself, before the supervisor has stopped the queue, whoever
-comes in between would be lost.
-"""
+"""The shutdown: whether it has been requested, and the order in which it is carried out."""
 
 import os
 import signal
 import time
-from collections.abc import Callable
-from types import FrameType
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Protocol
 
 from servers import limits
-
-LEAVE, DRAIN = signal.SIGUSR1, signal.SIGUSR2
-"""What a supervisor sends to its workers; and DRAIN, what a parent sends to its children."""
-
-TO_ALL = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-"""What others send to all processes at once. A worker is born with these blocked."""
+from servers.sockets.listeners import Listener
+from servers.waiting.signals import DRAIN, LEAVE, Actions, Signals
+from servers.waiting.wake_up import WakeUp
 
 
 class Shutdown:
-    """Whether the server is to stop, and a descriptor that becomes readable when it is.
+    """Whether the server is to stop.
 
     Args:
         grace_s: Time from the request to the end, in seconds.
@@ -31,88 +22,123 @@ class Shutdown:
 
     Attributes:
         requested: Whether to stop.
-        succeeded: Whether somebody else goes on to accept from the same listeners.
-        finish_s: From when on clients that are idle are closed, on the monotonic clock.
-        on_serving: Called by a model that is about to accept its first client: what could keep it
-            from serving is behind it.
+        handed_over: Whether another worker goes on accepting from the same listeners.
+        close_idle_from_s: From when on idle clients are closed, on the monotonic clock.
+        wake_up: Woken by every signal; also for what else the process waits for.
+        on_serving: Called by a model that is about to accept its first client: nothing can keep it
+            from serving any more.
     """
 
     def __init__(self, grace_s: float, patience_s: float = 0.0, supervised: bool = False) -> None:
         self.grace_s = grace_s
         self.supervised = supervised
-        self.requested = self.succeeded = False
-        self._patience_s = patience_s
-        self.finish_s = float("-inf")
+        self.requested = self.handed_over = False
+        self.close_idle_from_s = float("-inf")
+        self.wake_up = WakeUp()
+        self.signals = Signals(self.wake_up)
         self.on_serving: Callable[[], None] = lambda: None
-        self.fd, self._wake_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._pid = os.getpid()
-        self._told: Callable[[], None] = lambda: None
-        self._finish: Callable[[], None] | None = None  # these two in a forked child only
-        self._early: list[int] = []  # what a child was sent before it could answer
+        self._patience_s = patience_s
 
-    def on_signals(self) -> None:
-        """Listen to SIGTERM and SIGINT from now on."""
-        # Python runs a handler between two instructions of its own. For a signal just before poll()
-        # that is after poll() has returned, perhaps never; this byte is written at once.
-        signal.set_wakeup_fd(self._wake_fd, warn_on_full_buffer=False)
-        for signum in (*TO_ALL, LEAVE, DRAIN):
-            signal.signal(signum, self._request)
-        signal.signal(signal.SIGALRM, lambda *_: os._exit(0))
-        ours = (*TO_ALL, LEAVE, DRAIN, signal.SIGALRM, signal.SIGCHLD)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, ours)  # whatever our parent has blocked
+    def listen_to_signals(self) -> None:
+        """Act on signals from now on, as the launcher or as a worker."""
+        launcher: Actions = {signal.SIGTERM: self._stop, signal.SIGINT: self._stop}
+        worker: Actions = {DRAIN: self._drain, LEAVE: self._leave}
+        self.signals.listen(worker if self.supervised else launcher)
 
-    def wake_on(self, signum: int) -> None:
-        """Let another signal make ``fd`` readable too."""
-        signal.signal(signum, self._wake)
+    def request(self) -> None:
+        """Have the server stop, within the grace period."""
+        self.requested = True
+        # A handler that computes meanwhile would keep any loop from ending the process.
+        signal.setitimer(signal.ITIMER_REAL, self.grace_s + limits.FORCED_EXIT_DELAY_S)
+        self.wake_up.wake()
 
-    def wake(self) -> None:
-        """Make ``fd`` readable."""
-        self._wake()
-
-    def clear_wake(self) -> None:
-        """Make ``fd`` unreadable until the next signal."""
-        try:
-            os.read(self.fd, 65536)  # all that a pipe holds
-        except BlockingIOError:  # cleared already
-            return
-
-    def in_child(self, told: Callable[[], None], finish: Callable[[], None]) -> None:
-        """Let a forked child answer what is sent to all with ``told``, and DRAIN with ``finish``.
-
-        The handlers stay the parent's: to set new ones would cost each child 60 pages.
-        """
-        self._told, self._finish = told, finish
-        if self.requested:  # it was forked while the queue was being emptied
-            told()
-        for signum in self._early:
-            self._request(signum, None)
-
-    def _request(self, signum: int, frame: FrameType | None) -> None:
-        if self._finish is not None:
-            if signum == DRAIN:
-                self._finish()
-            elif signum in (signal.SIGINT, signal.SIGTERM):
-                self._told()
-        elif os.getpid() != self._pid:
-            self._early.append(signum)
-        elif (signum in (LEAVE, DRAIN)) != self.supervised or signum == signal.SIGHUP:
-            return
-        elif not self.requested:
-            self.requested = True
-            # For a handler that computes while the time passes, and lets no loop see to it.
-            signal.setitimer(signal.ITIMER_REAL, self.grace_s + limits.FORCED_EXIT_DELAY_S)
-            self.succeeded = signum == LEAVE
-            if self.succeeded:
-                self.finish_s = time.monotonic() + self._patience_s
-            self._wake()
-        elif self.supervised:  # in a hurry now; if it hangs, its supervisor ends it
-            self.finish_s = float("-inf")
-            self._wake()
-        else:
+    def _stop(self) -> None:
+        if self.requested:
             os._exit(1)  # not sys.exit(): what hangs in the drain must not hang the exit
+        self.request()
 
-    def _wake(self, *_: object) -> None:
-        try:
-            os.write(self._wake_fd, b"\0")  # a loop may have put its own descriptor in our place
-        except BlockingIOError:  # full, so it is readable
-            return
+    def _drain(self) -> None:
+        if self.requested:  # no more patience; if this worker hangs, its supervisor ends it
+            self.close_idle_from_s = float("-inf")
+            self.wake_up.wake()
+        else:
+            self.request()
+
+    def _leave(self) -> None:
+        if self.requested:
+            self._drain()
+        else:
+            self.handed_over = True
+            self.close_idle_from_s = time.monotonic() + self._patience_s
+            self.request()
+
+
+class Queues(Protocol):
+    """The queues of clients that wait to be accepted, as a shutdown needs them."""
+
+    def empty(self, listeners: Sequence[Listener], shutdown: Shutdown) -> None:
+        """Keep new clients out, and serve those that have connected by now."""
+        ...
+
+
+class Draining(Protocol):
+    """The clients that are served, as a shutdown needs them.
+
+    Attributes:
+        poll_s: How often to look whether all have ended, in seconds.
+        starting: Clients, or their tasks, that are not yet in a state to be drained.
+    """
+
+    poll_s: float
+    starting: Collection[object]
+
+    def __len__(self) -> int: ...
+
+    def reap(self) -> None:
+        """Notice clients that have ended without notice."""
+        ...
+
+    def announce_shutdown(self) -> None:
+        """Let the next reply to each client be the last one."""
+        ...
+
+    def close_idle(self, now_s: float) -> float:
+        """Close the idle clients; return after how many seconds to call this again."""
+        ...
+
+    def abort(self) -> None:
+        """End all clients at once."""
+        ...
+
+
+def shut_down(
+    listeners: Sequence[Listener], queues: Queues, clients: Draining, shutdown: Shutdown
+) -> Iterator[float]:
+    """Carry out a shutdown: the same order in every model, whatever waits.
+
+    1. The queues are emptied: a client that connected before the shutdown is served.
+    2. All clients are prepared: the next reply to each is the last one.
+    3. The listeners close. A client that is refused knows that all others have been prepared.
+    4. Idle clients are closed, and the others when they have their reply.
+    5. At the end of the grace period all that are left are aborted.
+
+    Yields:
+        For how long to wait, at most, before the next step, in seconds.
+    """
+    give_up_s = time.monotonic() + shutdown.grace_s
+    queues.empty(listeners, shutdown)
+    while clients.starting:
+        yield 0.0
+    clients.announce_shutdown()
+    for listener in listeners:
+        listener.sock.close()
+    clients.reap()
+    called_s, pause_s = float("-inf"), 0.0
+    while clients and (now_s := time.monotonic()) < give_up_s:
+        if now_s >= max(shutdown.close_idle_from_s, called_s + pause_s):
+            pause_s = clients.close_idle(now_s)
+            called_s = now_s
+        due_s = max(shutdown.close_idle_from_s, called_s + pause_s)
+        yield min(due_s - now_s, give_up_s - now_s, clients.poll_s)
+        clients.reap()
+    clients.abort()

@@ -126,12 +126,12 @@ def test_where_proc_is_hidden_a_server_serves_and_drains(
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_where_forking_cannot_rehearse_it_serves_all_the_same(workers: int) -> None:
+def test_where_forking_cannot_warm_up_it_serves_all_the_same(workers: int) -> None:
     env = kernel_without(f"send {int(socket.AF_UNIX)} 0", error=errno.ENOBUFS)
     with running("forking", env=env, workers=workers) as server:
         assert server.get("/healthz") == b"ok\n"
         assert server.stop() == 0
-        assert server.log().count("no rehearsal") == server.log().count("\n") == workers
+        assert server.log().count("no warm-up") == server.log().count("\n") == workers
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -13,7 +13,7 @@ import pytest
 from servers import limits
 from servers.protocol.connection import State
 from servers.sockets.listeners import Timeouts
-from servers.waiting import blocking
+from servers.waiting.client import Client
 from servers.waiting.lingering import linger
 from tests.support.limits_of_machine import HELLO, open_sockets, wakings
 from tests.support.room import small_window
@@ -222,13 +222,13 @@ def test_a_shutdown_that_finds_a_client_idle_just_before_it_lingers_does_not_res
         sock, _ = listener.accept()
         timeouts = Timeouts(DEADLINE_S, DEADLINE_S, DEADLINE_S, DEADLINE_S)
         stub = SimpleNamespace(connect=lambda tally: Connection(), timeouts=timeouts)
-        peer = blocking.Peer(sock, stub, [0] * 8)  # type: ignore[arg-type]
-        lingering = threading.Thread(target=linger, args=[peer])
+        served = Client(sock, stub, [0] * 8)  # type: ignore[arg-type]
+        lingering = threading.Thread(target=linger, args=[served])
         sock.setblocking(False)
         sent = sock.send(bytes(10 * SIZE))
         sock.setblocking(True)
         with sock:
-            blocking.close_if_idle(peer)
+            served.close_if_idle(time.monotonic())
             client.sendall(b"\r\n")
             received = 0
             while received < sent and (part := client.recv(65536)):

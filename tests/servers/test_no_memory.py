@@ -30,14 +30,14 @@ if "servers" in sys.orig_argv or "servers.process.worker" in sys.orig_argv:
     sys.meta_path.insert(0, Sabotage())
 """
 
-NO_PEER = """
-from servers.waiting.peer import Peer
-begin = Peer.__init__
+NO_CLIENT = """
+from servers.waiting.client import Client
+begin = Client.__init__
 def __init__(self, *args):
     if no_memory():
         raise MemoryError
     begin(self, *args)
-Peer.__init__ = __init__
+Client.__init__ = __init__
 """
 
 NO_NOTE = """
@@ -48,8 +48,8 @@ class Tallies(dict):
             raise MemoryError
         super().__setitem__(pid, tally)
 begin = Children.__init__
-def __init__(self, counters):
-    begin(self, counters)
+def __init__(self, *args):
+    begin(self, *args)
     self._tallies = Tallies()
 Children.__init__ = __init__
 """
@@ -112,7 +112,7 @@ def assert_serves_and_ends(server: Server) -> None:
 
 
 def test_a_child_without_memory_never_accepts(flag: Path) -> None:
-    with running("forking", env=sabotaged(flag, NO_PEER)) as server:
+    with running("forking", env=sabotaged(flag, NO_CLIENT)) as server:
         flag.touch()
         assert lost(server) == b""
         flag.unlink()

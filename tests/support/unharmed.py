@@ -36,7 +36,8 @@ class _Watch:
         """After a block it holds, and does, no more than before, and serves the next client."""
         server = self._server
         descriptors = descriptors_at_rest(server)
-        wait_until(lambda: not self._objects()["Peer"], "a server that has forgotten its clients")
+        clients = Counter({"Client": 1, "Peer": 1})
+        wait_until(lambda: not self._objects() & clients, "a server that has forgotten its clients")
         tasks, objects = self._tasks(), self._objects()
         yield
         wait_until_left(server, descriptors)

@@ -10,8 +10,8 @@ from collections import Counter
 from pathlib import Path
 
 KINDS = {
-    "EchoConnection", "Greenlet", "HTTPConnection", "Peer", "TCPTransport", "Task", "TimerHandle",
-    "TrackedRawGreenlet", "_SelectorSocketTransport",
+    "Client", "EchoConnection", "Greenlet", "HTTPConnection", "Peer", "TCPTransport", "Task",
+    "TimerHandle", "TrackedRawGreenlet", "_SelectorSocketTransport",
 }  # fmt: skip
 
 
