@@ -1,4 +1,4 @@
-"""The benchmark: what a request costs beside other servers, and what 10,000 connections cost.
+"""The benchmark: CPU time per request beside other servers, and the cost of 10,000 connections.
 
 python -m loadtest.bench --help
 """

@@ -1,10 +1,10 @@
 """The command line: python -m loadtest.bench."""
 
-import _signal  # type: ignore[import-not-found]  # what lies beneath signal, and needs no import
+import _signal  # type: ignore[import-not-found]  # signal would import enum first
 import os
 
 if __name__ == "__main__" and _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
-    # First of all: Ctrl-C while the rest is imported is no traceback. main() takes over.
+    # Before all other imports: a Ctrl-C meanwhile prints no traceback. main() takes over.
     _signal.signal(_signal.SIGINT, lambda *_: os._exit(130))
 
 import argparse
@@ -21,7 +21,7 @@ from loadtest.knobs import names, whole_number
 from servers.registry import MODELS
 
 _DESCRIPTORS_RESERVED = 200
-"""Of the server's and the clients': for all that is no connection of the benchmark."""
+"""Of the server and of the clients, for everything that is not a measured connection."""
 
 _EPILOG = """\
 examples:
@@ -29,14 +29,17 @@ examples:
   python -m loadtest.bench --models uvloop --rounds 1 --hold 0
   python -m loadtest.bench --models forking --rounds 0 --hold 1000
 
-Exits with 0; with 1 where something could not be measured; with 2 when asked for what there is
-not; with 3 where wrk or a peer is missing; with 130 after Ctrl-C, which loses nothing that has
-been measured. Whether a target is reached does not matter.
+exit status:
+    0  every measurement succeeded, whether or not a target is reached
+    1  a measurement failed
+    2  usage error
+    3  wrk or another server is missing
+  130  Ctrl-C; all finished measurements are kept
 """
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run what the command line asks for and return the exit status."""
+    """Run the benchmark and return its exit status."""
     return interruptible(lambda: _run(argv))
 
 
@@ -44,42 +47,46 @@ def _run(argv: Sequence[str] | None) -> int:
     safe_output.install()
     parser = Parser(
         prog="python -m loadtest.bench",
-        description="Compare what a request costs with other servers, and hold many connections.",
+        description="Compare CPU time per request with other servers, and hold many connections.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 
     option = parser.option
     descriptors = max(0, raise_descriptor_limit() - _DESCRIPTORS_RESERVED)
-    option(
-        "--models", "A,B", ",".join(MODELS), names("model", list(MODELS)), "our servers to measure"
-    )
+    option("--models", "A,B", ",".join(MODELS), names("model", list(MODELS)), "models to measure")
     option(
         "--rounds",
         "N",
         "5",
         whole_number(0, 100),
-        "how often each has its turn; 0 leaves the peers out",
+        "rounds, in which each server has one turn; 0 skips this part",
     )
     option("--duration", "S", "3", seconds, "length of each window")
     option(
         "--hold", "N", str(min(10_000, descriptors)), whole_number(0, descriptors),
-        "connections to hold; 0 leaves it out",
+        "connections to hold; 0 skips this part",
     )  # fmt: skip
-    option("--generator", "0|1", "1", whole_number(0, 1), "compare our users with FastHttpUser")
-    option("--out", "FOLDER", "results", Path, "where a folder for the results is made")
+    option(
+        "--generator",
+        "0|1",
+        "1",
+        whole_number(0, 1),
+        "compare our users with FastHttpUser; 0 skips this part",
+    )
+    option("--out", "FOLDER", "results", Path, "folder in which the run's folder is made")
     arguments = parser.parse_args(argv)
     if not arguments.rounds and not arguments.hold and not arguments.generator:
         parser.error("expected something to do, got --rounds 0, --hold 0 and --generator 0")
     if arguments.rounds and shutil.which("wrk") is None:
-        return _needs("wrk; run: apt-get install wrk, or leave the peers out with --rounds 0")
+        return _needs("wrk; run: apt-get install wrk, or skip this part with --rounds 0")
     try:
         from loadtest.bench.benchmark import Options, benchmark
-    except ModuleNotFoundError as missing:  # the extra has not been installed
+    except ModuleNotFoundError as missing:  # the extra is not installed
         return _needs(f"{missing.name}; run: pip install '.[bench]'")
     try:
         folder = new_folder(arguments.out, "-bench")
-    except OSError as error:  # no such place, or not ours to write to
+    except OSError as error:  # no such place, or no permission
         parser.error(f"expected a folder to write to, got --out {arguments.out}: {error.strerror}")
     options = Options(
         models=arguments.models,

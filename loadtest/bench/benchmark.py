@@ -1,4 +1,4 @@
-"""The whole benchmark: rounds of costs, then holding; what there is is kept at every step."""
+"""The whole benchmark: rounds of costs, generators, holding. Each result is kept at once."""
 
 import signal
 from collections.abc import Container
@@ -31,7 +31,7 @@ INSTALL = "run: pip install '.[bench]'"
 
 @dataclass(frozen=True)
 class Options:
-    """What was asked for."""
+    """What to measure."""
 
     models: list[str]
     rounds: int
@@ -42,7 +42,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Results:
-    """What has been measured so far."""
+    """The results so far."""
 
     options: Options
     folder: Path
@@ -52,18 +52,18 @@ class Results:
 
     @property
     def names(self) -> list[str]:
-        """Who takes part in a round, or cannot because it is missing."""
+        """The servers in a round, missing ones included."""
         return order(self.options.models) if self.options.rounds else []
 
     @property
     def failed(self) -> bool:
-        """Whether something could not be measured, or was not held."""
+        """Whether a measurement failed, or a connection was not held."""
         return any([run.error for run in self.runs] + [sent.error for sent in self.sent]) or any(
             holding.failures() for holding in self.holdings
         )
 
     def write(self) -> None:
-        """Write all of it, and the ratios that follow from it."""
+        """Write all results, and the ratios computed from them."""
         content = {
             "runs": [asdict(run) for run in self.runs],
             "ratios": [
@@ -78,12 +78,12 @@ class Results:
 
 
 def benchmark(options: Options, folder: Path) -> int:
-    """Run it all, print the tables; return the exit status.
+    """Run all parts, print the tables, and return the exit status.
 
-    0 when all went well, 1 where something could not be measured, 3 where a peer is missing, 130
-    when interrupted: what has been measured until then is shown and kept.
+    0 if every measurement succeeded, 1 if one failed, 3 if a peer is missing, 130 after Ctrl-C. The
+    results so far are printed and kept in any case.
     """
-    for signum in (signal.SIGINT, signal.SIGTERM):  # even where a shell has it ignored
+    for signum in (signal.SIGINT, signal.SIGTERM):  # even if a shell made them ignored
         signal.signal(signum, _interrupt)
     adopt_orphans()
     raise_descriptor_limit()
@@ -97,15 +97,15 @@ def benchmark(options: Options, folder: Path) -> int:
     try:
         with new_progress() as progress:
             for name, packages in missing.items():
-                said = f"no {name}: it needs {', '.join(packages)}; {INSTALL}"
-                terminal.print_line(progress.console, said)
+                text = f"no {name}: it needs {', '.join(packages)}; {INSTALL}"
+                terminal.print_line(progress.console, text)
             _measure_costs(results, missing, cores, progress)
             _measure_generators(results, cores, progress)
             _measure_holding(results, progress)
         status = 3 if missing else 1 if results.failed else 0
-    except KeyboardInterrupt:  # what has been measured is on disk already
+    except KeyboardInterrupt:  # all results are on disk already
         status = 130
-    except OSError as error:  # a full disk: what was written before is whole
+    except OSError as error:  # a full disk: all files on it are whole
         terminal.print_line(terminal.console(), f"ended: {os_error_text(error)}")
         status = 1
     _show(results)
@@ -113,7 +113,7 @@ def benchmark(options: Options, folder: Path) -> int:
 
 
 def _interrupt(_signum: int, _frame: FrameType | None) -> NoReturn:
-    for signum in (signal.SIGINT, signal.SIGTERM):  # ending what runs must not be interrupted
+    for signum in (signal.SIGINT, signal.SIGTERM):  # nothing may interrupt the clean-up
         signal.signal(signum, signal.SIG_IGN)
     raise KeyboardInterrupt
 
@@ -121,7 +121,7 @@ def _interrupt(_signum: int, _frame: FrameType | None) -> NoReturn:
 def _measure_costs(
     results: Results, missing: Container[str], cores: Cores, progress: Progress
 ) -> None:
-    """Run all rounds, the contestants taking turns, so that what drifts hits them alike."""
+    """Run all rounds; the servers take turns, so that drift hits them alike."""
     options = results.options
     turns = [
         (number, name)
@@ -131,7 +131,7 @@ def _measure_costs(
     ]
     task = progress.add_task("", total=len(turns), visible=bool(turns))
     for number, name in turns:
-        _say(progress, task, f"round {number}: {name}")
+        _show_turn(progress, task, f"round {number}: {name}")
         logs = results.folder / "logs"
         results.runs.append(run(name, number, options.duration_s, cores, logs))
         results.write()
@@ -145,7 +145,7 @@ def _measure_generators(results: Results, cores: Cores, progress: Progress) -> N
         return
     task = progress.add_task("", total=len(turns))
     for number, name in turns:
-        _say(progress, task, f"generator, round {number}: {name}")
+        _show_turn(progress, task, f"generator, round {number}: {name}")
         logs = results.folder / "logs"
         results.sent.append(send(name, number, options.duration_s, cores, logs))
         results.write()
@@ -155,14 +155,14 @@ def _measure_generators(results: Results, cores: Cores, progress: Progress) -> N
 def _measure_holding(results: Results, progress: Progress) -> None:
     connections = results.options.hold
     for model in results.options.models if connections else []:
-        task = progress.add_task("", total=2 * connections)  # answers
-        _say(progress, task, f"hold {connections:,}: {model}")
+        task = progress.add_task("", total=2 * connections)  # replies
+        _show_turn(progress, task, f"hold {connections:,}: {model}")
         advance = partial(progress.advance, task)
         results.holdings.append(hold(model, connections, results.folder / "logs", advance))
         results.write()
 
 
-def _say(progress: Progress, task: TaskID, what: str) -> None:
+def _show_turn(progress: Progress, task: TaskID, what: str) -> None:
     progress.update(task, description=what)
     if not progress.console.is_terminal:
         terminal.print_line(progress.console, f"{what} ...")

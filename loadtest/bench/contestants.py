@@ -1,20 +1,14 @@
-"""Who is compared with whom, and how each is started."""
+"""The models and other servers that the benchmark compares, and how the others are started."""
 
 import importlib.util
-import re
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
-READY_S = 30.0
-"""For a server to listen; the slowest peer takes 2 s."""
-
-_READY = re.compile(r"listening model=\S+ http=127\.0\.0\.1:(\d+) echo=\S+ pid=\d+\n")
-
 
 class OtherServer(NamedTuple):
-    """Another server, with one process that serves."""
+    """Another server, which serves with one process."""
 
-    command: str  # after "python"; {port} stands for its port
+    command: str  # what follows "python"; {port} stands for the port
     packages: tuple[str, ...]  # the modules it needs
     app: str = "loadtest.bench.peer_app:wsgi"
     remark: str = ""
@@ -28,7 +22,7 @@ class OtherServer(NamedTuple):
 _GUNICORN = "-m gunicorn --bind 127.0.0.1:{port} --workers 1 --log-level warning --worker-class "
 
 PEERS = {
-    "fastpysgi": OtherServer(  # it has no __main__
+    "fastpysgi": OtherServer(  # it lacks a __main__
         "-c 'import fastpysgi; fastpysgi.run_from_cli()' --host 127.0.0.1 --port {port}",
         ("fastpysgi",),
     ),
@@ -43,7 +37,7 @@ PEERS = {
         "-m granian --host 127.0.0.1 --port {port} --interface wsgi --workers 1"
         " --no-access-log --log-level warning",
         ("granian",),
-        remark="WSGI, its own choice of threads",
+        remark="WSGI, chooses its own threads",
     ),
     "gunicorn-gthread": OtherServer(
         _GUNICORN + "gthread --threads 4", ("gunicorn",), remark="4 threads"
@@ -56,7 +50,7 @@ PEERS = {
 
 
 class Comparison(NamedTuple):
-    """A model's CPU time per request, as a share of a peer's: at most the target."""
+    """A model and another server, with the target for the ratio of their CPU time per request."""
 
     model: str
     peer: str
@@ -75,7 +69,7 @@ COMPARISONS = (
 
 
 def order(models: Sequence[str]) -> list[str]:
-    """Return who runs in a round: each model with its peers next to it, each once."""
+    """Return the names in a round: each model, its peers next to it, and each once."""
     names: list[str] = []
     for model in models:
         names += [model, *(pair.peer for pair in comparisons([model]))]
@@ -83,7 +77,7 @@ def order(models: Sequence[str]) -> list[str]:
 
 
 def comparisons(names: Collection[str]) -> list[Comparison]:
-    """Return the comparisons that some contestants ask for."""
+    """Return the pairs of some models."""
     return [pair for pair in COMPARISONS if pair.model in names]
 
 

@@ -1,4 +1,4 @@
-"""CPU time per request: every contestant under wrk, in turn, round after round."""
+"""CPU time per request under wrk: every server in turn, round after round."""
 
 import math
 import os
@@ -22,10 +22,10 @@ from loadtest.running.target import CellError
 
 CONNECTIONS = 64
 WARM_UP_S = 1.0
-"""Under load, on the very connections that are measured: no fork and no first time is counted."""
+"""Under load, on the connections that are measured, so that no fork and no first request counts."""
 
 _WRK_LONGER_S = 0.25
-"""wrk starts a little later than we do, and must not end before the window does."""
+"""wrk starts a little late, and must not end before the window does."""
 
 _REQUESTS = re.compile(r"(\d+) requests in")
 _ERRORS = re.compile(r"(Socket errors: .*|Non-2xx or 3xx responses: .*)")
@@ -33,29 +33,29 @@ _ERRORS = re.compile(r"(Socket errors: .*|Non-2xx or 3xx responses: .*)")
 
 @dataclass(frozen=True)
 class Run:
-    """One contestant in one round; the counts are those of the window alone."""
+    """One server in one round; all counts are of the window alone."""
 
     name: str
     round_number: int
     window_s: float = 0.0
     requests: float = 0.0
     cpu_s: float = 0.0
-    others_cpu_s: float = 0.0  # of all else on the machine, our own readings included
-    error: str = ""  # why it is not used
+    others_cpu_s: float = 0.0  # all other processes of the machine, this one included
+    error: str = ""  # the reason if the run does not count
 
     @property
     def cpu_us_per_request(self) -> float:
-        """The server's CPU time, all its processes together."""
+        """CPU time of the server's process tree."""
         return self.cpu_s / self.requests * 1e6
 
     @property
     def core_share(self) -> float:
-        """Share of its core that the server had: well below 1, something else was the limit."""
+        """Share of a core that the server used; well below 1, something else was the limit."""
         return self.cpu_s / self.window_s
 
     @property
     def others_share(self) -> float:
-        """What all others had, as a share of one core."""
+        """CPU time of all other processes, as a share of one core."""
         return max(0.0, self.others_cpu_s / self.window_s)
 
 
@@ -70,7 +70,7 @@ class Reading(NamedTuple):
 
 
 def run(name: str, round_number: int, duration_s: float, cores: Cores, folder: Path) -> Run:
-    """Measure a contestant, in a process of its own; a failure is a Run that says so."""
+    """Start and measure a server; after a failure, return a Run with its reason."""
     log = folder / f"{name}-{round_number}.log"
     wrk_log = folder / f"{name}-{round_number}-wrk.log"
     seconds = math.ceil(WARM_UP_S + duration_s + _WRK_LONGER_S)
@@ -86,22 +86,22 @@ def run(name: str, round_number: int, duration_s: float, cores: Cores, folder: P
             start = _read(server.process.pid, load.pid)
             time.sleep(duration_s)
             end = _read(server.process.pid, load.pid)
-            # Not waited for yet, so that what it has read in all can still be asked for.
+            # WNOWAIT keeps the zombie, and with it the count of bytes that wrk has read.
             os.waitid(os.P_PID, load.pid, os.WEXITED | os.WNOWAIT)
             received_bytes = _received_bytes(load.pid)
             assert load.stdout is not None
             requests = requests_in(load.stdout.read())
-    except CellError as error:  # the next run may go well
+    except CellError as error:  # the next run may succeed
         return Run(name, round_number, error=str(error))
     if end.received_bytes == start.received_bytes:
-        return Run(name, round_number, error="nothing was answered in the window")
+        return Run(name, round_number, error="no reply came in the window")
     cpu_s = end.server_cpu_s - start.server_cpu_s
     wrk_cpu_s = end.wrk_cpu_s - start.wrk_cpu_s
     return Run(
         name,
         round_number,
         window_s=end.at_s - start.at_s,
-        # All replies are alike: of wrk's requests, the window's share is that of the bytes.
+        # All replies have one length, so requests in the window are in proportion to bytes.
         requests=requests * (end.received_bytes - start.received_bytes) / received_bytes,
         cpu_s=cpu_s,
         others_cpu_s=end.machine_cpu_s - start.machine_cpu_s - cpu_s - wrk_cpu_s,
@@ -130,10 +130,10 @@ def _received_bytes(pid: int) -> int:
 
 
 def requests_in(output: str) -> int:
-    """Return the requests that wrk has counted; each must have gone well.
+    """Return the number of requests in wrk's output; all must have succeeded.
 
     Raises:
-        CellError: One has not, or there are none.
+        CellError: One has failed, or there are none.
     """
     if errors := _ERRORS.search(output):
         raise CellError(f"wrk: {errors[1].lower()}")
@@ -144,7 +144,7 @@ def requests_in(output: str) -> int:
 
 
 class Spread(NamedTuple):
-    """The middle of some values, and how far they lie apart."""
+    """The median of some values, with the lowest and the highest."""
 
     median: float
     low: float
@@ -159,12 +159,12 @@ class Spread(NamedTuple):
 
 
 def cpu_us_per_request(runs: Iterable[Run], name: str) -> Spread | None:
-    """Return what a contestant's requests cost."""
+    """Return a server's CPU time per request over all rounds."""
     return Spread.of([run.cpu_us_per_request for run in runs if run.name == name and not run.error])
 
 
 def ratio(runs: Iterable[Run], pair: Comparison) -> Spread | None:
-    """Return what a model costs as a share of its peer, from the ratios within each round."""
+    """Return a model's cost as a share of its peer's, from the ratios within each round."""
     costs = {(run.name, run.round_number): run.cpu_us_per_request for run in runs if not run.error}
     return Spread.of(
         [

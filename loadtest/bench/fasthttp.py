@@ -1,12 +1,12 @@
-"""Locust as it comes, for comparison: locust -f loadtest/bench/fasthttp.py."""
+"""Locust's own HTTP user, for comparison: locust -f loadtest/bench/fasthttp.py."""
 
 from locust import FastHttpUser, task
 
 
 class FastHello(FastHttpUser):
-    """GET / on a connection that is kept: at its fastest, which looks at the status alone."""
+    """GET / on a kept connection, at its fastest: it checks the status alone."""
 
     @task
     def hello(self) -> None:
-        """Ask, as soon as the last reply has come."""
+        """Send a request as soon as the last reply has come."""
         self.client.get("/")

@@ -1,7 +1,7 @@
-"""A client that comes anew, again and again: python -m loadtest.bench.fresh HOST PORT.
+"""A client that connects again for each request: python -m loadtest.bench.fresh HOST PORT.
 
-It prints an empty line when it has come once, goes on until its standard input ends, and then
-prints one line of JSON, a Fresh.
+It prints an empty line after its first request, goes on until its standard input ends, and then
+prints a Fresh as one line of JSON.
 """
 
 import json
@@ -21,7 +21,7 @@ _PAUSE_S = 0.1
 
 @dataclass
 class Fresh:
-    """How a client fared that made a new connection each time."""
+    """The results of a client that makes a new connection for each request."""
 
     requests: int = 0
     failures: int = 0
@@ -30,22 +30,22 @@ class Fresh:
 
 
 def main() -> None:
-    """Come until told to stop."""
+    """Send requests until standard input ends."""
     address = Address(sys.argv[1], int(sys.argv[2]))
     fresh = Fresh()
-    _come(address, fresh)
+    _request(address, fresh)
     print(flush=True)
     while not select.select([sys.stdin], [], [], _PAUSE_S)[0]:
-        _come(address, fresh)
+        _request(address, fresh)
     print(json.dumps(asdict(fresh)))
 
 
-def _come(address: Address, fresh: Fresh) -> None:
+def _request(address: Address, fresh: Fresh) -> None:
     start_s = time.perf_counter()
     try:
         with HTTPClient(address, TIMEOUT_S) as client:
             client.get_and_close("/", HELLO)
-    except ReplyError as error:  # this is what it is here to see
+    except ReplyError as error:  # a failure is a result
         fresh.failures += 1
         fresh.failure = str(error)
     fresh.requests += 1

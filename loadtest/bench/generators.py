@@ -1,4 +1,4 @@
-"""What our users can send, beside Locust's FastHttpUser: same server, same core, in turn."""
+"""Requests of this package's users and of Locust's FastHttpUser: in turn, on the same cores."""
 
 import json
 import subprocess
@@ -20,7 +20,7 @@ RATIO_MIN = 4.0
 RATIO_AIM = 6.0
 
 START_S = 3.0
-"""From Locust's start until all users ask: it takes 2 s to import all it needs."""
+"""From Locust's start until all users send: its imports take 2 s."""
 
 _ROOT = Path(__file__).parent.parent
 _OURS, _FAST = "ours", "FastHttpUser"
@@ -32,12 +32,12 @@ _FILES = {
 
 @dataclass(frozen=True)
 class Sent:
-    """What one generator sent in one round.
+    """The result of one generator in one round.
 
     Attributes:
-        rate_hz: Requests with a right reply, a second.
-        cpu_share: Of one core, that the generator used.
-        error: Why there is nothing; "" if there is.
+        rate_hz: Right replies per second.
+        cpu_share: Share of one core that the generator used.
+        error: The reason if there is no result; else "".
     """
 
     name: str
@@ -48,12 +48,12 @@ class Sent:
 
     @property
     def per_core_hz(self) -> float:
-        """Requests that a second of its CPU time makes."""
+        """Requests per second of CPU time."""
         return self.rate_hz / self.cpu_share
 
 
 def send(name: str, round_number: int, duration_s: float, cores: Cores, folder: Path) -> Sent:
-    """Let a generator send flat out; a failure is a Sent that says so."""
+    """Let a generator send flat out; after a failure, return a Sent with its reason."""
     file, users = _FILES[name]
     log = folder / f"{name}-{round_number}.log"
     try:
@@ -77,9 +77,9 @@ def send(name: str, round_number: int, duration_s: float, cores: Cores, folder: 
                 if locust.returncode:
                     raise CellError(f"{name}: {last_line(log)}")
         rate_hz = rate_in(output, start_s, end_s)
-    except subprocess.TimeoutExpired:  # the same
+    except subprocess.TimeoutExpired:  # the next round may succeed
         return Sent(name, round_number, error=f"{name} had not ended in time: {last_line(log)}")
-    except CellError as error:  # the next round may go well
+    except CellError as error:  # the next round may succeed
         return Sent(name, round_number, error=str(error))
     return Sent(
         name,
@@ -90,10 +90,10 @@ def send(name: str, round_number: int, duration_s: float, cores: Cores, folder: 
 
 
 def rate_in(output: str, start_s: float, end_s: float) -> float:
-    """Return the rate in the whole seconds within a time, from what Locust prints as JSON.
+    """Return the rate in the whole seconds of an interval, from Locust's JSON output.
 
     Raises:
-        CellError: There were none.
+        CellError: No request was counted in it.
     """
     (entry,) = json.loads(output)
     counts = [
@@ -107,7 +107,7 @@ def rate_in(output: str, start_s: float, end_s: float) -> float:
 
 
 def ratio(sent: Iterable[Sent]) -> Spread | None:
-    """Return how many of ours a second of CPU makes for each of Locust's, within each round."""
+    """Return the ratio of requests per second of CPU, ours to Locust's, within each round."""
     by = {(one.name, one.round_number): one.per_core_hz for one in sent if not one.error}
     return Spread.of(
         [

@@ -1,4 +1,4 @@
-"""Measure how a model holds connections: from outside, and without asking while it is idle."""
+"""Measure how a model holds connections, from outside; its idle window is free of requests."""
 
 import json
 import os
@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from loadtest.bench.crowd import Crowd
 from loadtest.bench.fresh import TIMEOUT_S, Fresh
 from loadtest.bench.holding import Holding
+from loadtest.bench.many_clients import ManyClients
 from loadtest.bench.serving import serving
 from loadtest.client.address import Address
 from loadtest.client.clients import HTTPClient
@@ -22,10 +22,10 @@ from loadtest.running.target import CellError
 
 IDLE_S = 10.0
 SETTLE_S = 1.0
-"""Before the idle window: children that have answered a scrape have to end first."""
+"""Before the idle window, so that children that served a scrape have ended."""
 
 SCRAPE_S = 120.0
-"""For a scrape that asks for memory: 0.3 ms a process where nothing else runs."""
+"""For a scrape with memory, which takes 0.3 ms a process on an idle machine."""
 
 _OPEN = 'server_open_connections{protocol="http"}'
 _REFUSED = (
@@ -42,39 +42,39 @@ def hold(
     advance: Callable[[int], None],
     idle_s: float = IDLE_S,
 ) -> Holding:
-    """Let a model hold connections; a failure is a Holding that says so.
+    """Let a model hold connections; after a failure, return a Holding with its reason.
 
     Args:
         model: Its name.
-        connections: How many.
+        connections: Their number.
         folder: For logs.
-        advance: Called with the number of answers that have come, of two for each connection.
-        idle_s: Length of the window in which nobody asks anything.
+        advance: Called with the number of new replies; each connection gets two.
+        idle_s: Length of the window without requests.
     """
-    cores = sorted(os.sched_getaffinity(0))  # all: the targets are the machine's, not a core's
+    cores = sorted(os.sched_getaffinity(0))  # all of them: the targets are for the machine
     log = folder / f"hold-{model}.log"
     holding = Holding(model, connections)
     try:
         with (
             serving(model, cores, log, "--timeout-keep-alive=3600") as server,
-            Crowd(server.address, advance) as crowd,
+            ManyClients(server.address, advance) as clients,
         ):
-            _scrape(server.address)  # the first one costs the server memory of its own
+            _scrape(server.address)  # the first scrape allocates memory of its own
             before = _scrape(server.address)
             with _fresh_client(server.address, cores, log.with_suffix(".fresh.log")) as fresh:
-                holding.accept_s = crowd.connect(connections)
-                holding.again_s = crowd.ask_again()
+                holding.accept_s = clients.connect(connections)
+                holding.again_s = clients.request_again()
                 time.sleep(SETTLE_S)
-                holding.fresh = _told_to_stop(fresh)
-            holding.answered_twice = len(crowd.answered)
-            holding.errors = dict(crowd.errors)
+                holding.fresh = _stopped(fresh)
+            holding.answered_twice = len(clients.answered)
+            holding.errors = dict(clients.errors)
             _take_memory(holding, before, _scrape(server.address))
             time.sleep(SETTLE_S)
             _take_idle(holding, server.process.pid, idle_s)
             holding.open_at_end = int(_scrape(server.address)[_OPEN]) - 1  # the scrape's own
-    except (CellError, ReplyError) as error:  # the next model may do better
+    except (CellError, ReplyError) as error:  # the next model may succeed
         holding.error = str(error)
-    except OSError as error:  # no descriptor or port left on our side
+    except OSError as error:  # no descriptor or port left for the clients
         holding.error = f"the clients failed: {error}"
     return holding
 
@@ -96,7 +96,7 @@ def _take_idle(holding: Holding, pid: int, idle_s: float) -> None:
 
 @contextmanager
 def _fresh_client(address: Address, cores: list[int], log: Path) -> Iterator[subprocess.Popen[str]]:
-    """Run a fresh client for the length of a block; it has come once when that begins."""
+    """Run a fresh client for the length of a block, after its first request."""
     command = [sys.executable, "-m", "loadtest.bench.fresh", address.host, str(address.port)]
     with running(command, cores, log) as client:
         if first_line(client, 2 * TIMEOUT_S) != "\n":
@@ -104,10 +104,10 @@ def _fresh_client(address: Address, cores: list[int], log: Path) -> Iterator[sub
         yield client
 
 
-def _told_to_stop(client: subprocess.Popen[str]) -> Fresh:
+def _stopped(client: subprocess.Popen[str]) -> Fresh:
     try:
         output, _ = client.communicate(timeout=TIMEOUT_S + SETTLE_S)
-    except subprocess.TimeoutExpired as error:  # it should have given up by itself
+    except subprocess.TimeoutExpired as error:  # it should have timed out by itself
         raise CellError("the fresh client did not end") from error
     return Fresh(**json.loads(output))
 

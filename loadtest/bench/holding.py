@@ -1,4 +1,4 @@
-"""What one model made of many connections, and what was asked of it."""
+"""The result of holding many connections on one model, beside its targets."""
 
 from dataclasses import dataclass, field
 
@@ -18,16 +18,16 @@ IDLE_MAX_SHARE = 0.01
 
 @dataclass
 class Holding:
-    """The measurement of one model."""
+    """The result of one model."""
 
     model: str
     connections: int
-    error: str = ""  # why there is nothing, or nothing more
+    error: str = ""  # the reason if the measurement ended early
     answered_twice: int = 0
-    errors: dict[str, int] = field(default_factory=dict)  # as the clients saw them
+    errors: dict[str, int] = field(default_factory=dict)  # as the clients count them
     refused: int = 0  # as the server counts them
-    accept_s: float = 0.0  # from the first connect() until each has had its first answer
-    again_s: float = 0.0  # until each has had its second
+    accept_s: float = 0.0  # from the first connect() to the last first reply
+    again_s: float = 0.0  # to the last second reply
     fresh: Fresh = field(default_factory=Fresh)
     memory_bytes_per_connection: float = 0.0
     idle_s: float = 0.0
@@ -36,12 +36,12 @@ class Holding:
 
     @property
     def accept_max_s(self) -> float:
-        """What is allowed for 10,000 connections."""
+        """The target for 10,000 connections."""
         return ACCEPT_MAX_S.get(unit_of(self.model), ACCEPT_MAX_DEFAULT_S)
 
     @property
     def memory_max_kb(self) -> float | None:
-        """What is allowed per connection; None where its unit has no target."""
+        """The target per connection; None if the model's unit has none."""
         return MEMORY_MAX_KB.get(unit_of(self.model))
 
     @property
@@ -51,30 +51,32 @@ class Holding:
 
     @property
     def idle_share(self) -> float:
-        """Share of a core that silent connections take."""
+        """Share of a core that idle connections take."""
         return self.idle_cpu_s / self.idle_s if self.idle_s else 0.0
 
     def failures(self) -> list[str]:
-        """Return what went wrong; nothing when all were held."""
-        found = [f"failed: {self.error}"] if self.error else []
-        found += [f"{count:,} clients: {kind}" for kind, count in self.errors.items()]
+        """Return the failures; none if every connection was held."""
+        failures = [f"failed: {self.error}"] if self.error else []
+        failures += [f"{count:,} clients: {kind}" for kind, count in self.errors.items()]
         if self.refused:
-            found.append(f"{self.refused:,} refused")
+            failures.append(f"{self.refused:,} refused")
         if self.fresh.failures:
-            found.append(f"fresh client failed {self.fresh.failures} times: {self.fresh.failure}")
+            failures.append(
+                f"fresh client failed {self.fresh.failures} times: {self.fresh.failure}"
+            )
         if not self.error and self.open_at_end < self.connections:
-            found.append(f"{self.open_at_end:,} open at the end")
-        return found
+            failures.append(f"{self.open_at_end:,} open at the end")
+        return failures
 
     def missed(self) -> list[str]:
-        """Return the targets that were not reached."""
+        """Return the targets that were missed."""
         if self.error:
             return []
-        found = []
+        missed = []
         if self.accept_s > self.accept_max_s:
-            found.append("time")
+            missed.append("time")
         if self.memory_kb > (self.memory_max_kb or float("inf")):
-            found.append("memory")
+            missed.append("memory")
         if self.idle_share > IDLE_MAX_SHARE:
-            found.append("idle CPU")
-        return found
+            missed.append("idle CPU")
+        return missed

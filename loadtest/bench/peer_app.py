@@ -1,4 +1,4 @@
-"""What each peer serves: the reply that our servers give to ``GET /``."""
+"""The application of each peer: the reply of this project's servers to ``GET /``."""
 
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any

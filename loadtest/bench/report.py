@@ -1,4 +1,4 @@
-"""The tables at the end, from the raw measurements."""
+"""The tables of the benchmark, from its raw measurements."""
 
 import statistics
 from collections.abc import Sequence
@@ -13,34 +13,34 @@ from loadtest.bench.cost import (
     cpu_us_per_request,
     ratio,
 )
-from loadtest.bench.crowd import AT_ONCE
 from loadtest.bench.generators import NAMES, RATIO_MIN, USERS, Sent
 from loadtest.bench.generators import ratio as generator_ratio
 from loadtest.bench.holding import IDLE_MAX_SHARE, Holding
+from loadtest.bench.many_clients import AT_ONCE
 
 OTHERS_MAX_SHARE = 0.1
-"""Our own readings take some 3 % of a core."""
+"""This process itself takes about 3 % of a core."""
 
 _COST_CAPTION = f"""\
-wrk -t1 -c{CONNECTIONS}, GET / on connections that are kept, 13 bytes back; server and wrk on a \
-core each. CPU time of the server's whole process tree, over a window of {{duration_s:g}} s within \
+wrk -t1 -c{CONNECTIONS}, GET / on kept connections, 13 bytes back; server and wrk on a core \
+each. CPU time of the server's whole process tree, over a window of {{duration_s:g}} s within \
 the run, after a warm-up on the same connections. A fresh process each time. Core used: by the \
-server. Others: what all else on the machine took meanwhile, in shares of one core.\
+server. Others: all other processes of the machine, in shares of one core.\
 """
 
 _RATIO_CAPTION = """\
-CPU time per request, ours / the peer's: computed within each round, then the median and \
-(lowest - highest). "in the noise": the target lies between these two.\
+CPU time per request, ours / the peer's: computed within each round; then the median and \
+(lowest - highest). "within noise": the target lies between these two.\
 """
 
 _GENERATOR_CAPTION = f"""\
 {USERS} users, flat out, GET / of the uvloop model; server and generator on a core each, in turn. \
-Ours check every byte, FastHttpUser the status. Ours are seldom at their limit: the server is.\
+Ours check every byte, FastHttpUser only the status. The limit of ours is usually the server.\
 """
 
 _HOLDING_CAPTION = f"""\
-Clients on the same machine, {AT_ONCE} of which wait for an answer at a time; each is answered \
-twice. Fresh client: a new connection ten times a second meanwhile; worst time from connect to \
+Clients on the same machine, {AT_ONCE} of which wait for an answer at a time; each gets two \
+replies. Fresh client: a new connection ten times a second meanwhile; worst time from connect to \
 close. Memory: a connection's, of the tree's proportional set size; 1 KB is 1,000 bytes. Idle \
 CPU: share of a core while all are silent.\
 """
@@ -77,19 +77,19 @@ def cost_table(names: Sequence[str], runs: Sequence[Run], duration_s: float) -> 
 
 
 def disturbance(runs: Sequence[Run]) -> str:
-    """Return a line that says how many runs had to share the machine; nothing if none had."""
+    """Return a line with the number of disturbed runs; "" if there are none."""
     many = sum(run.others_share > OTHERS_MAX_SHARE for run in runs if not run.error)
     if not many:
         return ""
     return (
-        f"disturbed: in {many} of {len(runs)} runs others took more than {OTHERS_MAX_SHARE:.0%} of"
-        " a core; measure again when the machine is quiet"
+        f"disturbed: in {many} of {len(runs)} runs other processes took more than"
+        f" {OTHERS_MAX_SHARE:.0%} of a core; repeat on an idle machine"
     )
 
 
 def ratio_table(names: Sequence[str], runs: Sequence[Run]) -> Table:
-    """Return each model beside its peers and the targets."""
-    table = _table("Beside the peers", _RATIO_CAPTION)
+    """Return each model with its peers and the targets, as a table."""
+    table = _table("Compared with other servers", _RATIO_CAPTION)
     for name in ("model", "peer", "ratio", "low - high", "at most", "", "remark"):
         right = name in ("ratio", "low - high", "at most")
         table.add_column(name, justify="right" if right else "left")
@@ -110,13 +110,13 @@ def ratio_table(names: Sequence[str], runs: Sequence[Run]) -> Table:
 
 
 def verdict(spread: Spread, most: float) -> str:
-    """Say whether a target is reached, and whether another run might say otherwise."""
+    """Return whether a target is reached, and whether noise might decide it."""
     word = "reached" if spread.median <= most else "missed"
-    return f"{word}, in the noise" if spread.low <= most < spread.high else word
+    return f"{word}, within noise" if spread.low <= most < spread.high else word
 
 
 def generator_table(sent: Sequence[Sent]) -> Table:
-    """Return what our users send, beside Locust's own."""
+    """Return the requests of our users and of Locust's, as a table."""
     table = _table("Requests of one generator process", _GENERATOR_CAPTION)
     for name in (
         "users",
@@ -140,13 +140,13 @@ def generator_table(sent: Sequence[Sent]) -> Table:
         )
     spread = generator_ratio(sent)
     if spread is not None:
-        said = f"{spread.median:.1f} ({spread.low:.1f} - {spread.high:.1f})"
-        table.add_row("ours / FastHttpUser", "", "", said, f"at least {RATIO_MIN:g}")
+        text = f"{spread.median:.1f} ({spread.low:.1f} - {spread.high:.1f})"
+        table.add_row("ours / FastHttpUser", "", "", text, f"at least {RATIO_MIN:g}")
     return table
 
 
 def holding_table(holdings: Sequence[Holding]) -> Table:
-    """Return what many connections cost each model, beside the targets."""
+    """Return the cost of many connections on each model, with the targets."""
     table = _table("Holding connections", _HOLDING_CAPTION)
     for name in (
         "model", "held", "accepted in s\n(at most)", "again\nin s", "fresh client\nworst ms",
@@ -163,7 +163,7 @@ def _holding_row(holding: Holding) -> list[str]:
     if missed := holding.missed():
         remarks.append("missed: " + ", ".join(missed))
     held = f"{holding.answered_twice:,}/{holding.connections:,}"
-    if holding.error:  # what comes after it has not been measured
+    if holding.error:  # nothing after it was measured
         return [held, *["-"] * 5, "; ".join(remarks)]
     return [
         held,

@@ -1,4 +1,4 @@
-"""What the generator itself can do on this machine: the least it measures, the most it sends."""
+"""Calibrate the generator: the lowest latency it can measure, and the highest rate it can make."""
 
 import json
 import subprocess
@@ -26,7 +26,7 @@ WINDOW_S = 1.5
 
 @dataclass
 class Served:
-    """A proof server, and what it logged; empty until it has ended."""
+    """A proof server and its log, which is empty until the server has ended."""
 
     target: Target
     process: subprocess.Popen[str]
@@ -35,7 +35,7 @@ class Served:
 
 @contextmanager
 def proof_server(mode: str, cores: Sequence[int], folder: Path) -> Iterator[Served]:
-    """Run a proof server for the length of a block; afterwards there is its log."""
+    """Run a proof server for the length of a block, and read its log afterwards."""
     path = folder / "proof.json"
     command = [sys.executable, "-m", "loadtest.selftest.proof_server", mode, str(path)]
     with running(command, cores, folder / "server.log") as process:
@@ -51,7 +51,7 @@ def proof_server(mode: str, cores: Sequence[int], folder: Path) -> Iterator[Serv
             raise CellError(f"the proof server had not ended after {STOP_S:g} s") from late
         try:
             served.log.update(json.loads(path.read_text(encoding="ascii")))
-        except (OSError, ValueError) as error:  # none, or half of one: it could not write it
+        except (OSError, ValueError) as error:  # missing or cut short
             require_space(folder)
             why = last_line(folder / "server.log") or str(error)
             raise CellError(f"the proof server left no log: {why}") from error
@@ -68,10 +68,10 @@ def load(rate_hz: float, window_s: float, connections: int = CONNECTIONS) -> Loa
 def calibrate(
     cores: Cores, folder: Path, say: Callable[[str], None] = lambda stage: None
 ) -> Calibration:
-    """Measure the floor and the ceiling, in some 6 s.
+    """Measure the floor and the ceiling, in about 6 s.
 
     Raises:
-        CellError: It could not be measured.
+        CellError: A measurement failed.
     """
     results: list[Result] = []
     for name, rate_hz in (("floor", FLOOR_HZ), ("ceiling", 0.0)):
@@ -83,12 +83,12 @@ def calibrate(
                 result = run_target(
                     served.target, load(rate_hz, WINDOW_S), cores, cell, lambda _: None
                 )
-            except Interrupted as interrupt:  # what it has is not what was asked for
+            except Interrupted as interrupt:  # half a window calibrates nothing
                 raise KeyboardInterrupt from interrupt
             results.append(result)
     floor, ceiling = results
     if floor.main is None or ceiling.main is None or "service_time" not in floor.main.times:
-        raise CellError(f"the generator could not be measured: {floor.verdict.why}")
+        raise CellError(f"the calibration failed: {floor.verdict.why}")
     times = floor.main.times["service_time"]
     return Calibration(
         (times.p50_ms or 0.0) * 1000, (times.p99_ms or 0.0) * 1000, ceiling.main.rate_hz

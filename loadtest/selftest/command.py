@@ -1,4 +1,4 @@
-"""python -m loadtest selftest: run the proofs and show what they found."""
+"""python -m loadtest selftest: run the proofs and print their results."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -19,7 +19,7 @@ from loadtest.selftest.proofs import Proof, run_proofs
 
 
 def selftest(names: Sequence[str], folder: Path) -> int:
-    """Run the proofs; return the exit status: 0, 1 when a proof failed, 130 after Ctrl-C."""
+    """Run the proofs; return the exit status: 0, 1 if a proof failed or could not run, 130."""
     raise_on_signals()
     cores, console = Cores.halves(), terminal.console()
     try:
@@ -37,10 +37,10 @@ def selftest(names: Sequence[str], folder: Path) -> int:
     except CellError as error:
         terminal.print_line(console, f"not run: {error}")
         return 1
-    except OSError as error:  # a full disk, which leaves nothing to read from
+    except OSError as error:  # a full disk
         terminal.print_line(console, f"not run: {os_error_text(error)}")
         return 1
-    except KeyboardInterrupt:  # nothing is proved
+    except KeyboardInterrupt:  # nothing is proved yet
         return 130
     write_json(folder / "selftest.json", {"proofs": [asdict(proof) for proof in proofs]})
     tables.print_tables(console, table_of(proofs))
@@ -52,9 +52,9 @@ def selftest(names: Sequence[str], folder: Path) -> int:
 
 
 def table_of(proofs: Sequence[Proof]) -> Table:
-    """Return what was proved as a table."""
+    """Return the proofs as a table."""
     table = Table()
-    for name in ("claim", "found", ""):
+    for name in ("claim", "measured", ""):
         table.add_column(name)
     for proof in proofs:
         table.add_row(proof.claim, proof.found, "held" if proof.held else "FAILED")

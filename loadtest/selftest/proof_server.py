@@ -1,9 +1,9 @@
-"""A server that is as plain as can be, slow as it is told, or wrong: and that keeps a log of it.
+"""A minimal server with known behaviour: plain, slow, or wrong; it logs what it did.
 
 python -m loadtest.selftest.proof_server plain|slow|wrong LOG
 
-It prints its port, serves on 127.0.0.1 until SIGTERM, and then writes into LOG what it did. It
-takes each read for one request: that is how the generator sends them.
+It prints its port, serves on 127.0.0.1 until SIGTERM, and then writes LOG. It treats each read as
+one request, since the generator sends requests one by one.
 """
 
 import asyncio
@@ -29,8 +29,8 @@ NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
 DELAY_MEDIAN_S = 0.02
 DELAY_SIGMA = 1.0
 DELAY_MAX_S = 1.0
-"""Delays are drawn from a log-normal distribution, as those of many a back end: 20 ms in the
-middle, 72 ms at p90, 205 ms at p99, 440 ms at p99.9."""
+"""Delays have a log-normal distribution, like those of many back ends: 20 ms at p50, 72 ms at p90,
+205 ms at p99, 440 ms at p99.9."""
 
 WRONG: dict[str, bytes | None] = {
     "WrongStatusError": RIGHT.replace(b"200 OK", b"503 Service Unavailable"),
@@ -41,18 +41,18 @@ WRONG: dict[str, bytes | None] = {
     "ResetError": RIGHT[:-1],
     "TimedOutError": None,
 }
-"""What the generator has to call it -> what is sent; None: nothing at all."""
+"""The error the generator must count -> the reply that is sent; None: no reply."""
 
 
 def delays(seed: int = 9110) -> Iterator[float]:
-    """Yield delays in seconds: the same ones in every run."""
+    """Yield delays in seconds, the same in every run."""
     drawn = random.Random(seed)
     while True:
         yield min(DELAY_MEDIAN_S * drawn.lognormvariate(0, DELAY_SIGMA), DELAY_MAX_S)
 
 
 class Log:
-    """What was done."""
+    """What the server did, and what it will do next."""
 
     def __init__(self) -> None:
         self.applied_s: list[float] = []
@@ -63,7 +63,7 @@ class Log:
 
 
 class Plain(asyncio.Protocol):
-    """Answers rightly, at once."""
+    """Sends the right reply at once."""
 
     transport: asyncio.Transport
 
@@ -73,10 +73,10 @@ class Plain(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
-        self.transport = cast("asyncio.Transport", transport)  # uvloop's is none, but for its name
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's has another base class
 
     def data_received(self, data: bytes) -> None:
-        """Answer a request; the one for metrics is not the load's."""
+        """Answer a request; one for metrics is not part of the load."""
         if data.startswith(b"GET /metrics"):
             self.transport.write(NOT_FOUND)
         else:
@@ -89,7 +89,7 @@ class Plain(asyncio.Protocol):
 
 
 class Slow(Plain):
-    """Answers after a delay, and logs how long it really took."""
+    """Sends the right reply after a delay, and logs the real delay."""
 
     def answer(self) -> None:
         """Answer later."""
@@ -102,7 +102,7 @@ class Slow(Plain):
 
 
 class Wrong(Plain):
-    """Answers each connection's first request rightly, and all others in one wrong way each."""
+    """Sends a right first reply on each connection, then wrong ones, each kind in turn."""
 
     def answer(self) -> None:
         """Answer wrongly."""
@@ -142,8 +142,8 @@ def main() -> None:
     mode, path = sys.argv[1:]
     log = Log()
     uvloop.run(serve(mode, log))
-    said = {"requests": log.requests, "wrong": log.wrong, "applied_s": log.applied_s}
-    write_whole(Path(path), json.dumps(said))
+    content = {"requests": log.requests, "wrong": log.wrong, "applied_s": log.applied_s}
+    write_whole(Path(path), json.dumps(content))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The proofs: what a meter must find, against what is known to have happened."""
+"""The proofs: known events, and whether the meter measures them right."""
 
 import math
 import signal
@@ -26,18 +26,18 @@ FREEZE_AFTER_S = 4.0
 FREEZE_RATE_HZ = 200.0
 FREEZE_WINDOW_S = 10.0
 FREEZE_CONNECTIONS = 10
-"""200 requests wait when the server thaws: it has answered them within 3 ms, so the queue's own
-time is no part of what theory says."""
+"""200 requests wait when the server thaws. It answers them within 3 ms, so the theory may leave out
+the time of the queue."""
 
 FREEZE_TOLERANCE = 0.03
 SERVICE_P99_MAX = 0.1
-"""Of the freeze: 10 of 2,000 requests were in flight when it came, 0.5 %."""
+"""As a share of the freeze: only 10 of 2,000 requests, 0.5 %, are in flight when it comes."""
 
 DELAY_RATE_HZ = 1000.0
 DELAY_WINDOW_S = 15.0
 DELAY_CONNECTIONS = 200
-"""33 requests in flight in the mean, so that nearly none waits for its connection; and 15 times the
-thousand replies that a p99.9 takes at the least."""
+"""On average 33 requests are in flight, so hardly any waits for a free connection. A window has 15
+times the thousand replies that a p99.9 needs at least."""
 
 DELAY_TOLERANCE = 0.02
 HOGS = 4
@@ -47,7 +47,7 @@ _QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999}
 
 @dataclass(frozen=True)
 class Proof:
-    """A claim, and whether it held."""
+    """A claim, the measured value, and whether the claim held."""
 
     claim: str
     found: str
@@ -55,7 +55,7 @@ class Proof:
 
 
 def freeze(cores: Cores, folder: Path) -> list[Proof]:
-    """A server that is frozen for a second shows in the latency as theory says, and only there.
+    """Prove that the latency, and only the latency, shows a freeze of a second, as theory says.
 
     Of a window T, a share F/T of the requests is due while it is frozen for F, and they wait evenly
     long, up to F: a share 1 - q of all waits longer than F - (1 - q)T.
@@ -75,8 +75,8 @@ def freeze(cores: Cores, folder: Path) -> list[Proof]:
         frozen_s[0] = time.perf_counter() - begin_s
 
     with proof_server("plain", cores.server, folder) as served:
-        asked = load(FREEZE_RATE_HZ, FREEZE_WINDOW_S, FREEZE_CONNECTIONS)
-        times = _times(run_target(served.target, asked, cores, folder, say))
+        wanted = load(FREEZE_RATE_HZ, FREEZE_WINDOW_S, FREEZE_CONNECTIONS)
+        times = _times(run_target(served.target, wanted, cores, folder, say))
     proofs = []
     for name, q in (("p99", 0.99), ("p99.9", 0.999)):
         theory_ms = (frozen_s[0] - (1 - q) * FREEZE_WINDOW_S) * 1000
@@ -94,7 +94,7 @@ def freeze(cores: Cores, folder: Path) -> list[Proof]:
     service_ms = _quantile(times["service_time"], "p99")
     proofs.append(
         Proof(
-            f"and service time p99 below {limit_ms:,.0f} ms, which hides it",
+            f"and service time p99 below {limit_ms:,.0f} ms, which hides the freeze",
             f"{service_ms:,.2f} ms",
             service_ms < limit_ms,
         )
@@ -103,16 +103,16 @@ def freeze(cores: Cores, folder: Path) -> list[Proof]:
 
 
 def delays(cores: Cores, folder: Path, floor: Calibration, processes: int) -> list[Proof]:
-    """Delays that a server logs come back as service time, and every request is counted."""
-    asked = replace(
+    """Prove that service time equals the server's logged delays, and each request counts once."""
+    wanted = replace(
         load(DELAY_RATE_HZ, DELAY_WINDOW_S, DELAY_CONNECTIONS), processes=processes, warmup_s=0.0
     )
     with proof_server("slow", cores.server, folder) as served:
-        result = run_target(served.target, asked, cores, folder, lambda _: None)
+        result = run_target(served.target, wanted, cores, folder, lambda _: None)
     times = _times(result)["service_time"]
     applied_ms = sorted(1000 * s for s in served.log["applied_s"][DELAY_CONNECTIONS:])
     floor_ms = floor.floor_p99_us / 1000
-    who = "one process" if processes == 1 else f"{processes} workers"
+    origin = "one process" if processes == 1 else f"{processes} workers"
     proofs = []
     for name, q in _QUANTILES.items():
         true_ms = applied_ms[math.ceil(q * len(applied_ms)) - 1]
@@ -120,8 +120,8 @@ def delays(cores: Cores, folder: Path, floor: Calibration, processes: int) -> li
         low_ms, high_ms = true_ms * (1 - DELAY_TOLERANCE), true_ms * (1 + DELAY_TOLERANCE)
         proofs.append(
             Proof(
-                f"{who}: delays of {true_ms:,.2f} ms at {name} within {DELAY_TOLERANCE:.0%} and the"
-                f" floor of {floor_ms:.2f} ms",
+                f"{origin}: delays of {true_ms:,.2f} ms at {name} within {DELAY_TOLERANCE:.0%}"
+                f" and the floor of {floor_ms:.2f} ms",
                 f"{seen_ms:,.2f} ms, {seen_ms / true_ms - 1:+.2%}",
                 low_ms <= seen_ms <= high_ms + floor_ms,
             )
@@ -129,7 +129,7 @@ def delays(cores: Cores, folder: Path, floor: Calibration, processes: int) -> li
     counted = _all_requests(folder)
     proofs.append(
         Proof(
-            f"{who}: each of the {served.log['requests']:,} requests that came is counted once",
+            f"{origin}: each of the {served.log['requests']:,} received requests is counted once",
             f"{counted:,}",
             counted == served.log["requests"],
         )
@@ -138,17 +138,17 @@ def delays(cores: Cores, folder: Path, floor: Calibration, processes: int) -> li
 
 
 def starved(cores: Cores, folder: Path, ceiling_hz: float) -> list[Proof]:
-    """A generator that has to share its core is called generator-bound, whatever the server."""
+    """Prove that a generator on a shared core is judged generator-bound."""
     hog = [sys.executable, "-c", "while True: pass"]
     with ExitStack() as stack:
         served = stack.enter_context(proof_server("plain", cores.server, folder))
         for number in range(HOGS):
             stack.enter_context(running(hog, cores.generator, folder / f"hog-{number}.log"))
-        asked = load(ceiling_hz / 2, 2.0)
-        result = run_target(served.target, asked, cores, folder, lambda _: None)
+        wanted = load(ceiling_hz / 2, 2.0)
+        result = run_target(served.target, wanted, cores, folder, lambda _: None)
     return [
         Proof(
-            f"a generator that shares its core with {HOGS} others is {GENERATOR_BOUND}",
+            f"a generator that shares its core with {HOGS} busy processes is {GENERATOR_BOUND}",
             f"{result.verdict.name}: {result.verdict.why}",
             result.verdict.name == GENERATOR_BOUND,
         )
@@ -156,14 +156,14 @@ def starved(cores: Cores, folder: Path, ceiling_hz: float) -> list[Proof]:
 
 
 def wrong(cores: Cores, folder: Path) -> list[Proof]:
-    """Wrong replies are errors, each kind by its name, as often as the server gave them."""
-    asked = replace(load(70.0, 4.0, 100), deadline_s=1.0, warmup_s=0.0)
+    """Prove that each wrong reply is counted once, under its kind."""
+    wanted = replace(load(70.0, 4.0, 100), deadline_s=1.0, warmup_s=0.0)
     with proof_server("wrong", cores.server, folder) as served:
-        run_target(served.target, asked, cores, folder, lambda _: None)
-    given, counted = Counter(served.log["wrong"]), _all_errors(folder)
+        run_target(served.target, wanted, cores, folder, lambda _: None)
+    sent, counted = Counter(served.log["wrong"]), _all_errors(folder)
     return [
-        Proof(f"{kind}: {count} given by the server", f"{counted[kind]}", counted[kind] == count)
-        for kind, count in given.items()
+        Proof(f"{kind}: {count} sent by the server", f"{counted[kind]}", counted[kind] == count)
+        for kind, count in sent.items()
     ]
 
 
@@ -209,7 +209,7 @@ def _all_errors(folder: Path) -> Counter[str]:
     for record in observation.read(folder).records:
         errors.update(record["inside"]["errors"])
         errors.update(record["outside"]["errors"])
-        # Silence, too, that was met so late that the test was over before the server's time.
+        # Requests whose deadline came after the end of the test count as silence, too.
         given_up = record["inside"]["given_up"] + record["outside"]["given_up"]
         errors["TimedOutError"] += given_up
     return errors

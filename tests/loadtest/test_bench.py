@@ -1,4 +1,4 @@
-"""The benchmark, short: real servers, real wrk, few connections."""
+"""The benchmark in short: real servers, real wrk, few connections."""
 
 import json
 import os
@@ -37,7 +37,7 @@ ONLY_PEERS = ("--hold=0", "--generator=0")
 
 
 class Bench:
-    """The benchmark in a process of its own; all it starts carries a mark in its environment."""
+    """The benchmark in a process of its own; all its descendants carry a mark."""
 
     def __init__(self, out: Path, *flags: str) -> None:
         self.out = out
@@ -52,7 +52,7 @@ class Bench:
         )
 
     def ended(self) -> tuple[int, str, str]:
-        """Return the exit status and what was printed; no process may be left."""
+        """Return the exit status and the output; no process may be left."""
         try:
             stdout, stderr = self.process.communicate(timeout=DEADLINE_S)
         finally:
@@ -61,7 +61,7 @@ class Bench:
         return self.process.returncode, stdout, stderr
 
     def marked(self) -> list[int]:
-        """Return the processes that descend from it, itself included, zombies left out."""
+        """Return the processes that carry the mark, itself included, without zombies."""
         found = []
         for process in Path("/proc").glob("[0-9]*"):
             try:
@@ -73,7 +73,7 @@ class Bench:
         return found
 
     def results(self) -> dict[str, Any]:
-        """Return bench.json; nothing before there is one."""
+        """Return bench.json; an empty one before it exists."""
         for path in self.out.glob("*-bench/bench.json"):
             content: dict[str, Any] = json.loads(path.read_text())
             return content
@@ -102,7 +102,7 @@ def test_a_round_compares_a_model_with_its_peer(tmp_path: Path) -> None:
 
 
 @needs_wrk_and_uvicorn
-def test_ctrl_c_keeps_what_has_been_measured_and_leaves_no_process(tmp_path: Path) -> None:
+def test_ctrl_c_keeps_finished_measurements_and_leaves_no_process(tmp_path: Path) -> None:
     bench = Bench(
         tmp_path, "--models=asyncio", "--rounds=9", "--duration=0.3", "--hold=0", "--generator=0"
     )
@@ -137,7 +137,7 @@ def test_each_model_holds_connections(
     assert holding.idle_share < 0.5
 
 
-def test_a_server_that_does_not_start_is_said_to_have_failed(
+def test_a_server_that_does_not_start_is_a_failure_with_its_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SERVERS_BACKLOG", "none")
@@ -147,7 +147,7 @@ def test_a_server_that_does_not_start_is_said_to_have_failed(
     assert holding.missed() == []
 
 
-def test_every_process_and_thread_counts_even_when_it_has_ended(tmp_path: Path) -> None:
+def test_cpu_time_includes_ended_threads_and_processes(tmp_path: Path) -> None:
     burn = "import time\ndef burn():\n while time.thread_time() < 0.2: pass\n"
     script = (
         "import os, sys, threading\n"
@@ -185,7 +185,7 @@ def test_cpu_time_is_read_in_less_than_a_tick() -> None:
     assert statistics.median(steps) < tick_s / 2
 
 
-def test_the_affinity_is_that_asked_for(tmp_path: Path) -> None:
+def test_a_process_runs_on_its_cores(tmp_path: Path) -> None:
     core = max(os.sched_getaffinity(0))
     command = [sys.executable, "-c", "import os; print(os.sched_getaffinity(0))"]
     with running(command, [core], tmp_path / "log") as process:
@@ -222,14 +222,14 @@ def test_ratios_are_computed_within_rounds() -> None:
     assert ratio(runs, Comparison("uvloop", "granian", 0.5)) is None
 
 
-def test_a_verdict_says_when_noise_decides() -> None:
+def test_a_verdict_names_noise_that_may_decide_it() -> None:
     assert verdict(Spread(0.5, 0.4, 0.6), 0.7) == "reached"
-    assert verdict(Spread(0.5, 0.4, 0.6), 0.55) == "reached, in the noise"
-    assert verdict(Spread(0.5, 0.4, 0.6), 0.45) == "missed, in the noise"
+    assert verdict(Spread(0.5, 0.4, 0.6), 0.55) == "reached, within noise"
+    assert verdict(Spread(0.5, 0.4, 0.6), 0.45) == "missed, within noise"
     assert verdict(Spread(0.5, 0.4, 0.6), 0.3) == "missed"
 
 
-def test_targets_that_are_missed_are_named() -> None:
+def test_missed_targets_are_named() -> None:
     holding = Holding("uvloop", 100, accept_s=6, idle_s=10, idle_cpu_s=1, open_at_end=100)
     holding.memory_bytes_per_connection = 5001
     assert holding.missed() == ["time", "memory", "idle CPU"]
@@ -272,7 +272,7 @@ def test_usage_errors_exit_with_2_and_one_line(
     assert "--help" in stderr
 
 
-def test_without_wrk_it_says_what_to_install(
+def test_without_wrk_it_names_the_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))

@@ -78,7 +78,7 @@ KINDS = {
     "search": (a_search, ["p99=50ms holds up to ", "does not hold", " 2 windows"]),
     "locust": (a_locust, ["uvloop: hello, 10 connections", "verdict: ok: "]),
     "selftest": (a_selftest, ["a second is a second", "FAILED", "1 of 2 proofs held"]),
-    "bench": (a_bench, ["Beside the peers", "Holding connections", "fastpysgi"]),
+    "bench": (a_bench, ["Compared with other servers", "Holding connections", "fastpysgi"]),
 }
 Make = Callable[[Path], Path]
 

@@ -1,4 +1,4 @@
-"""Many clients in one process: each keeps its connection, and asks when it is told to."""
+"""Many clients in one process, each with a kept connection."""
 
 import select
 import socket
@@ -12,26 +12,26 @@ from loadtest.bench.peer_app import HELLO
 from loadtest.client.address import Address
 
 AT_ONCE = 256
-"""Clients that wait for an answer at the same time: what is measured is the server's pace, and
-not how the kernel repeats what does not fit into a backlog."""
+"""Clients that wait for a reply at the same time. With more, the kernel's repeated SYNs would be
+measured, which come when a backlog is full, and not the server."""
 
 LIMIT_S = 300.0
-"""For all to be answered; those who have not been by then are errors."""
+"""For all clients to get a reply; a client without one by then counts as an error."""
 
 _SOURCES = [f"127.0.0.{number}" for number in range(2, 10)]
-"""Where the clients come from: an address has 28,000 ports, and others use them, too."""
+"""Source addresses: each has 28,000 ports, which other programs use, too."""
 
 _REQUEST = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 _REPLY_BYTES_MAX = 4096
-_IP_BIND_ADDRESS_NO_PORT = 24  # the port is found in connect(): free for this server is enough
+_IP_BIND_ADDRESS_NO_PORT = 24  # connect() picks the port, which only has to be free for this server
 
 
-class Crowd:
-    """Clients of one server; those it has answered hold their connections.
+class ManyClients:
+    """Clients of one server; after its reply, each holds its connection.
 
     Args:
-        address: The server's.
-        advance: Called with the number of clients that are through.
+        address: Of the server.
+        advance: Called with the number of clients that are done.
     """
 
     def __init__(self, address: Address, advance: Callable[[int], None]) -> None:
@@ -39,7 +39,7 @@ class Crowd:
         self.answered: list[socket.socket] = []
         self._address = address
         self._advance = advance
-        # By descriptor; with what has come of the reply, None before the request is sent.
+        # By descriptor, with the reply so far; None before the request is sent.
         self._waiting: dict[int, tuple[socket.socket, bytes | None]] = {}
         self._epoll = select.epoll()
 
@@ -52,33 +52,33 @@ class Crowd:
         self._epoll.close()
 
     def connect(self, count: int) -> float:
-        """Let clients connect and ask; return the seconds until all of them were through."""
-        return self._ask(self._connecting(number) for number in range(count))
+        """Let clients connect and send a request; return the seconds until all are done."""
+        return self._request(self._connecting(number) for number in range(count))
 
-    def ask_again(self) -> float:
-        """Let those that have been answered ask again; return the seconds this took."""
+    def request_again(self) -> float:
+        """Send a request on each held connection; return the seconds until all are done."""
         socks, self.answered = self.answered, []
-        return self._ask(iter(socks))
+        return self._request(iter(socks))
 
     def _connecting(self, number: int) -> socket.socket:
         sock = socket.socket()
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
         sock.bind((_SOURCES[number % len(_SOURCES)], 0))
-        sock.connect_ex(self._address)  # send() tells if it has failed
+        sock.connect_ex(self._address)  # send() raises if it has failed
         return sock
 
-    def _ask(self, socks: Iterator[socket.socket]) -> float:
+    def _request(self, socks: Iterator[socket.socket]) -> float:
         start_s = time.perf_counter()
         self._begin(socks, AT_ONCE)
         while self._waiting and time.perf_counter() - start_s < LIMIT_S:
-            through = sum(self._go_on(fd) for fd, _ in self._epoll.poll(1.0))
-            self._begin(socks, through)
-            self._advance(through)
+            done = sum(self._go_on(fd) for fd, _ in self._epoll.poll(1.0))
+            self._begin(socks, done)
+            self._advance(done)
         for fd in list(self._waiting):
-            self._fail(fd, f"no answer within {LIMIT_S:g} s")
+            self._fail(fd, f"no reply within {LIMIT_S:g} s")
         for sock in socks:
-            self.errors["never asked"] += 1
+            self.errors["never sent"] += 1
             sock.close()
         return time.perf_counter() - start_s
 
@@ -88,7 +88,7 @@ class Crowd:
             self._epoll.register(sock, select.EPOLLOUT)
 
     def _go_on(self, fd: int) -> bool:
-        """Take a client's next step; say whether it is through, be it with an error."""
+        """Take a client's next step; return whether it is done, with a reply or an error."""
         sock, reply = self._waiting[fd]
         try:
             if reply is None:
