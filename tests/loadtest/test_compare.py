@@ -29,7 +29,7 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedPr
     out = tmp_path_factory.mktemp("results")
     argv = [*COMPARE, "--scenarios", "hello,echo,wait,connect", "--connections", "10"]
     argv += [*QUICK, "--loads", "rate", "--out", str(out)]
-    return run(argv, whole_calibration=True)
+    return run(argv, constants={})
 
 
 def test_every_model_is_run_in_every_scenario(compared: subprocess.CompletedProcess[str]) -> None:

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from servers.counting.process_tree import children_of
-from tests.support.commands import LIMIT_S, folder_of, run, started
+from tests.support.commands import BRIEF, LIMIT_S, folder_of, run, started
 from tests.support.running import DEADLINE_S, Server, process_is_gone, wait_until
 
 RUN = [sys.executable, "-m", "loadtest", "run"]
@@ -20,7 +20,7 @@ RUN = [sys.executable, "-m", "loadtest", "run"]
 def test_a_model_is_started_loaded_and_judged(tmp_path: Path) -> None:
     argv = [*RUN, "asyncio", "--rate", "200", "--connections", "20", "--duration", "1"]
     argv += ["--arrivals", "poisson", "--out", str(tmp_path)]
-    ended = run(argv, whole_calibration=True)
+    ended = run(argv, constants={})
     assert ended.returncode == 0, ended.stderr
     assert re.search(r"^verdict: (ok|generator-bound): ", ended.stdout, re.MULTILINE), ended.stdout
     assert "generator on this machine: floor" in ended.stdout
@@ -96,7 +96,8 @@ def test_ctrl_c_keeps_the_window_so_far(tmp_path: Path) -> None:
 def test_a_capacity_is_searched_window_by_window(tmp_path: Path) -> None:
     argv = [*RUN, "asyncio", "--scenario", "wait", "--connections", "2", "--duration", "0.5"]
     argv += ["--find-capacity", "p99=5s", "--warmup", "0", "--out", str(tmp_path)]
-    ended = run(argv)
+    constants = {**BRIEF, "loadtest.running.capacity": {"WINDOWS_MAX": 8}}
+    ended = run(argv, constants)
     cells = {
         path.parent.name: json.loads(path.read_text())
         for path in folder_of(ended.stdout).glob("wait-2-*/cell.json")
