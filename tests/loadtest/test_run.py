@@ -96,7 +96,7 @@ def test_ctrl_c_keeps_the_window_so_far(tmp_path: Path) -> None:
 def test_a_capacity_is_searched_window_by_window(tmp_path: Path) -> None:
     argv = [*RUN, "asyncio", "--scenario", "wait", "--connections", "2", "--duration", "0.5"]
     argv += ["--find-capacity", "p99=5s", "--warmup", "0", "--out", str(tmp_path)]
-    constants = {**BRIEF, "loadtest.running.capacity": {"WINDOWS_MAX": 8}}
+    constants = BRIEF | {"loadtest.running.capacity": {"WINDOWS_MAX": 8}}
     ended = run(argv, constants)
     cells = {
         path.parent.name: json.loads(path.read_text())

@@ -17,7 +17,9 @@ SCRIPTS: dict[str, str] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf
 ]
 """The console scripts, and the function that each calls."""
 
-BRIEF = {"loadtest.running.calibration": {"WARMUP_S": 0.1, "WINDOW_S": 0.2}}
+BRIEF: dict[str, dict[str, float]] = {
+    "loadtest.running.calibration": {"WARMUP_S": 0.1, "WINDOW_S": 0.2}
+}
 """Module -> constant -> value: a calibration of a second in place of one of 6 s. It runs the
 generator flat out, and most commands under test need its figures to be there, not to be exact."""
 
