@@ -9,15 +9,15 @@ Each entry holds strings only: importing gevent's model patches the process.
 
 import importlib
 import importlib.util
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:  # nothing must be imported before a model that changes what is imported
     from servers.counting.counters import Counters
-    from servers.sockets.listeners import Listener
+    from servers.sockets.listeners import Listeners
     from servers.waiting.shutdown import Shutdown
 
-Serve = Callable[["Sequence[Listener]", "Counters", "Shutdown"], None]
+Serve = Callable[["Listeners", "Counters", "Shutdown"], None]
 """A model: serves the listeners until the shutdown is requested and drained."""
 
 

@@ -1,1 +1,1 @@
-"""The models, a file each: how a connection is started, and what waits for its client."""
+"""The models, a file each: how a connection is started, and what waits for it."""

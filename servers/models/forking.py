@@ -1,27 +1,26 @@
 """A process per connection.
 
-accept -> fork -> the child blocks in recv(), and the kernel runs another; the parent goes
-back to accept(), and reaps children that have finished. A deadline needs no second system
-call: recv() fails by itself after SO_RCVTIMEO, which a socket inherits from its listener.
+accept -> fork -> the child blocks in recv(), and the kernel runs another; the parent
+goes back to accept(), and reaps children that have finished. A deadline needs no second
+system call: recv() fails by itself after SO_RCVTIMEO, which a socket inherits from its
+listener.
 
-Cost of an idle connection: a process (about 0.9 MB of its own). Nothing is shared: a child
-that computes holds no lock of the others, and one that dies ends only its own client.
+An idle connection costs a process. Nothing is shared: a child that computes holds no
+lock of the others, and one that dies ends only its own client.
 """
 
 from servers.waiting.quiet_fork import fork  # first: what follows would hook it
 
 # isort: split
 
-from collections.abc import Sequence
-
 from servers.counting.counters import Counters
-from servers.sockets.listeners import Listener
+from servers.sockets.listeners import Listeners
 from servers.waiting.blocking import serve_until_shutdown
 from servers.waiting.children import Accepted, Children
 from servers.waiting.shutdown import Shutdown
 
 
-def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shutdown) -> None:
+def serve(listeners: Listeners, counters: Counters, shutdown: Shutdown) -> None:
     """Serve until a shutdown is requested and drained."""
     children = Children(listeners, counters, shutdown)
 

@@ -1,9 +1,9 @@
 """A greenlet per connection, in a process that gevent has monkey-patched.
 
-accept -> a greenlet -> it seems to block in recv(): gevent's hub switches to another one.
+accept -> a greenlet -> it seems to block in recv(): the hub switches to another one.
 
-Cost of an idle connection: a greenlet (a slice of C stack, copied aside). Nothing runs beside
-anything else: a greenlet that computes stops all the others.
+An idle connection costs a greenlet (a slice of C stack, copied aside). Nothing runs
+beside anything else: a greenlet that computes stops all the others.
 """
 
 from gevent import monkey
@@ -11,12 +11,10 @@ from gevent import monkey
 monkey.patch_all()  # first: what waits from here on waits in the hub
 # isort: split
 
-from collections.abc import Sequence
-
 import gevent
 
 from servers.counting.counters import Counters
-from servers.sockets.listeners import Listener
+from servers.sockets.listeners import Listeners
 from servers.waiting.blocking import serve_client, serve_until_shutdown
 from servers.waiting.client import Client
 from servers.waiting.clients import Clients
@@ -25,7 +23,7 @@ from servers.waiting.greenlets import close_overdue
 from servers.waiting.shutdown import Shutdown
 
 
-def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shutdown) -> None:
+def serve(listeners: Listeners, counters: Counters, shutdown: Shutdown) -> None:
     """Serve until a shutdown is requested and drained."""
     clients = Clients(Client, counters, "greenlet", close_failed_greenlets)
 

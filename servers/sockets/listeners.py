@@ -72,6 +72,10 @@ class Listener:
     full_because: str
 
 
+Listeners = Sequence[Listener]
+"""What a model serves."""
+
+
 def kind_of(sock: socket.socket) -> tuple[int, int, int]:
     """Return what it takes to make a socket object of the same kind."""
     return int(sock.family), int(sock.type), sock.proto
