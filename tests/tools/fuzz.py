@@ -1,19 +1,19 @@
-"""make fuzz: connections to which anything happens at any moment, for as long as you like.
+"""make fuzz: random streams and events on connections in memory, for as long as you like.
 
 python -m tests.tools.fuzz [SECONDS]
 
-Streams are made of the corpus: mutated, spliced, put together from parts, cut anywhere, with
-time-outs, drains and ends of the stream in between. Whatever comes:
+Streams come from the corpus: mutated, spliced, assembled from parts and cut anywhere. Time-outs,
+drains and ends of the stream come in between. In all cases:
 
-- nothing is raised, nothing hangs, and no handler sees what makes it fail;
-- behind an error, or a reply that says it is the last one, nothing is answered;
-- whoever is left has been told so in the last reply, and half a request gets its 400 or 408;
-- while steps are taken it is nobody's turn but ours, and afterwards it is not;
-- the same bytes get the same answer, however they are cut;
-- what is kept of them is bounded.
+- nothing raises, nothing hangs, and no handler gets input that makes it fail;
+- after an error, or a reply with Connection: close, no further reply comes;
+- before the server closes, its last reply says so; half a request gets a 400 or a 408;
+- the connection is responding while it makes steps, and not afterwards;
+- the same bytes get the same replies, however they are cut;
+- the memory of a connection is bounded.
 
-What breaks one of these is made small, printed, and kept in tests/corpus/fuzz/: each run begins
-with all of them, and so does make test, for good.
+A failure is shrunk, printed and stored in tests/corpus/fuzz/. Each run, and make test, begins with
+all stored failures.
 """
 
 import hashlib
@@ -47,14 +47,14 @@ from tests.support.streams import (
     talk,
 )
 
-FOUND = Path(__file__).parent.parent / "corpus" / "fuzz"
+FAILURES = Path(__file__).parent.parent / "corpus" / "fuzz"
 SECONDS = 60.0
 ROUND_EXAMPLES = 200
 KEPT_BYTES = limits.HEAD_BYTES_MAX + BODY_BYTES_MAX + 4096
-"""A head that is not there whole, or a body, and what is known of the request before it."""
+"""An incomplete head, or a body, and what is kept of its request."""
 
 CPU_S_MAX = 0.2
-"""For one event. What is not over by then never will be: an event takes milliseconds."""
+"""For one event, which takes milliseconds: one that takes longer never ends."""
 
 BEGINNINGS = [b"", b"GET / HTTP/1.1\r\nX: ", CHUNKED, CHUNKED + b"0\r\n"]
 FLOODS = [
@@ -70,15 +70,15 @@ FLOODS = [
 ]
 
 Event = list[str]
-"""A rule's name, and for ``receive`` the parts that arrive, a character a byte."""
+"""The name of a rule; for ``receive`` also the parts that arrive, a character per byte."""
 
 
 class Hang(BaseException):
-    """What happens is not over in time. No Exception: those are answered with a 500."""
+    """An event took too long. A BaseException, since the server answers an Exception with a 500."""
 
 
 class Client(RuleBasedStateMachine):
-    """One connection, and all that may happen to it."""
+    """One connection, and all events it may meet."""
 
     events: list[Event]  # of the latest client
 
@@ -92,89 +92,89 @@ class Client(RuleBasedStateMachine):
 
     @contextmanager
     def _happening(self, event: str, *parts: bytes) -> Iterator[None]:
-        """Take down what happens in a block, which must not hang."""
+        """Record the event of a block, which must not hang."""
         Client.events.append([event, *(part.decode("latin-1") for part in parts)])
         signal.setitimer(signal.ITIMER_VIRTUAL, CPU_S_MAX)
         try:
             yield
         except Hang:
-            raise AssertionError(f"not over after {CPU_S_MAX} s of CPU time") from None
+            raise AssertionError(f"hangs: used {CPU_S_MAX} s of CPU time") from None
         finally:
             signal.setitimer(signal.ITIMER_VIRTUAL, 0)
 
-    def _say(self, said: bytes) -> None:
-        self.answer += said
-        assert b"internal server error" not in said
-        if said and self.connection.state in (
+    def _add(self, reply: bytes) -> None:
+        self.answer += reply
+        assert b"internal server error" not in reply
+        if reply and self.connection.state in (
             State.DRAINED,
             State.CLOSED,
-        ):  # whoever is answered and then left is told so
-            assert b"\r\nConnection: close\r\n" in split_answer(said)[-1]
+        ):  # the last reply says that it is the last
+            assert b"\r\nConnection: close\r\n" in split_answer(reply)[-1]
 
     @rule(parts=cut(streams()))
     def receive(self, parts: list[bytes]) -> None:
-        """Bytes arrive, as a model would hand them in."""
+        """Bytes arrive, in parts, as a model hands them in."""
         with self._happening("receive", *parts):
             for part in filter(None, parts):
                 was_over = self.connection.state is State.CLOSED
-                said = joined(self.connection, self.connection.receive_data(part))
-                assert not (was_over and said)
+                reply = joined(self.connection, self.connection.receive_data(part))
+                assert not (was_over and reply)
                 self.parts.append(part)
-                self._say(said)
+                self._add(reply)
 
     @rule(begin=st.sampled_from(BEGINNINGS), again=st.sampled_from(FLOODS), count=st.integers(1, 8))
     def flood(self, begin: bytes, again: bytes, count: int) -> None:
-        """Something begins, and then the same arrives again and again."""
+        """A request begins, and then the same bytes arrive again and again."""
         self.receive([begin, *[again * (5000 // len(again))] * count])
 
     @rule(event=st.sampled_from(["time_out", "drain", "end"]))
     def interrupt(self, event: str) -> None:
-        """The deadline of what is awaited passes, the server is to stop, or the client is done."""
+        """The deadline passes, the server drains, or the client ends its stream."""
         self.cut_only = False
         before = self.connection.state
         with self._happening(event):
             if event == "drain":
                 self.connection.drain()
             elif event == "time_out" and before is not State.CLOSED:
-                said = joined(self.connection, self.connection.timed_out())
-                assert statuses(said) == [408] * (before in (State.HEAD, State.BODY))
-                self._say(said)
+                reply = joined(self.connection, self.connection.timed_out())
+                assert statuses(reply) == [408] * (before in (State.HEAD, State.BODY))
+                self._add(reply)
                 assert self.connection.state is State.CLOSED
             elif event == "end" and before not in (State.DRAINED, State.CLOSED):
-                self._hear_the_end()
+                self._end_stream()
 
-    def _hear_the_end(self) -> None:
+    def _end_stream(self) -> None:
         half = self.connection.state in (State.HEAD, State.BODY)
-        said = joined(self.connection, self.connection.receive_data(b""))
-        assert statuses(said) == [400] * half
-        self._say(said)
+        reply = joined(self.connection, self.connection.receive_data(b""))
+        assert statuses(reply) == [400] * half
+        self._add(reply)
         assert self.connection.state is State.CLOSED
 
     @invariant()
-    def what_is_kept_is_bounded(self) -> None:
-        """Nobody can make a connection hold more than a head and a body of the allowed size."""
+    def memory_is_bounded(self) -> None:
+        """A connection keeps no more than a head and a body of the allowed size."""
         last = len(self.parts[-1]) if self.parts else 0
         assert held_bytes(self.connection) <= KEPT_BYTES + last
 
     @invariant()
-    def the_last_reply_is_the_last(self) -> None:
-        """Only the last reply says that it is."""
+    def only_the_last_reply_closes(self) -> None:
+        """Only the last reply has Connection: close."""
         replies = split_answer(self.answer)
         assert not any(b"\r\nConnection: close\r\n" in reply for reply in replies[:-1])
 
     def teardown(self) -> None:
-        """Compare with the same bytes in one piece, if nothing else has happened."""
+        """Compare with the same bytes in one piece, if there was no other event."""
         if self.cut_only and self.parts:
             if self.connection.state is not State.CLOSED:
-                self._hear_the_end()
+                self._end_stream()
             assert talk([b"".join(self.parts)]).answer == self.answer.replace(CONTINUE, b"")
 
 
 def replay(events: list[Event]) -> None:
-    """Let the same happen again to a new connection.
+    """Repeat events on a new connection.
 
     Raises:
-        AssertionError: It still breaks what always holds.
+        AssertionError: They still break a rule.
     """
     client = Client()
     for name, *parts in events:
@@ -182,45 +182,45 @@ def replay(events: list[Event]) -> None:
             client.receive(parts=[part.encode("latin-1") for part in parts])
         else:
             client.interrupt(event=name)
-        client.what_is_kept_is_bounded()
-        client.the_last_reply_is_the_last()
+        client.memory_is_bounded()
+        client.only_the_last_reply_closes()
     client.teardown()
 
 
-def give_up(signum: int, frame: FrameType | None) -> None:
-    """End what hangs (a handler of SIGVTALRM)."""
+def raise_hang(signum: int, frame: FrameType | None) -> None:
+    """End an event that hangs (a handler of SIGVTALRM)."""
     raise Hang
 
 
 def main() -> int:
-    """Fuzz until the time is up; a failure is kept and raised, with what led to it."""
+    """Fuzz until the time is up; store the first failure with its events, and raise it."""
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else SECONDS
     rounds = 0
     give_up_s = time.monotonic() + seconds
-    signal.signal(signal.SIGVTALRM, give_up)
-    for path in sorted(FOUND.glob("*.json")):
-        print(f"once more: {path.name}")
+    signal.signal(signal.SIGVTALRM, raise_hang)
+    for path in sorted(FAILURES.glob("*.json")):
+        print(f"stored failure: {path.name}")
         replay(json.loads(path.read_text("ascii")))
     options = settings(
         max_examples=ROUND_EXAMPLES,
         stateful_step_count=10,
         deadline=None,
-        database=None,  # its keys change with the rules, so what it holds would be forgotten
+        database=None,  # its keys change with the rules
         suppress_health_check=[*HealthCheck],
-        report_multiple_bugs=False,  # one at a time: the smallest that meets it comes last
+        report_multiple_bugs=False,  # the smallest example of one bug comes last
     )
     while time.monotonic() < give_up_s:
         try:
             run_state_machine_as_test(Client, settings=options)
-        except Exception:  # whatever it is, the latest connection is the smallest that meets it
-            found = json.dumps(Client.events, indent=1)
-            path = FOUND / f"{hashlib.sha256(found.encode()).hexdigest()[:12]}.json"
-            FOUND.mkdir(exist_ok=True)
-            path.write_text(found + "\n", "ascii")
-            print(f"kept as {path}", file=sys.stderr)
+        except Exception:  # any failure: the latest connection is the smallest example
+            events = json.dumps(Client.events, indent=1)
+            path = FAILURES / f"{hashlib.sha256(events.encode()).hexdigest()[:12]}.json"
+            FAILURES.mkdir(exist_ok=True)
+            path.write_text(events + "\n", "ascii")
+            print(f"stored as {path}", file=sys.stderr)
             raise
         rounds += 1
-    print(f"{rounds * ROUND_EXAMPLES} connections in {seconds:g} s: nothing found")
+    print(f"{rounds * ROUND_EXAMPLES} connections in {seconds:g} s: no failure")
     return 0
 
 

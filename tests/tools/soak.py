@@ -1,18 +1,19 @@
-"""make soak: clients of all kinds, good and bad, for minutes or hours, and what is kept of them.
+"""make soak: clients of all kinds, good and bad, for minutes or hours; nothing may leak.
 
 python -m tests.tools.soak [MINUTES] [--workers N]
 
-All models at once. Every few seconds all clients leave, and each server, at rest then, is measured:
-its memory, descriptors, threads and processes. What grows from one rest to the next leaks. Slopes
-are Theil and Sen's (the median of those between any two points), with an interval of 99 %.
+All models run at once. Every few seconds all clients close, and each idle server is measured: its
+memory, descriptors, threads and processes. A value that rises from one idle moment to the next is a
+leak. Slopes are Theil and Sen's (the median of the slopes between any two points), with an interval
+of 99 %.
 
-Memory is what is not a file's: a library's pages are divided by how many processes share them, so
-all models seem to grow when somebody else's process ends.
+Memory is anonymous memory. A library's pages are divided by the number of processes that share
+them, so with them all models would seem to grow when another process ends.
 
-Memory that was needed once stays with the allocator, so it rises with the largest crowd so far: the
-first minute has crowds four times as large and does not count, nor does the first quarter.
+An allocator keeps memory for the peak so far. So the first minute has four times as many clients
+and does not count, nor does the first quarter.
 
-Exit status 1 if anything rises, or a client who behaves was not answered as it should.
+Exit status 1 if a value rises, or a well-behaved client got a wrong reply.
 """
 
 import argparse
@@ -38,26 +39,26 @@ from tests.support.running import Server, running, wait_until
 
 BURST_S = 5.0
 CLIENTS = 8  # at a time, of each model
-CROWD = 32  # the same, while it warms up
+WARMUP_CLIENTS = 32
 WARMUP_S = 60.0
 CONFIDENCE = 0.99
 
 KINDS = {"memory": "KiB", "descriptors": "", "threads": "", "processes": ""}
-"""What is measured -> its unit."""
+"""A measured value -> its unit."""
 
 
 @dataclass
 class Watched:
-    """A server, what its clients have met, and what it held each time they had left."""
+    """A server, its clients' errors, and its values whenever it was idle."""
 
     server: Server
     times_min: list[float] = field(default_factory=list)
-    held: dict[str, list[float]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
+    values: dict[str, list[float]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
     clients: int = 0
-    wrong: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
 
-    def besiege(self, until_s: float, rng: random.Random) -> None:
-        """Be one client after another until the time is up."""
+    def run_clients(self, until_s: float, rng: random.Random) -> None:
+        """Run one client after another until the time is up."""
         while time.monotonic() < until_s:
             behave = rng.choice(rng.choice((GOOD, BAD)))
             self.clients += 1
@@ -65,52 +66,52 @@ class Watched:
                 with self.server.connect() as sock:
                     behave(sock, self.server)
             except (OSError, AssertionError) as error:
-                self.wrong.append(f"{behave.__name__}: {type(error).__name__} {error}")
+                self.errors.append(f"{behave.__name__}: {type(error).__name__} {error}")
 
-    def rest(self) -> None:
-        """Wait until the server holds no client."""
+    def wait_until_idle(self) -> None:
+        """Wait until the server has no connection."""
         ports = {address[1] for address in (self.server.http, self.server.echo) if address}
         wait_until(
             lambda: (
                 not self.server.children
                 and all(sock.port != port for port in ports for sock in open_sockets(port))
             ),
-            "a server at rest",
+            "an idle server",
         )
 
     def measure(self, at_min: float) -> None:
-        """Take down what the server holds now."""
+        """Record the server's values."""
         pids = self.server.processes
         self.times_min.append(at_min)
-        self.held["memory"].append(sum(map(anonymous_kib, pids)))
-        self.held["descriptors"].append(sum(map(descriptors_of, pids)))
-        self.held["threads"].append(sum(len([*tasks_of(pid)]) for pid in pids))
-        self.held["processes"].append(len(pids))
+        self.values["memory"].append(sum(map(anonymous_kib, pids)))
+        self.values["descriptors"].append(sum(map(descriptors_of, pids)))
+        self.values["threads"].append(sum(len([*tasks_of(pid)]) for pid in pids))
+        self.values["processes"].append(len(pids))
 
     def slope(self, kind: str) -> tuple[float, float, float]:
-        """Return how fast it rises a minute, and the ends of the interval."""
+        """Return the slope of a value per minute, and the ends of its interval."""
         first = len(self.times_min) // 4
-        found = stats.theilslopes(self.held[kind][first:], self.times_min[first:], CONFIDENCE)
-        return float(found[0]), float(found[2]), float(found[3])
+        slopes = stats.theilslopes(self.values[kind][first:], self.times_min[first:], CONFIDENCE)
+        return float(slopes[0]), float(slopes[2]), float(slopes[3])
 
     @property
     def rising(self) -> Iterator[str]:
-        """Yield what leaks."""
+        """Yield the kinds that leak."""
         return (kind for kind in KINDS if self.slope(kind)[1] > 0)
 
 
 def anonymous_kib(pid: int) -> int:
-    """Return the memory of a process that is no file's, what it shares with children divided."""
+    """Return a process's anonymous memory, with shared pages divided among the sharers."""
     rollup = Path(f"/proc/{pid}/smaps_rollup").read_text("ascii")
-    found = re.findall(r"^Pss_(?:Anon|Shmem): +(\d+) kB", rollup, re.MULTILINE)
-    return sum(map(int, found))
+    sizes = re.findall(r"^Pss_(?:Anon|Shmem): +(\d+) kB", rollup, re.MULTILINE)
+    return sum(map(int, sizes))
 
 
 def burst(all_watched: list[Watched], rng: random.Random, clients: int) -> None:
-    """Let clients come to all servers for a while, so many at a time, until they have left."""
+    """Run clients on all servers for BURST_S, a number at a time; return when all are idle."""
     until_s = time.monotonic() + BURST_S
     threads = [
-        threading.Thread(target=watched.besiege, args=(until_s, random.Random(rng.random())))
+        threading.Thread(target=watched.run_clients, args=(until_s, random.Random(rng.random())))
         for watched in all_watched
         for _ in range(clients)
     ]
@@ -119,12 +120,12 @@ def burst(all_watched: list[Watched], rng: random.Random, clients: int) -> None:
     for thread in threads:
         thread.join()
     for watched in all_watched:
-        watched.rest()
+        watched.wait_until_idle()
 
 
 def table_of(all_watched: list[Watched]) -> Table:
-    """Return slopes a minute with their intervals, and from what to what."""
-    table = Table(title="rise a minute, [99 % interval], first -> last", title_justify="left")
+    """Return the slopes with their intervals, and the first and last values."""
+    table = Table(title="slope per minute, [99 % interval], first -> last", title_justify="left")
     table.add_column("model")
     table.add_column("clients", justify="right")
     for kind, unit in KINDS.items():
@@ -133,14 +134,15 @@ def table_of(all_watched: list[Watched]) -> Table:
         cells = []
         for kind in KINDS:
             slope, low, high = watched.slope(kind)
-            first, last = watched.held[kind][len(watched.times_min) // 4], watched.held[kind][-1]
-            cells.append(f"{slope:+.4g} \\[{low:+.3g}, {high:+.3g}]\n{first:,.0f} -> {last:,.0f}")
+            values = watched.values[kind][len(watched.times_min) // 4 :]
+            interval = f"{slope:+.4g} \\[{low:+.3g}, {high:+.3g}]"
+            cells.append(f"{interval}\n{values[0]:,.0f} -> {values[-1]:,.0f}")
         table.add_row(watched.server.model, f"{watched.clients:,}", *cells)
     return table
 
 
 def main() -> int:
-    """Soak until the time is up or Ctrl-C; say what rises and what was wrong."""
+    """Soak until the time is up or Ctrl-C; print rising values and errors."""
     parser = argparse.ArgumentParser(prog="make soak", description=__doc__)
     parser.add_argument("minutes", nargs="?", type=float, default=5.0)
     parser.add_argument("--workers", type=int, default=1)
@@ -161,7 +163,7 @@ def main() -> int:
             try:
                 warm_s = time.monotonic() + WARMUP_S
                 while time.monotonic() < warm_s:
-                    burst(all_watched, rng, CROWD)
+                    burst(all_watched, rng, WARMUP_CLIENTS)
                 begin_s = time.monotonic()
                 while at_min < arguments.minutes:
                     burst(all_watched, rng, CLIENTS)
@@ -170,22 +172,22 @@ def main() -> int:
                         watched.measure(at_min)
                     clients = sum(watched.clients for watched in all_watched)
                     progress.update(task, completed=at_min, description=f"{clients:,} clients")
-            except KeyboardInterrupt:  # what has been measured until now is told
+            except KeyboardInterrupt:  # the values so far are printed
                 interrupted = True
         if len(all_watched[-1].times_min) < 4:
-            console.print("too short to tell anything: expected four rests, at least")
+            console.print("too short: expected at least four measurements")
             return 130 if interrupted else 2
         console.print(table_of(all_watched))
         failed = False
         for watched in all_watched:
-            found = [*(f"{kind} rises" for kind in watched.rising), *watched.wrong[:5]]
+            problems = [*(f"{kind} rises" for kind in watched.rising), *watched.errors[:5]]
             if log := watched.server.log():
-                found.append(f"said {log!r}")
+                problems.append(f"logged {log!r}")
             if (status := watched.server.stop()) != 0:
-                found.append(f"exited with {status}")
-            for what in found:
-                console.print(f"{watched.server.model}: {what}", markup=False)
-            failed = failed or bool(found)
+                problems.append(f"exited with {status}")
+            for problem in problems:
+                console.print(f"{watched.server.model}: {problem}", markup=False)
+            failed = failed or bool(problems)
     return 130 if interrupted else int(failed)
 
 
