@@ -32,7 +32,9 @@ def test_a_worker_that_cannot_start_for_now_ends_no_service(model: str, tmp_path
         flag.touch()
         steady, victim = server.acceptors
         os.kill(victim, signal.SIGKILL)
-        wait_until(lambda: "started in 0.4 s" in server.log(), "workers that cannot start")
+        wait_until(
+            lambda: "the next one starts in 0.4 s" in server.log(), "workers that cannot start"
+        )
         answered = 0
         for sock in socks:
             with contextlib.suppress(ConnectionResetError, BrokenPipeError):
