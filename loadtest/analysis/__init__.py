@@ -1,1 +1,1 @@
-"""What the cells of bundles say, with how sure one can be of it."""
+"""What the cells of bundles show, and how certain it is."""

@@ -1,4 +1,4 @@
-"""Repeats put together: what one contender did in one scenario, and how that compares."""
+"""Groups of repeats: one contender in one scenario, and how groups compare."""
 
 import math
 from collections import defaultdict
@@ -15,11 +15,11 @@ from loadtest.bundle.read import Bundle
 from loadtest.measure.result import Result
 
 OWN_PAIRS_MIN = 6
-"""With as many pairs a block, or a scenario, has a noise floor of its own; else that of all."""
+"""With this many pairs a block, or a scenario, has its own noise floor; else all share one."""
 
 
 class Key(NamedTuple):
-    """What a group is of."""
+    """Identifies a group."""
 
     run: str
     scenario: str
@@ -29,18 +29,18 @@ class Key(NamedTuple):
 
     @property
     def cell(self) -> CellPlan:
-        """The first of its cells."""
+        """The plan of its first cell."""
         return CellPlan(self.scenario, self.connections, self.load, self.contender, 1)
 
 
 @dataclass
 class Group:
-    """The repeats of one thing.
+    """The repeats of one cell.
 
     Attributes:
         results: Repeat -> result.
-        twins: Repeat -> result of the same thing measured once more in the same round.
-        unmeasured: Repeat -> why it has no result though its turn has come.
+        twins: Repeat -> result of its twin, the same cell run again in the same round.
+        unmeasured: Repeat -> why it ran and left no result.
     """
 
     key: Key
@@ -50,56 +50,56 @@ class Group:
 
     @property
     def is_rankable(self) -> bool:
-        """Whether more repeats may be ranked than failed: one lucky repeat is no result."""
+        """Whether more repeats are ranked than failed: one lucky repeat is no result."""
         results = self.results.values()
         return sum(map(ranked, results)) > sum(map(failed, results))
 
     @property
     def has_failed(self) -> bool:
-        """Whether it could not do what was asked for: a result, too, if none to rank."""
+        """Whether the contender did not carry the load: a result as well, but not ranked."""
         return any(map(failed, self.results.values())) and not self.is_rankable
 
     @property
     def share(self) -> str:
-        """How many of the repeats may be ranked, as a fraction; "" if all."""
+        """How many of the repeats are ranked, such as "2 of 3 repeats"; "" if all."""
         count = sum(map(ranked, self.results.values()))
         total = len(self.results) + len(self.unmeasured)
         return "" if count == total else f"{count} of {total} repeats"
 
     @property
     def why(self) -> str:
-        """Why it may not be ranked: what failed before what the meter lost; "" if all may."""
+        """Why it is not ranked: a failure before a lost measurement; "" if it is."""
         lost = [result for _, result in sorted(self.results.items()) if not ranked(result)]
         if lost:
-            worst = max(lost, key=failed)  # of several such, the first
+            worst = max(lost, key=failed)  # the first of several
             return f"{worst.verdict.name}: {worst.verdict.why}"
         return next((f"could not be run: {why}" for why in self.unmeasured.values()), "")
 
     def values(self, metric: Metric, twins: bool = False) -> dict[int, float]:
-        """Return repeat -> number above 0, of the repeats that may be ranked.
+        """Return repeat -> number above 0, for the repeats that are ranked.
 
-        What is not above 0 is below what can be measured, such as the memory of few connections.
+        A number of 0 or less is too small to measure, such as the memory of few connections.
         """
         if not metric.applies_to(self.key.load) or not (twins or self.is_rankable):
             return {}
-        found = {
+        numbers = {
             repeat: metric.value_of(result)
             for repeat, result in (self.twins if twins else self.results).items()
             if ranked(result)
         }
-        return {n: value for n, value in found.items() if value is not None and value > 0}
+        return {n: value for n, value in numbers.items() if value is not None and value > 0}
 
     def estimate(self, metric: Metric) -> Estimate | None:
-        """Return the median of those that may be ranked; None if there is none."""
+        """Return the median of the ranked repeats; None if there is none."""
         return estimate([*self.values(metric).values()])
 
     def unranked_median(self, metric: Metric) -> float | None:
-        """Return the median of those that may not be ranked, if none may."""
+        """Return the median of all repeats if none is ranked; else None."""
         if not metric.applies_to(self.key.load) or self.values(metric):
             return None
-        found = [metric.value_of(result) for result in self.results.values()]
-        shown = estimate([value for value in found if value is not None])
-        return None if shown is None else shown.median
+        numbers = [metric.value_of(result) for result in self.results.values()]
+        median = estimate([number for number in numbers if number is not None])
+        return None if median is None else median.median
 
     @property
     def verdicts(self) -> dict[str, list[Result]]:
@@ -120,7 +120,7 @@ class Groups:
     def __init__(self, bundles: dict[str, Bundle]) -> None:
         self.bundles = bundles
         self.by_key: dict[Key, Group] = {}
-        self._found: dict[tuple[str, bool], dict[tuple[str, int], list[float]]] = {}
+        self._pools: dict[tuple[str, bool], dict[tuple[str, int], list[float]]] = {}
         for run, bundle in bundles.items():
             unmeasured = bundle.state.failed | bundle.broken
             for cell in bundle.plan:
@@ -140,21 +140,21 @@ class Groups:
 
     @cached_property
     def by_block(self) -> dict[tuple[str, int, str], list[Group]]:
-        """Return the groups that are compared: those of one scenario, connections and load."""
+        """Return the groups by scenario, connections and load: one block is compared."""
         return self._blocks(lambda group: bool(group.results))
 
     def most_connections(self, scenario: str, load: str) -> list[list[Group]]:
         """Return the blocks of a scenario, those with the most connections first.
 
-        All that has had its turn is in them, also what has no result since it could not be run.
+        They include groups that could not be run and have no result.
         """
         blocks = self._blocks(lambda group: bool(group.results or group.unmeasured))
-        of = {
+        by_connections = {
             n: block
             for (name, n, kind), block in blocks.items()
             if (name, kind) == (scenario, load)
         }
-        return [of[n] for n in sorted(of, reverse=True)]
+        return [by_connections[n] for n in sorted(by_connections, reverse=True)]
 
     def _blocks(self, has: Callable[[Group], bool]) -> dict[tuple[str, int, str], list[Group]]:
         blocks: dict[tuple[str, int, str], list[Group]] = defaultdict(list)
@@ -168,77 +168,77 @@ class Groups:
 
     @cached_property
     def contenders(self) -> list[str]:
-        """Return all names, in the order in which they were given."""
-        given = (bundle.about.options.contenders for bundle in self.bundles.values())
-        return _unique([*chain.from_iterable(given), *(key.contender for key in self.by_key)])
+        """Return all names, in the order of the command line."""
+        named = (bundle.about.options.contenders for bundle in self.bundles.values())
+        return _unique([*chain.from_iterable(named), *(key.contender for key in self.by_key)])
 
     def scenarios(self) -> list[str]:
-        """Return the scenarios of which there are cells, in the order given."""
+        """Return the scenarios that have cells, in the order of the command line."""
         present = {scenario for scenario, _, _ in self.by_block}
-        given = (bundle.about.options.scenarios for bundle in self.bundles.values())
-        names = _unique([*chain.from_iterable(given), *(key.scenario for key in self.by_key)])
+        named = (bundle.about.options.scenarios for bundle in self.bundles.values())
+        names = _unique([*chain.from_iterable(named), *(key.scenario for key in self.by_key)])
         return [name for name in names if name in present]
 
     def connections(self, scenario: str, load: str) -> list[int]:
-        """Return the numbers of connections of which there are cells."""
+        """Return the numbers of connections that have cells."""
         return sorted({c for s, c, kind in self.by_block if s == scenario and kind == load})
 
     def rate_hz(self, group: Group) -> float:
-        """Return the requests a second that a group was to hold, also where it has no result."""
+        """Return the requests a second that a group had to hold, even without a result."""
         key = group.key
-        given = (result.rate_wanted_hz for result in group.results.values())
+        rates_hz = (result.rate_wanted_hz for result in group.results.values())
         options = self.bundles[key.run].about.options
-        return next(given, options.rate_for(key.scenario, key.connections))
+        return next(rates_hz, options.rate_for(key.scenario, key.connections))
 
-    # -- how one compares with another ----------------------------------------------------------
+    # -- comparison -----------------------------------------------------------------------------
 
     def compared(
-        self, of: Group, to: Group, metric: Metric, comparisons: int = 1
+        self, group: Group, other: Group, metric: Metric, comparisons: int = 1
     ) -> tuple[Estimate | None, float | None]:
-        """Return how many times as much one group has as another, and the noise of such a ratio.
+        """Return one group's number divided by another's, and the noise of such a ratio.
 
-        Of one run, repeats are compared within their round; where rounds have been lost, and
-        between runs, all with all: then what drifted within a run is part of the noise. What
-        changed from one run to the next is not: nothing in them tells.
+        Within a run, repeats of the same round are compared. Where rounds are lost, and between
+        runs, all repeats are compared with all, so drift within a run is part of the noise. A
+        change from one run to the next is not: no measurement reveals it.
 
         Args:
-            comparisons: How many are made at the same time: of many pairs of equals some lie
-                further apart, so that each has to pass a higher floor (Bonferroni).
+            comparisons: Comparisons made at once. Of many pairs of equals some lie further apart,
+                so each has to exceed a higher floor (Bonferroni).
         """
-        values, others = of.values(metric), to.values(metric)
-        paired = of.key.run == to.key.run and len(values.keys() & others.keys()) > 1
-        found = ratio(values, others, paired)
-        if found is None:
+        values, others = group.values(metric), other.values(metric)
+        paired = group.key.run == other.key.run and len(values.keys() & others.keys()) > 1
+        quotient = ratio(values, others, paired)
+        if quotient is None:
             return None, None
-        for twins in (True, False) if paired else (False,):  # repeats, where twins are too few
-            floor = noise_floor(self._pool(of.key, metric, twins), found.count, comparisons)
+        for twins in (True, False) if paired else (False,):  # repeats where twins are too few
+            floor = noise_floor(self._pool(group.key, metric, twins), quotient.count, comparisons)
             if floor is not None:
-                return found, floor
-        return found, None
+                return quotient, floor
+        return quotient, None
 
     def _pool(self, key: Key, metric: Metric, twins: bool) -> list[float]:
-        """Return differences of equals, of the nearest to a block: itself, its scenario, all."""
+        """Return differences of equals, from the block itself, else its scenario, else all."""
         differences = self._differences(metric.name, twins)
         everything: list[float] = []
         scenario: list[float] = []
         block: list[float] = []
-        for (of, connections), found in differences.items():
-            everything += found
-            if of == key.scenario:
-                scenario += found
+        for (name, connections), logs in differences.items():
+            everything += logs
+            if name == key.scenario:
+                scenario += logs
                 if connections == key.connections:
-                    block += found
+                    block += logs
         return next((pool for pool in (block, scenario) if len(pool) >= OWN_PAIRS_MIN), everything)
 
     def _differences(self, metric_name: str, twins: bool) -> dict[tuple[str, int], list[float]]:
         """Return the logarithms of ratios of equals, by scenario and connections.
 
         Args:
-            twins: Of one round; else between repeats, hence with what drifted.
+            twins: Within a round; else between repeats, and so with drift.
         """
-        if (metric_name, twins) not in self._found:
+        if (metric_name, twins) not in self._pools:
             metric = METRICS[metric_name]
-            found: dict[tuple[str, int], list[float]] = defaultdict(list)
+            pools: dict[tuple[str, int], list[float]] = defaultdict(list)
             for key, group in self.by_key.items():
                 values = group.values(metric)
                 if twins:
@@ -246,9 +246,9 @@ class Groups:
                     pairs = [(others[repeat], values[repeat]) for repeat in others.keys() & values]
                 else:
                     pairs = [*combinations(values.values(), 2)]
-                found[key.scenario, key.connections] += [math.log(a / b) for a, b in pairs]
-            self._found[metric_name, twins] = found
-        return self._found[metric_name, twins]
+                pools[key.scenario, key.connections] += [math.log(a / b) for a, b in pairs]
+            self._pools[metric_name, twins] = pools
+        return self._pools[metric_name, twins]
 
 
 def _unique(names: Iterable[str]) -> list[str]:

@@ -1,1 +1,1 @@
-"""The format on disk: what a run writes, and how it is read back."""
+"""The format on disk: the files that a run writes, and how they are read back."""

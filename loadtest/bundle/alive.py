@@ -1,7 +1,7 @@
-"""Whether the process that runs a comparison still does: it may have been killed, and said nothing.
+"""Whether a comparison is still running: its process may have been killed without a word.
 
-Its pid tells where the same processes are seen. A dashboard in another container, or beside a copy
-of the folder, sees others: there only a heartbeat tells, the time of a file that is touched.
+Its pid tells, if the reader sees the same processes. A dashboard in another container, or beside a
+copy of the folder, sees others; there only the heartbeat tells, a file that the run touches.
 """
 
 import os
@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HEARTBEAT = "heartbeat"
-"""A file without content, so that a full disk stops no heart."""
+"""An empty file, so that a full disk does not stop the heartbeat."""
 
 HEARTBEAT_INTERVAL_S = 5.0
 HEARTBEAT_AGE_MAX_S = 60.0
-"""A machine that has no core for a thread in a minute measures nothing either."""
+"""A machine that gives a thread no core for a minute cannot measure either."""
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _NAMESPACE = Path("/proc/self/ns/pid")
-_PID_MAX = 1 << 22  # PID_MAX_LIMIT; what is read may be of any size
+_PID_MAX = 1 << 22  # PID_MAX_LIMIT; a file may hold any number
 _ENDED = "ZX"  # a zombie, or dead: proc_pid_stat(5)
 
 
@@ -30,9 +30,9 @@ class Runner:
     """A process that runs a comparison.
 
     Attributes:
-        pid: 0: not known.
-        begun_ticks: When it began, in clock ticks since the boot: a later process may get its pid.
-        where: Boot and pid namespace in which that pid means something; "" if not known.
+        pid: 0: unknown.
+        begun_ticks: Its start, in clock ticks since boot; a later process may reuse the pid.
+        where: The boot and pid namespace in which the pid is valid; "" if unknown.
     """
 
     pid: int = 0
@@ -41,20 +41,20 @@ class Runner:
 
 
 def this_process() -> Runner:
-    """Return what others recognise this process by."""
+    """Return the identity of this process."""
     stat = _stat(os.getpid())
     return Runner(os.getpid(), stat[1] if stat else 0, _here())
 
 
 def beat(folder: Path) -> None:
-    """Show that the run in a folder goes on."""
-    with suppress(OSError):  # the folder has been removed, or may no longer be written to
+    """Show that the run in a folder is alive."""
+    with suppress(OSError):  # the folder has been removed, or is read-only by now
         (folder / HEARTBEAT).touch()
 
 
 @contextmanager
 def beating(folder: Path) -> Iterator[None]:
-    """Show so every few seconds, for the length of a block."""
+    """Show every few seconds that a run is alive, for the length of a block."""
     ended = threading.Event()
 
     def beat_on() -> None:
@@ -72,12 +72,12 @@ def beating(folder: Path) -> Iterator[None]:
 
 
 def is_alive(runner: Runner, folder: Path) -> bool:
-    """Return whether the run in a folder goes on: its process is there, and its heart beats."""
+    """Return whether a run is alive: its process exists, and its heartbeat is recent."""
     return not _has_ended(runner) and _age_s(folder) <= HEARTBEAT_AGE_MAX_S
 
 
 def _has_ended(runner: Runner) -> bool:
-    """Return whether a process has ended for sure."""
+    """Return whether a process has certainly ended."""
     known = 0 < runner.pid <= _PID_MAX and runner.where
     if not known or runner.where != _here():
         return False
@@ -86,17 +86,17 @@ def _has_ended(runner: Runner) -> bool:
         return stat[0] in _ENDED or stat[1] != runner.begun_ticks
     try:
         os.kill(runner.pid, 0)
-    except ProcessLookupError:  # there is none
+    except ProcessLookupError:  # no such process
         return True
     except PermissionError:  # another user's, and /proc hides it (hidepid)
         return False
-    return False  # it was born since we looked, or /proc is not mounted
+    return False  # it started a moment ago, or /proc is not mounted
 
 
 def _age_s(folder: Path) -> float:
-    """Return how long ago a run showed that it goes on; infinity if it never has."""
-    for name in (HEARTBEAT, "state.json"):  # an older version wrote only the second
-        with suppress(OSError):  # there is none
+    """Return the age of the last sign of life; infinity if there is none."""
+    for name in (HEARTBEAT, "state.json"):  # older versions wrote only the second
+        with suppress(OSError):  # no such file
             return time.time() - (folder / name).stat().st_mtime
     return float("inf")
 
@@ -109,10 +109,10 @@ def _here() -> str:
 
 
 def _stat(pid: int) -> tuple[str, int] | None:
-    """Return a process's state and when it began (proc_pid_stat(5)); None if it is not seen."""
+    """Return a process's state and start (proc_pid_stat(5)); None if it is not visible."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:  # it has ended, or is hidden
         return None
-    fields = text.rpartition(")")[2].split()  # a name may have brackets in it
+    fields = text.rpartition(")")[2].split()  # its name may contain brackets
     return fields[0], int(fields[19])

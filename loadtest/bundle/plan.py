@@ -1,4 +1,4 @@
-"""Which cells there are, and in which order they are run."""
+"""The cells of a run, and their order."""
 
 import random
 import re
@@ -9,17 +9,17 @@ from loadtest.catalogue import SCENARIOS
 from servers.registry import unit_of
 
 RATE, FLAT_OUT, SHARE = "rate", "flat-out", "share-"
-"""How a cell is loaded: at a rate that all hold, as fast as it goes, or at a share (in per cent) of
-what the contender can do itself."""
+"""Kinds of load: a rate common to all contenders, as fast as possible, or a share (in per cent) of
+the contender's own capacity."""
 
 OVERHEAD_S = 1.4
-"""To start server and generator and to end them, beside the load."""
+"""To start and end server and generator, beside the load."""
 
 WORKER_S = 0.4
-"""To start each of several workers, one after the other where there is one core."""
+"""To start each of several workers; with one core they start one after the other."""
 
 DISTANT_S = 6.0
-"""For workers elsewhere to start again and find the next master: Locust's tries every 5 s."""
+"""For distant workers to restart and find the next master: Locust retries every 5 s."""
 
 CONNECT_S = {"process": 0.013, "thread": 0.0006}
 CONNECT_DEFAULT_S = 0.0002
@@ -30,12 +30,12 @@ _WORKERS = re.compile(r"(.+)\.x(\d+)")
 
 
 def contender(model: str, workers: int) -> str:
-    """Return what a model is called that is served by so many workers: gevent, or gevent.x4."""
+    """Return the name of a model with a number of workers, such as gevent or gevent.x4."""
     return model if workers == 1 else f"{model}.x{workers}"
 
 
 def model_and_workers(name: str) -> tuple[str, int]:
-    """Return what ``contender`` was made of."""
+    """Return the model and the number of workers in a contender's name."""
     match = _WORKERS.fullmatch(name)
     return (match[1], int(match[2])) if match else (name, 1)
 
@@ -45,11 +45,11 @@ class CellPlan:
     """One cell of the matrix.
 
     Attributes:
-        contender: A model, with its workers as ``contender`` names them; or a target's name.
+        contender: As ``contender`` returns it, or the name of a target.
         load: RATE, FLAT_OUT, or SHARE and per cent.
         repeat: From 1.
-        twin: Whether it only repeats the contender's cell of the same round: two like that tell
-            how much two measurements of one and the same thing differ (A/A).
+        twin: Whether it repeats the contender's cell in the same round: the two show how far
+            measurements of the same server differ (A/A).
     """
 
     scenario: str
@@ -61,7 +61,7 @@ class CellPlan:
 
     @property
     def name(self) -> str:
-        """What its folder is called."""
+        """The name of its folder."""
         twin = "-twin" if self.twin else ""
         return (
             f"{self.scenario}-{self.connections}-{self.load}-{self.contender}{twin}-{self.repeat}"
@@ -69,28 +69,28 @@ class CellPlan:
 
     @property
     def share(self) -> float | None:
-        """Which part of its own capacity the contender is asked for; None if of no matter."""
+        """The share of the contender's own capacity that is offered; None for other loads."""
         return float(self.load.removeprefix(SHARE)) / 100 if self.load.startswith(SHARE) else None
 
 
 @dataclass(frozen=True)
 class Matrix:
-    """What is to be compared.
+    """The options of a comparison.
 
     Attributes:
-        models: Of ours.
-        workers: How many each model is served by, each number in turn.
-        targets: Name -> URL of servers that run somewhere.
+        models: Models of this project.
+        workers: Numbers of workers; every model is compared with each.
+        targets: Name -> URL of servers that are already running.
         loads: RATE, FLAT_OUT or both.
-        shares: In per cent of each contender's own capacity, with the most connections only.
-        rate_hz: In place of each scenario's own; None: that.
-        flat_out_all: Whether even scenarios in which the generator has more to do than the server
-            are run flat out.
-        path: What the scenario ``get`` asks a target for whose URL has no path.
-        headers: Of every request over HTTP, ``Name: value``.
-        processes: That make the load.
-        distant: Whether these are Locust workers elsewhere, which call us on ``locust_port``.
-        seed: Of the order.
+        shares: Per cent of each contender's own capacity, with the most connections only.
+        rate_hz: Replaces the scenarios' own rates; None: it does not.
+        flat_out_all: Whether scenarios in which the generator works more than the server run flat
+            out, too.
+        path: The path that scenario ``get`` requests if a target's URL has none.
+        headers: Sent with every HTTP request, as ``Name: value``.
+        processes: Processes that generate the load.
+        distant: Whether these are Locust workers on other hosts, connecting to ``locust_port``.
+        seed: Seed of the order.
     """
 
     models: list[str]
@@ -114,20 +114,20 @@ class Matrix:
 
     @property
     def contenders(self) -> list[str]:
-        """All names."""
+        """The names of all contenders."""
         models = [contender(model, count) for model in self.models for count in self.workers]
         return [*models, *self.targets]
 
     def rate_for(self, scenario: str, connections: int) -> float:
-        """Return the rate in requests a second that all are to hold."""
+        """Return the rate, in requests a second, that all contenders have to hold."""
         return self.rate_hz or SCENARIOS[scenario].rate_for(connections)
 
     def cells(self) -> list[CellPlan]:
-        """Return all cells, in the order in which they are run.
+        """Return all cells, in the order in which they run.
 
-        In each round of repeats the scenarios come in a random order; of each, the contenders
-        take turns, in a random order too: what drifts with time hits all of them alike. In each
-        block one of them, another every time, comes once more as its own twin.
+        Each round of repeats takes the scenarios in a random order, and the contenders of each in
+        a random order, too, so that drift affects all alike. In each block one contender, a
+        different one every time, runs once more as its own twin.
         """
         rng = random.Random(self.seed)
         twins = self._twins(rng)
@@ -170,7 +170,7 @@ class Matrix:
             yield from names
 
     def _loads_of(self, scenario: str, connections: int) -> Iterator[str]:
-        """Yield the common rate, flat out, then shares: what these are of must be known first."""
+        """Yield the common rate, flat out, then shares of the capacity that flat out measures."""
         if RATE in self.loads:
             yield RATE
         if FLAT_OUT in self.loads and (self.flat_out_all or SCENARIOS[scenario].works):
@@ -179,7 +179,7 @@ class Matrix:
             yield from (f"{SHARE}{percent}" for percent in self.shares)
 
     def expected_s(self, cell: CellPlan) -> float:
-        """Return how long a cell takes, roughly."""
+        """Return roughly how long a cell takes."""
         model, workers = model_and_workers(cell.contender)
         connect_s = CONNECT_S.get(unit_of(model), CONNECT_DEFAULT_S) * cell.connections
         overhead_s = OVERHEAD_S + (DISTANT_S if self.distant else 0.0)

@@ -1,7 +1,7 @@
-"""A bundle, read back: what was run on what, and every cell that can be read.
+"""Reads a bundle back: what ran on what machine, and every cell that can be read.
 
-Whatever lies in the folder may be broken, half written or somebody else's: it never raises
-anything but BundleError, and one broken cell hides none of the others.
+Files may be broken, half written or from another tool: no content raises anything but BundleError,
+and one broken cell hides none of the others.
 """
 
 import gc
@@ -23,12 +23,12 @@ _T = TypeVar("_T")
 
 
 class BundleError(Exception):
-    """A folder is no bundle of a comparison; says what was expected and what was got."""
+    """A folder is no readable bundle; names what was expected and what came instead."""
 
 
 @dataclass(frozen=True)
 class Resumed:
-    """When a run was gone on with, and at which commit."""
+    """When a run was resumed, and at which commit."""
 
     started: str
     commit: str | None
@@ -36,7 +36,7 @@ class Resumed:
 
 @dataclass(frozen=True)
 class About:
-    """What was run on what: ``run.json``."""
+    """What ran on what machine: the contents of ``run.json``."""
 
     command: list[str]
     options: Matrix
@@ -57,9 +57,9 @@ class Bundle:
     """A run.
 
     Attributes:
-        plan: All cells, in the order in which they were to be run.
-        cells: Those that have been measured.
-        broken: Name -> why a cell cannot be read.
+        plan: All cells, in the planned order.
+        cells: The cells that have been measured.
+        broken: Cell name -> why it cannot be read.
     """
 
     folder: Path
@@ -71,15 +71,15 @@ class Bundle:
 
     @property
     def id(self) -> str:
-        """What it is called: the time at which it began, if nobody has renamed it."""
+        """The name of its folder: the time of its start, unless it was renamed."""
         return one_line(self.folder.resolve().name)
 
 
 def read_bundle(folder: Path, known: Bundle | None = None) -> Bundle:
-    """Return what there is in a folder.
+    """Return the bundle in a folder.
 
     Args:
-        known: The same, read earlier: its cells are not read again, since they never change.
+        known: The same bundle, read earlier; its cells are not read again, as they never change.
 
     Raises:
         BundleError: It is no bundle.
@@ -96,10 +96,10 @@ def read_bundle(folder: Path, known: Bundle | None = None) -> Bundle:
     bundle = Bundle(folder, about, plan, read_state(folder))
     try:
         present = {entry.name for entry in folder.iterdir()}
-    except OSError as error:  # not ours to read
+    except OSError as error:  # no permission
         raise BundleError(f"expected to read {folder}, got: {error.strerror}") from error
     collects = gc.isenabled()
-    gc.disable()  # nothing here is garbage: of 10,000 cells looking for some takes half the time
+    gc.disable()  # no garbage arises here, and with 10,000 cells collection takes half the time
     try:
         for cell in plan:
             if known is not None and cell in known.cells:
@@ -115,13 +115,13 @@ def read_bundle(folder: Path, known: Bundle | None = None) -> Bundle:
 def _read_cell(bundle: Bundle, cell: CellPlan) -> None:
     try:
         bundle.cells[cell] = decoded(bundle.folder / cell.name / "cell.json", Result)
-    except BundleError as error:  # the others are as good as before
-        if not isinstance(error.__cause__, FileNotFoundError):  # else it is not done yet
+    except BundleError as error:  # one broken cell does not hide the others
+        if not isinstance(error.__cause__, FileNotFoundError):  # else it has not run yet
             bundle.broken[cell.name] = str(error)
 
 
 def read_about(folder: Path) -> tuple[State, About]:
-    """Return how far a run has come, and what was run on what; no cell is read.
+    """Return the progress of a run and its ``run.json``, without reading any cell.
 
     Raises:
         BundleError: It is no bundle.
@@ -130,7 +130,7 @@ def read_about(folder: Path) -> tuple[State, About]:
 
 
 def read_state(folder: Path) -> State:
-    """Return how far a run has come; one whose process was killed has been interrupted.
+    """Return the progress of a run; a run whose process was killed counts as interrupted.
 
     Raises:
         BundleError: It is no bundle.
@@ -139,12 +139,12 @@ def read_state(folder: Path) -> State:
 
 
 def is_comparison(folder: Path) -> bool:
-    """Return whether a folder looks like what ``compare`` makes, whole or broken."""
+    """Return whether a folder looks like a bundle of ``compare``, whole or broken."""
     return is_there(folder / "cells.json")
 
 
 def is_there(path: Path) -> bool:
-    """Return whether there is a file: not where it is not ours to look, or its name is too long."""
+    """Return whether a file exists; False without permission, or if its name is too long."""
     try:
         return path.exists()
     except OSError:  # EACCES, ENAMETOOLONG
@@ -152,24 +152,27 @@ def is_there(path: Path) -> bool:
 
 
 def decoded(path: Path, type_: type[_T]) -> _T:
-    """Return what a file of a bundle says.
+    """Return the decoded contents of a bundle's file.
 
     Raises:
-        BundleError: It is not there, or is not what this version writes.
+        BundleError: It is missing, or is not what this version writes.
     """
     try:
         return msgspec.json.decode(path.read_bytes(), type=type_)
-    except OSError as error:  # not there, or not ours to read
+    except OSError as error:  # missing, or no permission
         raise BundleError(
             f"expected the folder of a comparison, got {path.parent}: no {path.name}"
             f" ({error.strerror})"
         ) from error
-    except (msgspec.DecodeError, ValueError) as error:  # cut off, foreign, or of another version
+    except (
+        msgspec.DecodeError,
+        ValueError,
+    ) as error:  # truncated, or of another version
         raise BundleError(
             f"expected {path} as this version writes it, got: {shortened(str(error))}"
         ) from error
 
 
 def shortened(text: str, length: int = 200) -> str:
-    """Return a text that fits where it is shown."""
+    """Return a text shortened to a length."""
     return text if len(text) <= length else text[: length - 1] + "…"

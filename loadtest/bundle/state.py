@@ -1,4 +1,4 @@
-"""How far a run has come: written after each cell, for whoever looks or goes on."""
+"""The progress of a run, written after each cell for the dashboard and for ``--resume``."""
 
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -12,17 +12,17 @@ FILE = "state.json"
 
 @dataclass
 class State:
-    """How far a run has come.
+    """The progress of a run.
 
     Attributes:
         state: RUNNING, FINISHED or INTERRUPTED.
-        cell: The one that is being run.
-        done: How many have ended, well or not.
-        total: How many there are.
-        left_s: How long the rest will take, roughly.
+        cell: The cell that is running.
+        done: Cells that have ended, with or without a result.
+        total: All cells.
+        left_s: Estimated time for the rest.
         failed: Cell -> why it could not be run.
-        left_out: Cell -> why it was not tried.
-        by: The process that runs it; it may have been killed since.
+        left_out: Cell -> why it was skipped.
+        by: The process that runs it, or did until it was killed.
     """
 
     state: str = RUNNING
@@ -35,13 +35,13 @@ class State:
     by: Runner = field(default_factory=Runner)
 
     def write(self, folder: Path) -> None:
-        """Write it into the bundle, as of this process."""
+        """Write it into the bundle, in the name of this process."""
         self.by = this_process()
         beat(folder)
         write_json(folder / FILE, asdict(self))
 
     def as_seen(self, folder: Path) -> "State":
-        """Return it as it is: what runs no more, and could not say so, has been interrupted."""
+        """Return the true state: a run whose process is gone has been interrupted."""
         if self.state != RUNNING or is_alive(self.by, folder):
             return self
         return replace(self, state=INTERRUPTED, cell="", left_s=0.0)

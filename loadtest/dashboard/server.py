@@ -52,7 +52,7 @@ async def _list(request: web.Request) -> web.Response:
 
 @_routes.get("/runs")
 async def _runs(request: web.Request) -> web.Response:
-    names, anyway = _query(request)
+    names, allow_different = _query(request)
     store = request.app[_STORE]
     try:
         await asyncio.to_thread(store.refuse_unknown, names)
@@ -60,7 +60,7 @@ async def _runs(request: web.Request) -> web.Response:
             records, problems = await asyncio.to_thread(store.records, names)
             return _html(await asyncio.to_thread(record_html, records, problems, None))
         async with request.app[_LOCK]:  # one reader at a time: two would repeat each other's work
-            page = await asyncio.to_thread(store.page, names, anyway)
+            page = await asyncio.to_thread(store.page, names, allow_different)
             text = await asyncio.to_thread(lambda: page.served)
     except DifferentConditionsError as error:  # the reader may insist
         again = f"/runs?{request.query_string}&anyway=1"
@@ -72,11 +72,11 @@ async def _runs(request: web.Request) -> web.Response:
 
 @_routes.get("/part")
 async def _part(request: web.Request) -> web.Response:
-    names, anyway = _query(request)
+    names, allow_different = _query(request)
     store = request.app[_STORE]
     try:
         async with request.app[_LOCK]:
-            page = await asyncio.to_thread(store.page, names, anyway)
+            page = await asyncio.to_thread(store.page, names, allow_different)
             body = await asyncio.to_thread(page.part, request.query.get("part", ""))
     except (BundleError, KeyError) as error:  # it does not exist, or no longer
         raise web.HTTPNotFound(text=f"expected the name of a part, got {error}") from error

@@ -122,7 +122,7 @@ class Store:
             return 0
         return 2 * changed_ns + running
 
-    def page(self, names: Sequence[str], anyway: bool) -> Page:
+    def page(self, names: Sequence[str], allow_different: bool) -> Page:
         """Return the page of some runs in their current state.
 
         Raises:
@@ -130,7 +130,7 @@ class Store:
         """
         self.refuse_unknown(names)
         stamps = tuple(map(self.stamp, names))
-        key = (tuple(names), anyway, stamps)
+        key = (tuple(names), allow_different, stamps)
         if key not in self._pages:
             bundles, problems = {}, []
             for name, stamp in zip(names, stamps, strict=True):
@@ -140,7 +140,7 @@ class Store:
                     problems.append(str(error))
             if not bundles:
                 raise BundleError(problems[0] if problems else "expected a run, got none")
-            if not anyway:
+            if not allow_different:
                 refuse_unlike([*bundles.values()])
             while len(self._pages) >= PAGES_MAX:
                 del self._pages[next(iter(self._pages))]

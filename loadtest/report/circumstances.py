@@ -1,4 +1,4 @@
-"""What a run was made on, in rows: the machine, the versions, the limits that were read back."""
+"""The circumstances of a run, in rows: machine, versions, and limits as read back."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,13 +9,13 @@ Rows = list[tuple[str, list[str]]]
 
 
 def circumstances(bundles: Mapping[str, Bundle]) -> Rows:
-    """Return the circumstances of some runs: name, and what it was in each."""
-    columns = [_of(bundle) for bundle in bundles.values()]
+    """Return the circumstances of some runs: a name, and its value in each run."""
+    columns = [_rows(bundle) for bundle in bundles.values()]
     names = dict.fromkeys(name for column in columns for name in column)
     return [(name, [shortened(column.get(name, "–"), 300) for column in columns]) for name in names]
 
 
-def _of(bundle: Bundle) -> dict[str, str]:
+def _rows(bundle: Bundle) -> dict[str, str]:
     about, options = bundle.about, bundle.about.options
     rows = {
         "command": " ".join(about.command),
@@ -36,13 +36,13 @@ def _of(bundle: Bundle) -> dict[str, str]:
         rows["left out"] = "; ".join(left_out)
     for resumed in about.resumed:
         rows[f"resumed {resumed.started}"] = f"at commit {resumed.commit or 'not known'}"
-    rows |= {name: version or "not there" for name, version in about.versions.items()}
+    rows |= {name: version or "not installed" for name, version in about.versions.items()}
     rows |= {f"limit: {name}": _listed(limit) for name, limit in about.limits.items()}
     return rows | _conditions(bundle)
 
 
 def _conditions(bundle: Bundle) -> dict[str, str]:
-    """Return what each server read back from the kernel; contenders that differ are named."""
+    """Return what each server read back from the kernel, with the names of those that differ."""
     by_name: dict[str, dict[str, list[str]]] = {}
     for cell, result in bundle.cells.items():
         for name, value in result.conditions.items():

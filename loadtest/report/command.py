@@ -65,7 +65,7 @@ def write_report(page: Page, folder: Path) -> Path:
     return path
 
 
-def report(folders: Sequence[Path], out: Path | None, anyway: bool) -> int:
+def report(folders: Sequence[Path], out: Path | None, allow_different: bool) -> int:
     """Draw bundles side by side.
 
     Returns:
@@ -84,7 +84,7 @@ def report(folders: Sequence[Path], out: Path | None, anyway: bool) -> int:
     bundles, problems = read_all(folders)
     if not bundles:
         raise BundleError(problems[0])
-    if not anyway:
+    if not allow_different:
         refuse_unlike([*bundles.values()])
     page = Page(bundles, problems)
     path = write_report(page, out or place_for(folders))

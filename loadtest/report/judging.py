@@ -1,4 +1,4 @@
-"""A run beside its baseline: refused before anything is measured or drawn, judged afterwards."""
+"""A run against its baseline: checked before anything is measured, judged afterwards."""
 
 import json
 from collections.abc import Sequence
@@ -21,11 +21,11 @@ _BASELINE, _RUN = "the baseline", "this run"
 
 
 def refuse_before_run(baseline: Path, rules: Sequence[Rule], matrix: Matrix, cores: Cores) -> None:
-    """Refuse what could not be judged once it has been measured: now it costs no time.
+    """Refuse a run that could not be judged afterwards, before it costs any time.
 
     Raises:
-        BundleError: The baseline cannot be read, or is unlike what is about to be run.
-        ValueError: A rule names no cell of the run, or none of which the baseline has a figure.
+        BundleError: The baseline cannot be read, or was measured under other conditions.
+        ValueError: A rule covers no cell of the run, or none with a figure in the baseline.
     """
     for rule in rules:
         rule.refuse_unknown(matrix.cells(), _RUN)
@@ -33,56 +33,56 @@ def refuse_before_run(baseline: Path, rules: Sequence[Rule], matrix: Matrix, cor
     refuse_other(
         (_BASELINE, before.about),
         (_RUN, _about_to_be(matrix, cores)),
-        "measure as the baseline was, or make a new one",
+        "use the baseline's options, or make a new baseline",
     )
     _refuse_figureless(before, rules)
 
 
 def refuse_before_report(
-    folder: Path, baseline: Path, rules: Sequence[Rule], anyway: bool
+    folder: Path, baseline: Path, rules: Sequence[Rule], allow_different: bool
 ) -> dict[str, Bundle]:
-    """Return a run and its baseline, unless the one cannot be judged by the other.
+    """Return a run and its baseline, if the one can be judged by the other.
 
     Raises:
-        BundleError: One of them cannot be read, or they are unlike.
-        ValueError: A rule names no cell of the run, or none of which the baseline has a figure.
+        BundleError: One of them cannot be read, or their conditions differ.
+        ValueError: A rule covers no cell of the run, or none with a figure in the baseline.
     """
     run, before = read_bundle(folder), read_bundle(baseline)
     for rule in rules:
         rule.refuse_unknown(run.plan, _RUN)
-    if not anyway:
+    if not allow_different:
         refuse_unlike([before, run])
     _refuse_figureless(before, rules)
     return {_BASELINE: before, _RUN: run}
 
 
 def judge(bundles: dict[str, Bundle], rules: Sequence[Rule]) -> int:
-    """Print what has become of rules; return the exit status: 0 kept, 1 broken, 4 undecided.
+    """Print the outcome of each rule; return the exit status: 0 kept, 1 broken, 4 undecided.
 
     Args:
         bundles: As ``refuse_before_report`` returns them.
     """
     groups = Groups(bundles)
-    found = [one for rule in rules for one in judge_rule(groups, rule, _BASELINE, _RUN)]
-    for judgement in found:
+    judgements = [one for rule in rules for one in judge_rule(groups, rule, _BASELINE, _RUN)]
+    for judgement in judgements:
         terminal.print_line(terminal.console(), judgement.summary)
-    return status_of(judgement.outcome for judgement in found)
+    return status_of(judgement.outcome for judgement in judgements)
 
 
 def _about_to_be(matrix: Matrix, cores: Cores) -> About:
     content = describe_run("loadtest", asdict(matrix), ())
     content |= {"cores": asdict(cores), "generator": asdict(Calibration(0.0, 0.0, 0.0))}
-    return msgspec.convert(json.loads(json.dumps(content)), About)  # as it will be read back
+    return msgspec.convert(json.loads(json.dumps(content)), About)  # as it would be read back
 
 
 def _refuse_figureless(baseline: Bundle, rules: Sequence[Rule]) -> None:
-    """Refuse a rule that the baseline leaves undecided, whatever the run makes of it."""
+    """Refuse a rule that the baseline leaves undecided, whatever the run measures."""
     groups = Groups({_BASELINE: baseline})
     for rule in rules:
         rule.refuse_unknown(baseline.plan, _BASELINE)
-        named = [group for key, group in groups.by_key.items() if rule.names(key.cell)]
-        if all(group.estimate(rule.metric) is None for group in named):
-            why = next(filter(None, (group.why for group in named)), "not measured")
+        covered = [group for key, group in groups.by_key.items() if rule.names(key.cell)]
+        if all(group.estimate(rule.metric) is None for group in covered):
+            why = next(filter(None, (group.why for group in covered)), "not measured")
             raise BundleError(
                 f"expected a baseline with {rule.metric.title} of {rule.contender} in"
                 f" {rule.scenario}, got {baseline.folder}: {why}"

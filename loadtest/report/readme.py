@@ -1,9 +1,9 @@
-"""What README and docs/comparison.md show of the stored run.
+"""Writes what README and docs/comparison.md show of the stored run.
 
     python -m loadtest.report.readme [BUNDLE]
 
-A bundle becomes the stored run: of each cell only ``cell.json``. Then both documents' parts and the
-chart are written anew.
+A bundle becomes the stored run, with only ``cell.json`` of each cell. Then the chart and the
+generated parts of both documents are rewritten.
 """
 
 import re
@@ -36,7 +36,7 @@ def stored_page() -> Page:
 
 
 def store(folder: Path) -> None:
-    """Make a bundle the stored run: a thousand small files are kept as one."""
+    """Make a bundle the stored run, as one file instead of a thousand."""
     run = folder.resolve().name
     own = [folder / name for name in ("run.json", "cells.json", "state.json")]
     STORED.parent.mkdir(exist_ok=True)
@@ -46,7 +46,7 @@ def store(folder: Path) -> None:
 
 
 def summary(page: Page) -> str:
-    """Return what stands in the README between its two marks."""
+    """Return the generated part of the README."""
     ((run, bundle),) = page.groups.bundles.items()
     return (
         "![How far behind the best each model is, question by question](docs/comparison.svg)\n\n"
@@ -55,7 +55,7 @@ def summary(page: Page) -> str:
 
 
 def block(page: Page) -> str:
-    """Return what stands in docs/comparison.md between its two marks."""
+    """Return the generated part of docs/comparison.md."""
     ((run, bundle),) = page.groups.bundles.items()
     about, options = bundle.about, bundle.about.options
     versions = ", ".join(
@@ -102,7 +102,7 @@ def _rewrite(document: Path, part: str) -> None:
 
 
 def main() -> None:
-    """Write both documents' parts and the chart."""
+    """Write the generated parts of both documents, and the chart."""
     if len(sys.argv) > 1:
         store(Path(sys.argv[1]))
     page = stored_page()

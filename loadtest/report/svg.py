@@ -142,11 +142,11 @@ def _polygon(x: float, y: float, radii: Sequence[float], turned: float) -> str:
 
 
 def _legend(traces: Sequence[Trace], y: float) -> Iterator[str]:
-    shown = [(t["name"], t["marker"]) for t in traces if t.get("showlegend", True)]
+    entries = [(t["name"], t["marker"]) for t in traces if t.get("showlegend", True)]
     if any(not t.get("showlegend", True) for t in traces):
-        shown.append(("not ranked", {"symbol": "x", "color": "#2a3f5f"}))
-    x = float(WIDTH - RIGHT - sum(30 + _CHARACTER * len(name) for name, _ in shown))
-    for name, marker in shown:
+        entries.append(("not ranked", {"symbol": "x", "color": "#2a3f5f"}))
+    x = float(WIDTH - RIGHT - sum(30 + _CHARACTER * len(name) for name, _ in entries))
+    for name, marker in entries:
         yield _mark(marker["symbol"], marker["color"], x, y - 4.5, 5.0, name)
         yield _text(x + 12, y, name, "start")
         x += 30 + _CHARACTER * len(name)
