@@ -153,7 +153,7 @@ def _projected_throughput(builder: ChartBuilder, scenario: str) -> Chart | None:
     entry = SCENARIOS.get(scenario)
     why = "this run has no cells that ran flat out"
     if entry is not None and not entry.works:
-        why = "in this scenario the generator is slower than the server"
+        why = "here the generator is slower than the server"
     return Chart(
         "throughput",
         "Throughput of one core, projected",
