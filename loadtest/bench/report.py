@@ -39,15 +39,15 @@ Ours check every byte, FastHttpUser only the status. The limit of ours is usuall
 """
 
 _HOLDING_CAPTION = f"""\
-Clients on the same machine, {AT_ONCE} of which wait for an answer at a time; each gets two \
+Clients on the same machine, {AT_ONCE} of which wait for a reply at a time; each gets two \
 replies. Fresh client: a new connection ten times a second meanwhile; worst time from connect to \
-close. Memory: a connection's, of the tree's proportional set size; 1 KB is 1,000 bytes. Idle \
-CPU: share of a core while all are silent.\
+close. Memory: proportional set size of the process tree, per connection; 1 KB is 1,000 bytes. \
+Idle CPU: share of a core while no client sends.\
 """
 
 
 def cost_table(names: Sequence[str], runs: Sequence[Run], duration_s: float) -> Table:
-    """Return what a request costs each contestant."""
+    """Return the cost of a request on each server, as a table."""
     table = _table("CPU time per request", _COST_CAPTION.format(duration_s=duration_s))
     for name in (
         "server", "CPU µs\n/request", "low - high", "requests\n/s", "core\nused", "others",

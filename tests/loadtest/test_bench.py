@@ -62,15 +62,15 @@ class Bench:
 
     def marked(self) -> list[int]:
         """Return the processes that carry the mark, itself included, without zombies."""
-        found = []
+        pids = []
         for process in Path("/proc").glob("[0-9]*"):
             try:
                 environment = (process / "environ").read_bytes().split(b"\0")
             except OSError:  # it has ended, or is a zombie
                 continue
             if self.mark.encode() in environment:
-                found.append(int(process.name))
-        return found
+                pids.append(int(process.name))
+        return pids
 
     def results(self) -> dict[str, Any]:
         """Return bench.json; an empty one before it exists."""

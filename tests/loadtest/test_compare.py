@@ -104,15 +104,15 @@ def test_the_server_counts_as_many_requests_as_the_generator(
     compared: subprocess.CompletedProcess[str],
 ) -> None:
     for path in folder_of(compared.stdout).glob("*-10-*/observation.json"):
-        seen = observation.read(path.parent)
-        idle, loaded = (seen.marks[name]["server"] for name in ("idle", "loaded"))
-        counted = sum(r["inside"]["requests"] + r["outside"]["requests"] for r in seen.records)
-        assert sum(sum(r["inside"]["errors"].values()) for r in seen.records) == 0
-        if seen.plan.scenario == "echo":
+        cell = observation.read(path.parent)
+        idle, loaded = (cell.marks[name]["server"] for name in ("idle", "loaded"))
+        counted = sum(r["inside"]["requests"] + r["outside"]["requests"] for r in cell.records)
+        assert sum(sum(r["inside"]["errors"].values()) for r in cell.records) == 0
+        if cell.plan.scenario == "echo":
             assert loaded["received_bytes_echo"] - idle["received_bytes_echo"] == 128 * counted
         else:  # and the samples, one a second and at every mark
             others = loaded["requests_http"] - idle["requests_http"] - counted
-            assert 0 <= others <= len(seen.samples) + 2
+            assert 0 <= others <= len(cell.samples) + 2
 
 
 def test_wait_takes_as_long_as_its_simulated_back_end(
