@@ -1,6 +1,7 @@
 # make help lists the targets. Each sets up what it needs by itself, in .venv.
 
 PYTHON ?= python3
+PROCESSES ?= 6
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
@@ -15,10 +16,10 @@ demo: .venv/installed ## compare all models, three minutes; it ends with the pat
 	  --loads rate --repeats 2 --duration 0.8 --warmup 0.3 $(ARGS)
 
 test: .venv/installed ## run all tests; ARGS="-k name" runs some
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadgroup $(ARGS)
 
 test-workers: .venv/installed ## run the servers' tests once more, each server with three workers
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadgroup --workers 3 $(ARGS) \
+	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadgroup --workers 3 $(ARGS) \
 	  $(addprefix tests/servers/test_,$(addsuffix .py,back_pressure caps conformance_over_tcp deadlines fairness faults \
 	  handlers launcher machine_limits models real_clients shutdown))
 

@@ -1,5 +1,6 @@
 """What every test may ask for: each model's server, by one parametrisation over the registry."""
 
+import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,14 +60,23 @@ def owned(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def project(owned: Path) -> Iterator[Project]:
-    """Return a docker compose project whose two images have been built from nothing."""
+def project(owned: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """Return a docker compose project; one worker builds its two images from nothing for all."""
     project = Project(f"showcase-test-{os.getpid()}", {"RESULTS": str(owned)})
     if not docker("images", "--quiet", BASE):
         docker("pull", BASE)
-    project.run("build", "--no-cache", "gevent", "locust")
-    project.run("--profile=all", "build")  # the others, which are all the same, from the cache
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    with (folder / "images").open("a+") as built:
+        fcntl.flock(built, fcntl.LOCK_EX)  # the other workers wait for the build
+        built.seek(0)
+        if images := built.read():
+            project.take_images_of(images)
+        else:
+            project.run("build", "--no-cache", "gevent", "locust")
+            project.run("--profile=all", "build")  # the others are equal, and come from the cache
+            built.write(project.name)
     yield project
     project.down()
-    built = docker("images", "--quiet", f"--filter=reference={project.name}-*").split()
-    docker("rmi", "--force", *dict.fromkeys(built))
+    docker("rmi", "--force", *dict.fromkeys(project.images()))

@@ -22,6 +22,7 @@ from tests.support.bundles import Cell, make_bundle, matrix, noisy, write
 from tests.support.commands import started
 
 pytestmark = [
+    pytest.mark.whole_machine,
     pytest.mark.xdist_group("browser"),
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium"),
 ]

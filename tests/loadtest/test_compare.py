@@ -20,7 +20,10 @@ QUICK = ["--duration", "0.5", "--warmup", "0.2"]
 CELLS = 4 * (len(MODELS) + 1)
 """In each of the four scenarios every model once, and one of them twice."""
 
-pytestmark = pytest.mark.xdist_group("compare")  # one comparison serves all its tests
+pytestmark = [
+    pytest.mark.whole_machine,
+    pytest.mark.xdist_group("compare"),  # one comparison serves all its tests
+]
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from tests.support.browser import CHROMIUM, chromium, opened
 from tests.support.running import Server
 
 pytestmark = [
+    pytest.mark.whole_machine,
     pytest.mark.xdist_group("browser"),
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium"),
 ]

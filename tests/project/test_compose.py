@@ -21,6 +21,7 @@ from tests.support.compose import BASE, Project, docker, status_fields
 from tests.support.running import DEADLINE_S, read_to_end, wait_until
 
 pytestmark = [
+    pytest.mark.whole_machine,
     pytest.mark.xdist_group("compose"),  # one build serves all its tests
     pytest.mark.skipif(bool(compose.MISSING), reason=compose.MISSING or "an engine runs"),
 ]
@@ -162,8 +163,8 @@ def test_a_plain_down_or_stop_ends_every_service_and_then_another_variant_starts
         )
         with project.start(how) as ending:
             assert read_to_end(sock).endswith(b"waited 3000 ms\n")
-            ending.communicate(timeout=DEADLINE_S)
-            assert ending.returncode == 0
+            _, errors = ending.communicate(timeout=DEADLINE_S)
+            assert ending.returncode == 0, errors
     assert project.services() == set()
     assert project.inspect("uvloop")["State"]["ExitCode"] == 0
     for variant in ("gevent", "uvloop"):  # the variant that .env names, and the same one again

@@ -21,7 +21,8 @@ from tests.support.locust_page import LocustPage
 from tests.support.running import DEADLINE_S, wait_until
 
 pytestmark = [
-    pytest.mark.xdist_group("compose"),
+    pytest.mark.whole_machine,
+    pytest.mark.xdist_group("compose_load"),  # beside test_compose, in a project of its own
     pytest.mark.skipif(bool(compose.MISSING), reason=compose.MISSING or "an engine runs"),
 ]
 

@@ -32,6 +32,7 @@ def read_reply(sock: socket.socket) -> bytes:
     return content
 
 
+@pytest.mark.whole_machine
 def test_a_thousand_clients_wait_about_one_wait(model: str) -> None:
     clients = 200 if MODELS[model].own_process else 1000
     with running(model, "--timeout-keep-alive=60") as server:  # as long as greeting may take

@@ -80,6 +80,15 @@ class Project:
         """Return the name of a service's image."""
         return f"{self.name}-{service}"
 
+    def images(self) -> list[str]:
+        """Return the names of its images."""
+        return _images_of(self.name)
+
+    def take_images_of(self, project: str) -> None:
+        """Give the images of another project, which are the same, the names of this one's."""
+        for image in _images_of(project):
+            docker("tag", image, image.replace(project, self.name))
+
     def services(self) -> set[str]:
         """Return the running services, without the anchor."""
         return set(self.run("--profile=all", "ps", "--services").stdout.split()) - {"anchor"}
@@ -103,6 +112,10 @@ class Project:
         """Return a container's address in its network, where nothing is forwarded."""
         (network,) = self.inspect(service)["NetworkSettings"]["Networks"].values()
         return str(network["IPAddress"])
+
+
+def _images_of(project: str) -> list[str]:
+    return docker("images", "--format={{.Repository}}", f"--filter=reference={project}-*").split()
 
 
 def docker(*argv: str) -> str:

@@ -18,6 +18,7 @@ from servers.protocol.http11 import HTTPConnection
 DATE = b"Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 BODY_BYTES_MAX = 1024 * 1024
+_APP = App(lambda with_pss: b"")  # it keeps nothing of a connection
 
 
 @dataclass(frozen=True)
