@@ -8,10 +8,10 @@ import socket
 import pytest
 
 from servers.registry import MODELS
-from tests.support.crowd import ask, clients
+from tests.support.asking import ask, clients
 from tests.support.limits_of_machine import HELLO
-from tests.support.room import send_until_nobody_takes_more
 from tests.support.running import DEADLINE_S, running
+from tests.support.slow_readers import send_until_blocked
 
 STREAM = b"GET /bytes?n=10000000000 HTTP/1.1\r\nHost: a\r\n\r\n"
 IN_A_READ = 20_000
@@ -37,7 +37,7 @@ def test_client_that_requests_much_and_reads_nothing_costs_little_and_loses_noth
         with clients(server, count):  # the cost of connections alone
             before = server.metrics("?memory=pss")["server_proportional_bytes"]
         socks = [stack.enter_context(server.connect(protocol)) for _ in range(count)]
-        sent = send_until_nobody_takes_more(socks, content)
+        sent = send_until_blocked(socks, content)
         held = server.metrics("?memory=pss")
         during = held["server_proportional_bytes"]
         assert during - before < count * each_max, (during - before) / count

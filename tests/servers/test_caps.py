@@ -13,8 +13,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.behaviours import ENDS
-from tests.support.crowd import Crowd
-from tests.support.room import BEYOND, full, metrics_over, serves
+from tests.support.busy_clients import BusyClients
+from tests.support.full_server import BEYOND, filled, metrics_over, serves
 from tests.support.running import DEADLINE_S, Server, read_to_end, running, stopped, wait_until
 
 N = 4
@@ -24,10 +24,10 @@ def test_at_max_connections_clients_wait_until_another_has_gone(model: str) -> N
     flags = [f"--max-connections={N}", "--timeout-keep-alive=60"]
     with running(model, *flags) as server:
         room = N * server.workers
-        with full(server, room) as clients:
-            assert not clients.look(1)
-            assert all(map(serves, clients.inside))  # whoever is in is not disturbed
-            with clients.inside.pop() as sock:
+        with filled(server, room) as clients:
+            assert not clients.any_answered(1)
+            assert all(map(serves, clients.connected))  # whoever is in is not disturbed
+            with clients.connected.pop() as sock:
                 metrics = metrics_over(sock)
             assert f'\nserver_open_connections{{protocol="http"}} {room}.0\n' in metrics
             assert '\nserver_limit{name="max_connections"} 4.0\n' in metrics
@@ -71,18 +71,18 @@ def test_beyond_the_limit_of_concurrency_clients_are_sent_away_in_words(model: s
 
 def test_at_max_connections_each_protocol_has_its_turn(model: str) -> None:
     with running(model, "--max-connections=1", workers=1) as server:
-        crowd = Crowd(server)
-        threads = [threading.Thread(target=crowd.keep_coming) for _ in range(4)]
+        busy = BusyClients(server)
+        threads = [threading.Thread(target=busy.use_new_connections) for _ in range(4)]
         for thread in threads:
             thread.start()
-        wait_until(lambda: crowd.answered > 10, "clients that want all the room")
+        wait_until(lambda: busy.answered > 10, "clients that want all the room")
         with server.connect("echo") as sock:
             sock.sendall(b"x")
             assert sock.recv(1) == b"x"
-        crowd.enough = True
+        busy.enough = True
         for thread in threads:
             thread.join(DEADLINE_S)
-        assert crowd.lost_s == []
+        assert busy.lost_s == []
         assert server.stop() == 0
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.room import small_window
 from tests.support.running import DEADLINE_S, Server, read_to_end, running, wait_until
+from tests.support.slow_readers import small_window
 
 T = 1.0
 """The deadline under test, in seconds; the others are far away."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.crowd import ask, clients
+from tests.support.asking import ask, clients
 from tests.support.lacking import kernel_without
 from tests.support.limits_of_machine import launch
 from tests.support.running import running, wait_until

@@ -12,18 +12,20 @@ from pathlib import Path
 import pytest
 
 from servers.registry import MODELS
+from tests.support.asking import answer_of, ask, clients
 from tests.support.behaviours import BAD, Behaviour, reset
-from tests.support.crowd import Crowd, answer_of, ask, clients
+from tests.support.busy_clients import BusyClients
+from tests.support.leaks import leak_checked
 from tests.support.limits_of_machine import HELLO, little_memory_left, no_descriptor_left
 from tests.support.running import DEADLINE_S, Server, read_to_end, running, stopped, wait_until
-from tests.support.unharmed import watched
 
 STREAM = b"GET /bytes?n=10000000000 HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
 def test_a_storm_of_2000_short_connections_leaves_nothing_behind(model: str) -> None:
-    with watched(model) as (server, unharmed):
-        with unharmed():
+    with leak_checked(model) as check:
+        server = check.server
+        with check.no_leak():
             before = server.metrics()
 
             def come(number: int) -> bytes:
@@ -53,13 +55,14 @@ def test_a_storm_of_2000_short_connections_leaves_nothing_behind(model: str) -> 
 
 def test_bad_clients_of_every_kind_at_once_leave_nothing_behind(model: str) -> None:
     flags = [f"--timeout-{what}=0.5" for what in ("header", "body", "write", "keep-alive")]
-    with watched(model, *flags) as (server, unharmed):
+    with leak_checked(model, *flags) as check:
+        server = check.server
 
         def come(behave: Behaviour) -> None:
             with server.connect() as sock:
                 behave(sock, server)
 
-        with unharmed(), ThreadPoolExecutor(len(BAD)) as pool:
+        with check.no_leak(), ThreadPoolExecutor(len(BAD)) as pool:
             for _ in pool.map(come, BAD * 5):  # raises what one of them has met
                 pass
         assert server.stop() == 0
@@ -67,8 +70,9 @@ def test_bad_clients_of_every_kind_at_once_leave_nothing_behind(model: str) -> N
 
 
 def test_clients_that_were_reset_before_they_could_be_accepted_harm_nobody(model: str) -> None:
-    with watched(model) as (server, unharmed):
-        with unharmed():
+    with leak_checked(model) as check:
+        server = check.server
+        with check.no_leak():
             with stopped(server):
                 for number in range(1000):
                     with server.connect("echo" if number % 2 else "http") as sock:
@@ -84,8 +88,9 @@ def test_clients_that_were_reset_before_they_could_be_accepted_harm_nobody(model
 
 
 def test_children_that_are_killed_take_nobody_else_along() -> None:
-    with watched("forking") as (server, unharmed):
-        with unharmed(), clients(server, 40) as socks:
+    with leak_checked("forking") as check:
+        server = check.server
+        with check.no_leak(), clients(server, 40) as socks:
             victims = server.children[:20]
             assert len(victims) == 20
             for pid in victims:
@@ -103,32 +108,34 @@ def test_children_that_are_killed_take_nobody_else_along() -> None:
 
 def test_a_server_that_was_stopped_goes_on_and_forgets_nobody(model: str) -> None:
     flags = [f"--timeout-{what}=3" for what in ("keep-alive", "header", "write")]
-    with watched(model, *flags) as (server, unharmed):
-        with unharmed():
-            crowd = Crowd(server, again=True)
-            threads = [threading.Thread(target=crowd.keep_coming) for _ in range(4)]
+    with leak_checked(model, *flags) as check:
+        server = check.server
+        with check.no_leak():
+            busy = BusyClients(server, again=True)
+            threads = [threading.Thread(target=busy.use_new_connections) for _ in range(4)]
             for thread in threads:
                 thread.start()
-            wait_until(lambda: crowd.answered > 100, "clients that are busy")
+            wait_until(lambda: busy.answered > 100, "clients that are busy")
             with clients(server, 10) as socks:
                 with stopped(server):
                     for sock in socks:
                         sock.sendall(HELLO)
                     time.sleep(3.5)  # longer than each of its deadlines; what had arrived counts
                 assert all(answer_of(sock).startswith(b"HTTP/1.1 200 ") for sock in socks)
-            answered = crowd.answered
-            wait_until(lambda: crowd.answered > answered + 100, "clients that are busy again")
-            crowd.enough = True
+            answered = busy.answered
+            wait_until(lambda: busy.answered > answered + 100, "clients that are busy again")
+            busy.enough = True
             for thread in threads:
                 thread.join(DEADLINE_S)
-            assert crowd.lost_s == []
+            assert busy.lost_s == []
         assert server.stop() == 0
         assert server.log() == ""
 
 
 def test_a_full_disk_behind_the_log_changes_nothing(model: str) -> None:
-    with watched(model, stderr_path=Path("/dev/full")) as (server, unharmed):
-        with unharmed(), contextlib.ExitStack() as stack:
+    with leak_checked(model, stderr_path=Path("/dev/full")) as check:
+        server = check.server
+        with check.no_leak(), contextlib.ExitStack() as stack:
             for pid in server.acceptors:
                 stack.enter_context(no_descriptor_left(pid))
             sock = stack.enter_context(server.connect())
@@ -186,8 +193,9 @@ def test_clients_for_whom_there_is_no_memory_are_all_that_is_lost(model: str) ->
 
 
 def test_a_handler_that_raises_costs_one_connection_and_some_lines(model: str) -> None:
-    with watched(model) as (server, unharmed):
-        with unharmed(), clients(server, 2) as (sock, other):
+    with leak_checked(model) as check:
+        server = check.server
+        with check.no_leak(), clients(server, 2) as (sock, other):
             with contextlib.ExitStack() as stack:
                 for pid in server.processes:
                     stack.enter_context(no_descriptor_left(pid))
@@ -215,8 +223,9 @@ def vanish(sock: socket.socket) -> None:
 def test_clients_that_vanish_without_a_word_are_not_held_for_ever(model: str) -> None:
     flags = ["--timeout-keep-alive=1", "--timeout-header=1", "--timeout-body=1"]
     flags += ["--timeout-write=1", "--timeout-echo-idle=1"]
-    with watched(model, *flags) as (server, unharmed):
-        with unharmed():
+    with leak_checked(model, *flags) as check:
+        server = check.server
+        with check.no_leak():
             lost = [server.connect() for _ in range(5)] + [server.connect("echo") for _ in range(5)]
             for sent in (
                 HELLO[:10],

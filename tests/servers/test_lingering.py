@@ -16,8 +16,8 @@ from servers.sockets.listeners import Timeouts
 from servers.waiting.client import Client
 from servers.waiting.lingering import linger
 from tests.support.limits_of_machine import HELLO, open_sockets, wakings
-from tests.support.room import small_window
 from tests.support.running import DEADLINE_S, Server, read_to_end, running, wait_until
+from tests.support.slow_readers import small_window
 
 SIZE = 1_400_000
 RATE = 270_000

@@ -16,7 +16,9 @@ import pytest
 
 from servers import limits
 from servers.registry import MODELS
-from tests.support.crowd import answer_of
+from tests.support.asking import answer_of
+from tests.support.full_server import filled, metrics_over
+from tests.support.leaks import leak_checked
 from tests.support.limits_of_machine import (
     HELLO,
     ROOT,
@@ -30,9 +32,7 @@ from tests.support.limits_of_machine import (
     no_descriptor_left,
     wait_until_received,
 )
-from tests.support.room import full, metrics_over
 from tests.support.running import DEADLINE_S, Server, read_to_end, running, wait_until
-from tests.support.unharmed import watched
 
 IN_PROCESS = [name for name, model in MODELS.items() if not model.own_process]
 NOPROC_MODELS = [name for name, model in MODELS.items() if model.unit in ("process", "thread")]
@@ -92,10 +92,10 @@ def test_clients_beyond_the_descriptors_wait_in_the_backlog(in_process: str) -> 
     prefix = ["prlimit", f"--nofile={nofile}"]
     with running(in_process, "--timeout-keep-alive=60", prefix=prefix) as server:
         warned, room = server.log(), 30 * server.workers
-        with full(server, room) as clients:
+        with filled(server, room) as clients:
             assert_stuck_in_peace(server, clients.waiting)
             # Descriptors are left for this.
-            with clients.inside.pop() as sock:
+            with clients.connected.pop() as sock:
                 metrics = metrics_over(sock)
             assert f'\nserver_open_connections{{protocol="http"}} {room}.0\n' in metrics
             clients.leave_in_turn()  # all have been served, and nobody had to help
@@ -106,8 +106,9 @@ def test_clients_beyond_the_descriptors_wait_in_the_backlog(in_process: str) -> 
 
 
 def test_a_server_that_cannot_open_anything_any_more_comes_back(model: str) -> None:
-    with watched(model) as (server, unharmed):
-        with unharmed(), contextlib.ExitStack() as clients:
+    with leak_checked(model) as check:
+        server = check.server
+        with check.no_leak(), contextlib.ExitStack() as clients:
             with contextlib.ExitStack() as stuck:
                 for pid in server.acceptors:
                     stuck.enter_context(no_descriptor_left(pid))
@@ -181,8 +182,9 @@ def test_whom_no_process_or_thread_is_left_for_is_told_so(needy: str) -> None:
 
 
 def test_clients_that_connect_and_reset_at_once_harm_nobody(model: str) -> None:
-    with watched(model) as (server, unharmed):
-        with unharmed(), server.connect() as steady:
+    with leak_checked(model) as check:
+        server = check.server
+        with check.no_leak(), server.connect() as steady:
             steady.sendall(HELLO)
             answer_of(steady)
             for number in range(500):

@@ -8,7 +8,9 @@ import time
 
 import pytest
 
-from tests.support.crowd import Crowd, answer_of, ask
+from tests.support.asking import answer_of, ask
+from tests.support.busy_clients import BusyClients
+from tests.support.full_server import filled
 from tests.support.limits_of_machine import (
     HELLO,
     alive_in_session,
@@ -16,7 +18,6 @@ from tests.support.limits_of_machine import (
     cpu_s,
     wait_until_received,
 )
-from tests.support.room import full, send_until_nobody_takes_more
 from tests.support.running import (
     DEADLINE_S,
     Server,
@@ -25,6 +26,7 @@ from tests.support.running import (
     stopped,
     wait_until,
 )
+from tests.support.slow_readers import send_until_blocked
 from tests.support.streams import split_answer
 
 WAYS = pytest.mark.parametrize(
@@ -47,13 +49,13 @@ def test_under_200_busy_clients_no_request_is_lost_that_came_before_the_end(
     model: str, signum: int, to_all: bool
 ) -> None:
     with running(model, prefix=["setsid"]) as server:
-        crowd = Crowd(server)
-        with crowd.at_work(coming=4):
+        busy = BusyClients(server)
+        with busy.at_work(new=4):
             asked_s = time.monotonic()
             end(server, signum, to_all)
             assert server.process.wait(DEADLINE_S) == 0
         assert server.log() == ""
-    assert crowd.lost_in_time_s(asked_s) == []
+    assert busy.lost_in_time_s(asked_s) == []
 
 
 @pytest.mark.parametrize("root", [True, False], ids=["root", "nobody"])
@@ -166,7 +168,7 @@ def test_what_had_begun_to_arrive_before_the_end_is_finished(
 
 def test_whoever_waits_for_room_is_served_before_the_end(model: str) -> None:
     flags = ["--max-connections=2", "--timeout-keep-alive=60"]
-    with running(model, *flags) as server, full(server, 2 * server.workers) as clients:
+    with running(model, *flags) as server, filled(server, 2 * server.workers) as clients:
         server.process.send_signal(signal.SIGTERM)
         for sock in clients.waiting:
             assert answer_of(sock).startswith(b"HTTP/1.1 200 ")
@@ -177,7 +179,7 @@ def test_whoever_waits_for_room_is_served_before_the_end(model: str) -> None:
 def test_what_has_been_sent_to_be_echoed_comes_back_before_the_end(model: str) -> None:
     content = os.urandom(1 << 20) * 16
     with running(model) as server, server.connect("echo") as sock:
-        [sent] = send_until_nobody_takes_more([sock], content)
+        [sent] = send_until_blocked([sock], content)
         server.process.send_signal(signal.SIGTERM)
         wait_until(lambda: refuses(server), "closed listeners")
         sock.settimeout(DEADLINE_S)

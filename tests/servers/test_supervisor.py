@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from servers.counting.process_tree import children_of
-from tests.support.crowd import answer_of
+from tests.support.asking import answer_of
 from tests.support.limits_of_machine import HELLO, ROOT, launch
 from tests.support.running import DEADLINE_S, command, running, wait_until
 

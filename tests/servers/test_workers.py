@@ -10,7 +10,8 @@ import pytest
 
 from servers.counting.process_tree import children_of
 from servers.registry import MODELS
-from tests.support.crowd import WAIT, Crowd, answer_of, ask, clients
+from tests.support.asking import WAIT, answer_of, ask, clients
+from tests.support.busy_clients import BusyClients
 from tests.support.limits_of_machine import HELLO, alive_in_session, cpu_s, descriptors_of
 from tests.support.running import DEADLINE_S, Server, process_is_gone, running, wait_until
 
@@ -120,12 +121,12 @@ def test_a_killed_worker_is_replaced_and_nobody_in_its_queue_is_lost(model: str)
 
 def test_sighup_replaces_all_workers_under_load_and_no_request_fails(model: str) -> None:
     with running(model, "--timeout-keep-alive=20", workers=WORKERS) as server:
-        crowd = Crowd(server, again=True)
-        with crowd.at_work(coming=2):
+        busy = BusyClients(server, again=True)
+        with busy.at_work(new=2):
             assert replace_and_look_on(server) == ""
-            answered = crowd.answered
-            wait_until(lambda: crowd.answered > answered + 400, "clients that are served")
-            assert crowd.lost_s == []
+            answered = busy.answered
+            wait_until(lambda: busy.answered > answered + 400, "clients that are served")
+            assert busy.lost_s == []
             assert server.stop() == 0
         assert server.log() == ""
 
@@ -176,13 +177,13 @@ def test_no_worker_outlives_a_supervisor_that_is_killed(some_model: str) -> None
 @pytest.mark.parametrize("some_model", ["threaded", "asyncio"])
 def test_sigterm_to_all_processes_at_once_loses_no_request(some_model: str) -> None:
     with running(some_model, prefix=["setsid"], workers=WORKERS) as server:
-        crowd = Crowd(server)
-        with crowd.at_work(coming=4):
+        busy = BusyClients(server)
+        with busy.at_work(new=4):
             asked_s = time.monotonic()
             os.killpg(server.pid, signal.SIGTERM)  # as systemd does, and Ctrl-C with its own signal
             assert server.process.wait(DEADLINE_S) == 0
         assert server.log() == ""
-    assert crowd.lost_in_time_s(asked_s) == []
+    assert busy.lost_in_time_s(asked_s) == []
 
 
 def test_a_server_without_workers_ignores_sighup(model: str) -> None:
