@@ -93,4 +93,5 @@ def _path(url: str) -> str:
 
 
 def _text(value: Any) -> str:
-    return shortened(str(value), 80)
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return shortened(text or "none", 80)

@@ -1,4 +1,4 @@
-"""Advice finds its questions by their situation, never by the text that a reader sees."""
+"""Advice finds its questions by their situation, never by a displayed title."""
 
 from dataclasses import replace
 from pathlib import Path

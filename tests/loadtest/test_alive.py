@@ -1,4 +1,4 @@
-"""A run that says it is running, and whether it is: by its process and by its heartbeat."""
+"""Whether a run that claims to be running is: by its process and by its heartbeat."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ OLDER_VERSION = Runner()
 
 
 def seen(folder: Path, by: Runner, age_s: float, heart: bool = True) -> str:
-    """Return the state of a run that says it is running, of some process."""
+    """Return the state of a run that claims to be running, in the name of a process."""
     make_bundle(folder, matrix(), lambda cell: None, state=RUNNING)
     content = {"state": RUNNING, "cell": "a", "done": 1, "total": 3, "left_s": 9.0}
     write_json(folder / "state.json", content | ({"by": vars(by)} if by.pid else {}))
@@ -39,19 +39,17 @@ def seen(folder: Path, by: Runner, age_s: float, heart: bool = True) -> str:
 
 @pytest.mark.parametrize("by", [HERE, ELSEWHERE, OLDER_VERSION], ids=["here", "elsewhere", "older"])
 @pytest.mark.parametrize("heart", [True, False])
-def test_a_heartbeat_that_is_too_old_is_an_interruption(
-    tmp_path: Path, by: Runner, heart: bool
-) -> None:
+def test_an_old_heartbeat_means_interrupted(tmp_path: Path, by: Runner, heart: bool) -> None:
     assert seen(tmp_path / "a", by, 0.0, heart) == RUNNING
     assert seen(tmp_path / "b", by, HEARTBEAT_AGE_MAX_S + 1, heart) == INTERRUPTED
 
 
-def test_a_pid_that_is_another_process_by_now_is_an_interruption(tmp_path: Path) -> None:
+def test_a_reused_pid_means_interrupted(tmp_path: Path) -> None:
     reused = replace(HERE, begun_ticks=HERE.begun_ticks - 1)
     assert seen(tmp_path / "a", reused, 0.0) == INTERRUPTED
 
 
-def test_a_process_that_has_ended_is_an_interruption_though_nothing_waits_for_it(
+def test_a_process_that_ended_means_interrupted_even_as_a_zombie(
     tmp_path: Path,
 ) -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
@@ -65,13 +63,15 @@ def test_a_process_that_has_ended_is_an_interruption_though_nothing_waits_for_it
     assert seen(tmp_path / "c", by, 0.0) == INTERRUPTED
 
 
-def test_what_has_ended_well_stays_so_however_old(tmp_path: Path) -> None:
+def test_a_finished_run_stays_finished(tmp_path: Path) -> None:
     make_bundle(tmp_path / "a", matrix(), lambda cell: None)
     os.utime(tmp_path / "a" / HEARTBEAT, (0, 0))
     assert read_bundle(tmp_path / "a").state.state == FINISHED
 
 
-def test_a_heart_beats_while_a_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_heartbeat_continues_during_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(alive, "HEARTBEAT_INTERVAL_S", 0.01)
     State().write(tmp_path)
     with alive.beating(tmp_path):
@@ -91,5 +91,5 @@ def test_where_proc_is_hidden_only_the_heartbeat_tells(
 
 
 @pytest.mark.parametrize("pid", [-1, 1 << 40, 1 << 22])
-def test_a_pid_that_none_can_have_is_no_harm(tmp_path: Path, pid: int) -> None:
+def test_an_impossible_pid_does_no_harm(tmp_path: Path, pid: int) -> None:
     assert seen(tmp_path / "a", replace(HERE, pid=pid), 0.0) in (RUNNING, INTERRUPTED)

@@ -1,4 +1,4 @@
-"""What cells say: ranked, struck out, refused, judged; on bundles whose numbers are given."""
+"""Ranking and refusing, on bundles with known numbers."""
 
 import json
 import random
@@ -45,13 +45,13 @@ def test_contenders_take_turns_and_each_block_has_a_twin() -> None:
     assert [cell.repeat for cell in cells] == sorted(cell.repeat for cell in cells)
 
 
-def test_the_order_is_random_and_can_be_had_again() -> None:
+def test_the_order_is_random_and_reproducible() -> None:
     one, again, other = (matrix(models=[*COSTS], seed=seed).cells() for seed in (1, 1, 2))
     assert one == again != other
     assert [c.contender for c in one[:4]] != [c.contender for c in one[4:8]]
 
 
-def test_rate_and_flat_out_are_cells_of_their_own() -> None:
+def test_rate_and_flat_out_are_separate_cells() -> None:
     wanted = matrix(scenarios=["wait", "hello"], loads=["rate", "flat-out"], shares=[50])
     loads = {(cell.scenario, cell.connections, cell.load) for cell in wanted.cells()}
     assert ("wait", 10, "flat-out") in loads
@@ -62,7 +62,7 @@ def test_rate_and_flat_out_are_cells_of_their_own() -> None:
 # -- findings ------------------------------------------------------------------------------------
 
 
-def test_the_best_is_named_with_how_far_the_next_is_behind(tmp_path: Path) -> None:
+def test_a_finding_names_the_best_and_the_distance_of_the_next(tmp_path: Path) -> None:
     finding = found(bundle_of(tmp_path / "run"), SMALL_CPU)
     assert names(finding.rows) == ["uvloop", "asyncio", "forking"]
     assert names(finding.winners) == ["uvloop"]
@@ -73,26 +73,26 @@ def test_the_best_is_named_with_how_far_the_next_is_behind(tmp_path: Path) -> No
     assert finding.noise is not None and 1 < finding.noise < 1.2
 
 
-def test_those_that_cannot_be_told_apart_win_together(tmp_path: Path) -> None:
+def test_contenders_within_the_noise_tie(tmp_path: Path) -> None:
     finding = found(bundle_of(tmp_path / "run"), SMALL_P99)
     assert set(names(finding.winners)) == {"asyncio", "uvloop"}
     assert names(finding.losers) == ["forking"]
 
 
-def test_in_heavy_noise_nothing_is_claimed(tmp_path: Path) -> None:
+def test_heavy_noise_makes_all_contenders_tie(tmp_path: Path) -> None:
     finding = found(bundle_of(tmp_path / "run", share=1.0), SMALL_CPU)
     assert finding.losers == []
     assert len(finding.winners) == 3
 
 
-def test_with_one_repeat_nobody_knows_what_is_real(tmp_path: Path) -> None:
+def test_one_repeat_makes_no_finding_conclusive(tmp_path: Path) -> None:
     wanted = matrix(models=[*COSTS], repeats=1)
     finding = found(bundle_of(tmp_path / "run", wanted), SMALL_CPU)
     assert not finding.is_conclusive
     assert names(finding.ranked) == ["uvloop", "asyncio", "forking"]
 
 
-def test_a_generator_bound_cell_is_shown_and_never_ranked(tmp_path: Path) -> None:
+def test_a_generator_bound_cell_is_shown_but_not_ranked(tmp_path: Path) -> None:
     def cell_of(cell: CellPlan) -> Cell:
         busy = 0.95 if cell.contender == "uvloop" else 0.3
         return replace(COSTS[cell.contender], generator_busy=busy)
@@ -106,7 +106,7 @@ def test_a_generator_bound_cell_is_shown_and_never_ranked(tmp_path: Path) -> Non
     assert last.unranked_median == pytest.approx(60, rel=0.05)
 
 
-def test_repeats_that_may_not_be_ranked_leave_the_others_of_their_group(tmp_path: Path) -> None:
+def test_an_unranked_repeat_does_not_spoil_the_other_repeats(tmp_path: Path) -> None:
     def cell_of(cell: CellPlan) -> Cell:
         return replace(
             COSTS[cell.contender],
@@ -121,7 +121,7 @@ def test_repeats_that_may_not_be_ranked_leave_the_others_of_their_group(tmp_path
 
 
 def slow_in(rounds: set[int]) -> Callable[[CellPlan], Cell]:
-    """Return cells of which uvloop's do not hold the rate in some rounds."""
+    """Return cells in which uvloop does not hold the rate in some rounds."""
 
     def cell_of(cell: CellPlan) -> Cell:
         own = COSTS[cell.contender]
@@ -139,7 +139,7 @@ def test_one_lucky_repeat_is_no_result(tmp_path: Path) -> None:
     assert finding.rows[-1].verdict == "rate-not-held / ok"
 
 
-def test_a_repeat_that_failed_among_others_is_said(tmp_path: Path) -> None:
+def test_a_failed_repeat_is_mentioned(tmp_path: Path) -> None:
     bundle = read_bundle(make_bundle(tmp_path / "run", matrix(models=[*COSTS]), slow_in({2})))
     finding = found(bundle, SMALL_CPU)
     assert names(finding.winners) == ["uvloop"]
@@ -147,7 +147,7 @@ def test_a_repeat_that_failed_among_others_is_said(tmp_path: Path) -> None:
     assert "2 of 3 repeats" in sentence(ChartBuilder(Groups({"run": bundle})), finding)
 
 
-def test_what_is_below_what_can_be_measured_is_no_number(tmp_path: Path) -> None:
+def test_a_value_too_small_to_measure_is_not_ranked(tmp_path: Path) -> None:
     def cell_of(cell: CellPlan) -> Cell:
         memory = -5.0 if cell.contender == "uvloop" else 3.0
         return replace(COSTS[cell.contender], memory_kib=memory)
@@ -157,7 +157,7 @@ def test_what_is_below_what_can_be_measured_is_no_number(tmp_path: Path) -> None
     assert set(names(finding.ranked)) == {"asyncio", "forking"}
 
 
-def test_where_connections_were_the_limit_nobody_answers_the_most(tmp_path: Path) -> None:
+def test_peak_throughput_is_unknown_where_connections_were_the_limit(tmp_path: Path) -> None:
     wanted = matrix(scenarios=["wait"], connections=[10], loads=["flat-out"])
     bundle = read_bundle(
         make_bundle(tmp_path / "run", wanted, lambda cell: Cell(rate_hz=200.0, server_busy=0.1))
@@ -165,7 +165,7 @@ def test_where_connections_were_the_limit_nobody_answers_the_most(tmp_path: Path
     assert findings(Groups({"run": bundle})) == []
 
 
-def test_of_many_equals_none_is_called_worse(tmp_path: Path) -> None:
+def test_equal_contenders_tie_also_when_there_are_many(tmp_path: Path) -> None:
     called = 0
     for seed in range(20):
         wanted = matrix(models=[*MODELS], connections=[10], seed=seed)
@@ -178,7 +178,7 @@ def test_of_many_equals_none_is_called_worse(tmp_path: Path) -> None:
     assert called <= 2
 
 
-def test_ceilings_and_held_rates_are_never_blended(tmp_path: Path) -> None:
+def test_flat_out_cells_and_held_rates_are_never_mixed(tmp_path: Path) -> None:
     wanted = matrix(scenarios=["cpu"], connections=[10], loads=["rate", "flat-out"])
 
     def cell_of(cell: CellPlan) -> Cell:
@@ -196,7 +196,7 @@ def test_ceilings_and_held_rates_are_never_blended(tmp_path: Path) -> None:
 # -- bundles -------------------------------------------------------------------------------------
 
 
-def test_a_cell_that_cannot_be_read_hides_none_of_the_others(tmp_path: Path) -> None:
+def test_an_unreadable_cell_hides_no_other_cell(tmp_path: Path) -> None:
     folder = bundle_of(tmp_path / "run").folder
     paths = sorted(folder.glob("*/cell.json"))
     paths[0].write_bytes(paths[0].read_bytes()[:100])
@@ -218,7 +218,7 @@ def test_a_cell_that_cannot_be_read_hides_none_of_the_others(tmp_path: Path) -> 
         ("run.json", None),
     ],
 )
-def test_a_folder_that_is_no_bundle_says_what_was_expected(
+def test_a_broken_bundle_is_refused_by_the_broken_file(
     tmp_path: Path, name: str, content: bytes | None
 ) -> None:
     folder = bundle_of(tmp_path / "run").folder
@@ -230,7 +230,7 @@ def test_a_folder_that_is_no_bundle_says_what_was_expected(
         read_bundle(folder)
 
 
-def test_scenarios_of_another_version_are_no_bundle_of_this_one(tmp_path: Path) -> None:
+def test_unknown_scenarios_are_refused(tmp_path: Path) -> None:
     folder = bundle_of(tmp_path / "run").folder
     about = json.loads((folder / "run.json").read_text())
     about["options"]["scenarios"] = ["hello", "teleport"]
@@ -239,7 +239,7 @@ def test_scenarios_of_another_version_are_no_bundle_of_this_one(tmp_path: Path) 
         read_bundle(folder)
 
 
-def test_names_in_a_plan_lead_nowhere_else(tmp_path: Path) -> None:
+def test_a_plan_cannot_lead_out_of_its_folder(tmp_path: Path) -> None:
     folder = bundle_of(tmp_path / "run").folder
     outside = tmp_path / "x-1-rate-a-1"
     next(folder.glob("*/cell.json")).parent.rename(outside)

@@ -1,4 +1,4 @@
-"""Report and dashboard in a real browser, offline: what a reader sees, chooses and takes along."""
+"""Report and dashboard in a real browser, offline: display, choice and download."""
 
 import csv
 import random
@@ -73,7 +73,7 @@ def browser() -> Iterator[Browser]:
         yield one
 
 
-def test_a_report_works_with_no_network_and_asks_for_nothing(browser: Browser, report: str) -> None:
+def test_a_report_works_offline_and_requests_nothing(browser: Browser, report: str) -> None:
     with opened(browser, report, offline=True) as (page, seen):
         for chart in ("overview", "latency-connections", "spectrum", "cpu", "memory", "lanes"):
             assert data_of(page, chart)
@@ -81,7 +81,7 @@ def test_a_report_works_with_no_network_and_asks_for_nothing(browser: Browser, r
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_who_won_what_and_whether_it_is_real_is_seen_without_scrolling(
+def test_results_and_their_significance_are_visible_without_scrolling(
     browser: Browser, report: str, scheme: str
 ) -> None:
     with opened(browser, report, color_scheme=scheme) as (page, _):
@@ -95,9 +95,7 @@ def test_who_won_what_and_whether_it_is_real_is_seen_without_scrolling(
         assert back == ("rgb(255, 255, 255)" if scheme == "light" else "rgb(20, 23, 27)")
 
 
-def test_values_in_a_chart_are_those_of_the_bundle(
-    browser: Browser, report: str, results: Path
-) -> None:
+def test_charts_show_the_values_of_the_bundle(browser: Browser, report: str, results: Path) -> None:
     cells = read_bundle(results / "one").cells
     with opened(browser, report) as (page, _):
         shown: dict[str, float] = {}
@@ -116,7 +114,7 @@ def test_values_in_a_chart_are_those_of_the_bundle(
             assert shown[name] == pytest.approx(values[1], rel=0.02)
 
 
-def test_contenders_can_be_left_out_and_taken_in_again(browser: Browser, report: str) -> None:
+def test_contenders_can_be_hidden_and_shown_again(browser: Browser, report: str) -> None:
     with opened(browser, report) as (page, _):
         assert {trace["meta"]["contender"] for trace in data_of(page, "cpu")} == {*MODELS}
         with redrawn(page):
@@ -130,7 +128,7 @@ def test_contenders_can_be_left_out_and_taken_in_again(browser: Browser, report:
         assert "forking" in {trace["meta"]["contender"] for trace in data_of(page, "cpu")}
 
 
-def test_scenario_and_connections_can_be_chosen_and_the_choice_shared(
+def test_the_choice_of_scenario_and_connections_is_in_the_address(
     browser: Browser, report: str
 ) -> None:
     with opened(browser, report) as (page, _):
@@ -142,7 +140,7 @@ def test_scenario_and_connections_can_be_chosen_and_the_choice_shared(
         page.wait_for_selector("#chart-cpu h3:has-text('connect, 10 connections, flat out')")
 
 
-def test_what_the_generator_limited_is_struck_through(browser: Browser, report: str) -> None:
+def test_a_generator_bound_figure_is_struck_through(browser: Browser, report: str) -> None:
     with opened(browser, report) as (page, _):
         page.locator("#headline summary").first.click()
         row = page.locator("#headline .ranking tr[data-contender=gevent]").first
@@ -169,7 +167,7 @@ def test_what_the_generator_limited_is_struck_through(browser: Browser, report: 
             assert found == 1, word
 
 
-def test_all_of_it_can_be_done_by_keyboard(browser: Browser, report: str) -> None:
+def test_the_keyboard_reaches_every_control(browser: Browser, report: str) -> None:
     with opened(browser, report) as (page, _):
         page.wait_for_selector("#chart-overview")
         page.keyboard.press("Tab")
@@ -191,7 +189,7 @@ def test_all_of_it_can_be_done_by_keyboard(browser: Browser, report: str) -> Non
 
 
 @pytest.mark.parametrize("chart", ["overview", "throughput", "latency-connections", "lanes"])
-def test_every_charts_numbers_can_be_taken_along(
+def test_every_charts_numbers_can_be_downloaded(
     browser: Browser, report: str, tmp_path: Path, chart: str
 ) -> None:
     with opened(browser, f"{report}#scenario=wait") as (page, _):
@@ -237,9 +235,7 @@ def test_hostile_names_are_shown_as_text(browser: Browser, tmp_path: Path) -> No
         assert shown.evaluate("document.documentElement.scrollWidth") <= 1280
 
 
-def test_the_dashboard_lists_runs_and_sets_them_side_by_side(
-    browser: Browser, dashboard: str
-) -> None:
+def test_the_dashboard_shows_selected_runs_side_by_side(browser: Browser, dashboard: str) -> None:
     with opened(browser, dashboard) as (page, seen):
         page.get_by_label("one", exact=True).check()
         page.get_by_label("other", exact=True).check()

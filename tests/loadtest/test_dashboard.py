@@ -1,4 +1,4 @@
-"""The dashboard as a server: what it lists, shows, streams and refuses."""
+"""The dashboard as a server: lists, pages, events and refusals."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ from tests.support.commands import started
 from tests.support.running import DEADLINE_S
 
 LONG = "x" * 300
-"""Longer than a name may be: the kernel refuses it, as it refuses what is another user's."""
+"""Too long for a file name: the kernel refuses it, as it refuses another user's files."""
 
 pytestmark = pytest.mark.xdist_group("dashboard")  # one server answers all its tests
 
@@ -69,7 +69,7 @@ async def test_the_list_has_every_comparison_and_nothing_else(
 
 
 @pytest.mark.asyncio
-async def test_a_run_is_the_page_of_its_report(client: aiohttp.ClientSession) -> None:
+async def test_a_run_has_the_same_page_as_its_report(client: aiohttp.ClientSession) -> None:
     reply = await client.get("/runs?run=one")
     text = await reply.text()
     assert reply.status == 200
@@ -81,13 +81,15 @@ async def test_a_run_is_the_page_of_its_report(client: aiohttp.ClientSession) ->
 
 
 @pytest.mark.asyncio
-async def test_runs_can_be_set_side_by_side(client: aiohttp.ClientSession) -> None:
+async def test_runs_can_be_shown_side_by_side(client: aiohttp.ClientSession) -> None:
     text = await (await client.get("/runs?run=one&run=other")).text()
     assert "uvloop · one" in text and "uvloop · other" in text
 
 
 @pytest.mark.asyncio
-async def test_unlike_runs_are_refused_with_a_way_round(client: aiohttp.ClientSession) -> None:
+async def test_different_runs_are_refused_with_a_link_to_show_them_anyway(
+    client: aiohttp.ClientSession,
+) -> None:
     reply = await client.get("/runs?run=one&run=unlike")
     text = await reply.text()
     assert reply.status == 409
@@ -97,7 +99,7 @@ async def test_unlike_runs_are_refused_with_a_way_round(client: aiohttp.ClientSe
 
 
 @pytest.mark.asyncio
-async def test_a_broken_bundle_says_so_and_hides_none_of_the_others(
+async def test_a_broken_bundle_is_reported_and_hides_no_other(
     client: aiohttp.ClientSession,
 ) -> None:
     reply = await client.get("/runs?run=broken")
@@ -120,19 +122,19 @@ async def test_a_broken_bundle_says_so_and_hides_none_of_the_others(
     ],
     ids=lambda path: path.replace(LONG, "LONG"),
 )  # fmt: skip
-async def test_what_there_is_not_is_not_found(client: aiohttp.ClientSession, path: str) -> None:
+async def test_unknown_paths_get_404(client: aiohttp.ClientSession, path: str) -> None:
     assert (await client.get(path)).status == 404
 
 
 @pytest.mark.asyncio
-async def test_nothing_is_ever_fetched_from_elsewhere(client: aiohttp.ClientSession) -> None:
+async def test_the_content_policy_forbids_other_hosts(client: aiohttp.ClientSession) -> None:
     for path in ("/", "/runs?run=one", "/runs?run=none"):
         policy = (await client.get(path)).headers["Content-Security-Policy"]
         assert "default-src 'none'" in policy and "http" not in policy
 
 
 @pytest.mark.asyncio
-async def test_a_name_that_somebody_points_here_is_refused(
+async def test_a_foreign_host_name_is_refused(
     client: aiohttp.ClientSession,
 ) -> None:
     reply = await client.get("/", headers={"Host": "evil.example"})
@@ -140,7 +142,7 @@ async def test_a_name_that_somebody_points_here_is_refused(
 
 
 @pytest.mark.asyncio
-async def test_whoever_looks_is_told_when_a_cell_has_finished(
+async def test_an_event_announces_every_finished_cell(
     client: aiohttp.ClientSession, results: Path
 ) -> None:
     wanted = matrix(models=["asyncio", "uvloop"])
@@ -162,7 +164,7 @@ async def test_whoever_looks_is_told_when_a_cell_has_finished(
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_it_ends_at_once_and_well(results: Path, signum: signal.Signals) -> None:
+def test_a_signal_ends_the_dashboard_with_0(results: Path, signum: signal.Signals) -> None:
     with started([*DASHBOARD, "--results", str(results), "--port", "0"]) as process:
         assert process.stdout is not None
         assert process.stdout.readline().startswith("dashboard: http://127.0.0.1:")
@@ -172,7 +174,7 @@ def test_it_ends_at_once_and_well(results: Path, signum: signal.Signals) -> None
         assert "Traceback" not in errors
 
 
-def test_a_port_that_is_taken_gets_one_line_and_status_3(results: Path) -> None:
+def test_a_taken_port_exits_with_3_and_one_line(results: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         with started([*DASHBOARD, "--results", str(results), "--port", port]) as process:
@@ -181,7 +183,7 @@ def test_a_port_that_is_taken_gets_one_line_and_status_3(results: Path) -> None:
     assert errors.count("\n") == 1 and "choose another --port" in errors
 
 
-def test_a_folder_that_is_not_there_gets_one_line_and_status_2(tmp_path: Path) -> None:
+def test_a_missing_folder_exits_with_2_and_one_line(tmp_path: Path) -> None:
     with started([*DASHBOARD, "--results", str(tmp_path / "none")]) as process:
         _, errors = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 2
@@ -189,7 +191,7 @@ def test_a_folder_that_is_not_there_gets_one_line_and_status_2(tmp_path: Path) -
 
 
 @pytest.mark.asyncio
-async def test_a_folder_whose_name_is_no_utf_8_hides_none_of_the_others(
+async def test_a_folder_name_that_is_no_utf_8_hides_no_other_run(
     client: aiohttp.ClientSession, results: Path
 ) -> None:
     make_bundle(results / "\udcff", matrix(), lambda cell: Cell())
@@ -211,7 +213,7 @@ with beating(folder):
 
 
 @pytest.mark.asyncio
-async def test_a_run_that_is_killed_is_shown_as_interrupted_at_once(
+async def test_a_killed_run_is_shown_as_interrupted_at_once(
     client: aiohttp.ClientSession, results: Path
 ) -> None:
     bundle = make_bundle(results / "killed", matrix(), lambda cell: None)

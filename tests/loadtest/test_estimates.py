@@ -1,4 +1,4 @@
-"""How sure a number is: what is the same is not told apart, and what differs is."""
+"""Certainty of numbers: equal servers tie, different ones are told apart."""
 
 import random
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ def drifting(rng: random.Random) -> dict[int, float]:
 
 
 def floor_of(rng: random.Random, noise: float, pairs: int = 24) -> float:
-    """Return the noise floor that so many pairs of twins would show."""
+    """Return the noise floor of a number of pairs of twins."""
     found = noise_floor([rng.gauss(0, noise * 2**0.5) for _ in range(pairs)], REPEATS)
     assert found is not None
     return found
@@ -42,7 +42,7 @@ def test_more_repeats_make_a_narrower_interval() -> None:
     assert (many.high or 0) - (many.low or 0) < ((few.high or 0) - (few.low or 0)) / 2
 
 
-def test_two_of_the_same_are_seldom_called_different() -> None:
+def test_equal_servers_are_seldom_called_different() -> None:
     # Goal: A against A, on a machine that drifts by 30 % from round to round. One in twenty may
     # be called different by the noise floor alone; the interval has to agree as well.
     rng, called = random.Random(2), 0
@@ -64,26 +64,26 @@ def test_a_difference_well_beyond_the_noise_is_found_though_the_machine_drifts()
     assert called / 200 > 0.95
 
 
-def test_repeats_of_one_round_are_compared_with_each_other() -> None:
+def test_repeats_are_compared_within_their_round() -> None:
     found = ratio({1: 20.0, 2: 200.0, 3: 2.0}, {1: 10.0, 2: 100.0, 3: 1.0})
     assert found == Estimate(2.0, 2.0, 2.0, 3)
-    # A round in which one of them could not be measured says nothing.
+    # A round that lacks one of the two is left out.
     assert ratio({1: 20.0, 2: 9.0}, {1: 10.0, 3: 1.0}) == Estimate(2.0, None, None, 1)
     assert ratio({1: 20.0}, {2: 10.0}) is None
 
 
-def test_between_runs_all_repeats_are_compared_with_all() -> None:
+def test_repeats_of_different_runs_are_all_compared() -> None:
     found = ratio({1: 20.0, 2: 22.0, 3: 24.0}, {4: 10.0, 5: 11.0, 6: 12.0}, paired=False)
     assert found is not None and found.low is not None and found.high is not None
     assert found.median == 2.0
     assert found.low == pytest.approx(20 / 12) and found.high == pytest.approx(24 / 10)
 
 
-def test_one_repeat_cannot_tell_what_is_real() -> None:
+def test_one_repeat_decides_nothing() -> None:
     assert is_significant(Estimate(2.0, None, None, 1), 1.1) is None
 
 
-def test_without_twins_nobody_knows_the_noise() -> None:
+def test_without_twins_the_noise_is_unknown() -> None:
     assert noise_floor([0.1] * 4, REPEATS) is None
     assert is_significant(Estimate(2.0, 1.9, 2.1, 3), None) is None
 

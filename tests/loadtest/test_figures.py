@@ -1,4 +1,4 @@
-"""Where there is nothing to compare a report has the figures, or the reason why there are none."""
+"""With nothing to compare, a report has the figures, or the reason why there are none."""
 
 import sys
 from dataclasses import replace
@@ -21,7 +21,7 @@ def one_contender(folder: Path, cell: Cell) -> Path:
 
 
 def all_silent(folder: Path) -> Path:
-    """Return a bundle of two contenders neither of which has answered anything."""
+    """Return a bundle of two contenders that never replied."""
     wanted = matrix(connections=[10])
     make_bundle(folder, wanted, lambda _: Cell())
     for cell in wanted.cells():
@@ -44,7 +44,7 @@ def test_the_figures_of_one_contender_are_printed_and_written(tmp_path: Path) ->
     assert "the figures of each cell" in html and "<details open>" in html
 
 
-def test_figures_that_are_not_ranked_have_the_reason_beside_them(tmp_path: Path) -> None:
+def test_unranked_figures_have_their_reason_beside_them(tmp_path: Path) -> None:
     bundle = one_contender(tmp_path / "run", Cell(rate_hz=500.0))
     ended = run([*REPORT, str(bundle)])
     assert ended.returncode == 0, ended.stderr  # whatever the verdict: there are figures
@@ -53,12 +53,12 @@ def test_figures_that_are_not_ranked_have_the_reason_beside_them(tmp_path: Path)
 
 
 @pytest.mark.parametrize("cell", [Cell(), Cell(rate_hz=500.0), Cell(generator_busy=0.95)])
-def test_whatever_the_verdict_a_cell_with_figures_is_no_failure(tmp_path: Path, cell: Cell) -> None:
+def test_a_cell_with_figures_is_no_failure_for_any_verdict(tmp_path: Path, cell: Cell) -> None:
     bundle = make_bundle(tmp_path / "run", matrix(), lambda _: cell)
     assert without_figures(Page({"run": read_bundle(bundle)})) == ""
 
 
-def test_nothing_but_failures_is_a_failure_with_its_reason(tmp_path: Path) -> None:
+def test_a_run_of_failures_only_exits_with_1_and_the_reason(tmp_path: Path) -> None:
     bundle = all_silent(tmp_path / "run")
     ended = run([*REPORT, str(bundle)])
     assert ended.returncode == 1
@@ -68,7 +68,7 @@ def test_nothing_but_failures_is_a_failure_with_its_reason(tmp_path: Path) -> No
     )
 
 
-def test_a_report_of_several_bundles_leaves_the_own_report_of_each(tmp_path: Path) -> None:
+def test_a_report_of_several_bundles_keeps_their_own_reports(tmp_path: Path) -> None:
     bundles = [make_bundle(tmp_path / name, matrix(), lambda _: Cell()) for name in ("a", "b")]
     for bundle in bundles:
         (bundle / "report.html").write_text("its own")
@@ -81,7 +81,7 @@ def test_a_report_of_several_bundles_leaves_the_own_report_of_each(tmp_path: Pat
     assert len([*tmp_path.glob("*-report/report.html")]) == 2
 
 
-def test_a_report_that_is_refused_makes_no_folder(tmp_path: Path) -> None:
+def test_a_refused_report_makes_no_folder(tmp_path: Path) -> None:
     one = make_bundle(tmp_path / "one", matrix(), lambda _: Cell())
     other = make_bundle(tmp_path / "other", matrix(duration_s=9.0), lambda _: Cell())
     assert run([*REPORT, str(one), str(other)]).returncode == 2

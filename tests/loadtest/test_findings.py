@@ -1,4 +1,4 @@
-"""The summary answers with the load that was asked for, whatever each contender makes of it."""
+"""Every question is answered with the load that was asked for, even where contenders fail."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
@@ -39,7 +39,7 @@ def cpu_findings(page: Page) -> list[Finding]:
 
 
 def cannot(connections: int, *models: str, repeats: tuple[int, ...] = (1, 2, 3)) -> Behaviour:
-    """Return cells of which some models do not hold the rate with so many connections."""
+    """Return cells in which some models do not hold the rate with a number of connections."""
 
     def cell_of(cell: CellPlan) -> Cell:
         own = COSTS[cell.contender]
@@ -57,7 +57,7 @@ def names(finding: Finding) -> tuple[list[str], list[str]]:
 
 
 @pytest.mark.parametrize("repeats", [(1, 2, 3), (1, 3)])
-def test_a_model_that_fails_with_most_connections_is_listed_there_with_the_reason(
+def test_a_model_that_fails_with_most_connections_is_listed_with_the_reason(
     tmp_path: Path, repeats: tuple[int, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
     page = page_of(tmp_path / "run", cannot(1000, "uvloop", repeats=repeats))
@@ -86,7 +86,7 @@ def test_one_late_cell_of_two_does_not_move_the_question_to_fewer_connections(
 
 
 def silent_with_1000(folder: Path, models: list[str]) -> Page:
-    """Return a run in which some models answer nothing on 1,000 connections."""
+    """Return a run in which some models send no reply on 1,000 connections."""
     wanted = matrix(models=MODELS)
     make_bundle(folder, wanted, lambda cell: COSTS[cell.contender])
     for cell in wanted.cells():
@@ -97,27 +97,27 @@ def silent_with_1000(folder: Path, models: list[str]) -> Page:
     return Page({"run": read_bundle(folder)})
 
 
-def test_a_model_that_answers_nothing_is_not_the_best_of_fewer_connections(tmp_path: Path) -> None:
+def test_a_silent_model_does_not_win_with_fewer_connections(tmp_path: Path) -> None:
     (finding,) = cpu_findings(silent_with_1000(tmp_path / "run", ["uvloop"]))
     assert finding.connections == 1000
     assert names(finding) == (["asyncio", "forking"], ["uvloop"])
     assert "0 of 1000 had a reply" in finding.unranked[0].why
 
 
-def test_where_none_answers_that_comes_first_and_then_fewer_connections(tmp_path: Path) -> None:
+def test_a_question_without_any_answer_is_followed_by_fewer_connections(tmp_path: Path) -> None:
     first, second = cpu_findings(silent_with_1000(tmp_path / "run", MODELS))
     assert first.connections == 1000 and names(first) == ([], MODELS)
     assert second.connections == 10 and names(second) == (["uvloop", "asyncio", "forking"], [])
 
 
-def test_what_is_best_with_few_connections_is_not_best_where_it_fails(tmp_path: Path) -> None:
+def test_the_best_with_few_connections_does_not_win_where_it_fails(tmp_path: Path) -> None:
     page = page_of(tmp_path / "run", cannot(1000, "uvloop"))
     for finding in page.findings:
         assert finding.connections == 1000
         assert "uvloop" not in {row.group.key.contender for row in finding.winners}
 
 
-def test_where_one_alone_carries_the_load_it_is_the_answer(tmp_path: Path) -> None:
+def test_the_only_model_that_carries_the_load_wins(tmp_path: Path) -> None:
     page = page_of(tmp_path / "run", cannot(1000, "forking", "asyncio"))
     (finding,) = cpu_findings(page)
     assert finding.connections == 1000
@@ -126,7 +126,7 @@ def test_where_one_alone_carries_the_load_it_is_the_answer(tmp_path: Path) -> No
     assert "| no other contender carried the load |" in row
 
 
-def test_where_none_carries_the_load_that_is_said_and_then_what_fewer_connections_say(
+def test_a_load_that_no_model_carries_is_followed_by_fewer_connections(
     tmp_path: Path,
 ) -> None:
     page = page_of(tmp_path / "run", cannot(1000, *MODELS))
@@ -156,7 +156,7 @@ def test_a_model_whose_cells_could_not_be_run_is_listed_with_the_reason(tmp_path
     assert "~~forking~~ could not be run: the server is not ready: no memory" in row
 
 
-def test_what_has_not_had_its_turn_yet_is_not_called_a_failure(tmp_path: Path) -> None:
+def test_a_cell_still_to_be_run_is_no_failure(tmp_path: Path) -> None:
     page = page_of(
         tmp_path / "run",
         lambda cell: None if cell.contender == "forking" else COSTS[cell.contender],
@@ -165,7 +165,7 @@ def test_what_has_not_had_its_turn_yet_is_not_called_a_failure(tmp_path: Path) -
     assert names(finding) == (["uvloop", "asyncio"], [])
 
 
-def test_what_the_generator_limited_leaves_open_what_is_best(tmp_path: Path) -> None:
+def test_a_generator_bound_contender_leaves_the_winner_open(tmp_path: Path) -> None:
     def cell_of(cell: CellPlan) -> Cell:
         busy = 0.95 if cell.contender == "uvloop" else 0.3
         return replace(COSTS[cell.contender], generator_busy=busy)
@@ -175,7 +175,7 @@ def test_what_the_generator_limited_leaves_open_what_is_best(tmp_path: Path) -> 
     assert "| yes among those ranked (noise " in row
 
 
-def test_the_chart_has_a_cross_for_what_could_not_be_ranked(tmp_path: Path) -> None:
+def test_the_chart_has_a_cross_for_each_unranked_contender(tmp_path: Path) -> None:
     page = page_of(tmp_path / "run", cannot(1000, "uvloop", "forking"))
     chart = overview_chart(page.builder, page.findings)
     crosses = [trace for trace in chart.traces if trace["marker"]["symbol"] == "x"]
@@ -185,7 +185,7 @@ def test_the_chart_has_a_cross_for_what_could_not_be_ranked(tmp_path: Path) -> N
     assert "uvloop: rate-not-held" in drawn(chart)
 
 
-def test_the_drawing_has_every_mark_and_every_question(tmp_path: Path) -> None:
+def test_the_svg_has_every_mark_and_every_question(tmp_path: Path) -> None:
     page = page_of(tmp_path / "run", cannot(1000, "uvloop"))
     chart = overview_chart(page.builder, page.findings)
     assert asdict(chart)["layout"]["yaxis"]["categoryarray"]
@@ -205,7 +205,7 @@ def test_the_drawing_has_every_mark_and_every_question(tmp_path: Path) -> None:
         ("generator-bound", False), ("invalid", False),
     ],
 )  # fmt: skip
-def test_what_is_neither_ranked_nor_of_the_meter_is_the_contenders_own_failure(
+def test_an_unranked_verdict_that_is_not_the_meters_is_a_failure(
     tmp_path: Path, name: str, fails: bool
 ) -> None:
     wanted = matrix(models=["uvloop"], connections=[10], repeats=1)
@@ -214,7 +214,7 @@ def test_what_is_neither_ranked_nor_of_the_meter_is_the_contenders_own_failure(
         assert failed(replace(result, verdict=Verdict(name, ""))) == fails
 
 
-def test_contenders_that_tie_stand_each_with_its_own_figure(
+def test_every_contender_of_a_tie_has_its_own_figure(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = Page({"run": bundle_of(tmp_path / "run")})
@@ -235,7 +235,9 @@ def test_contenders_that_tie_stand_each_with_its_own_figure(
 
 
 @pytest.mark.parametrize(("floor", "text"), [(1.23, "(noise ±23%)"), (3.48, "(noise up to 3.48×)")])
-def test_a_noise_wider_than_the_figure_is_a_factor(tmp_path: Path, floor: float, text: str) -> None:
+def test_noise_above_100_percent_is_printed_as_a_factor(
+    tmp_path: Path, floor: float, text: str
+) -> None:
     (finding,) = cpu_findings(page_of(tmp_path / "run", lambda cell: COSTS[cell.contender]))
     rows = [replace(row, noise=floor) for row in finding.rows]
     assert words.significance(replace(finding, rows=rows)).endswith(text)

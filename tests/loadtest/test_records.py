@@ -1,4 +1,4 @@
-"""report and dashboard know what run, Locust, selftest and bench leave behind."""
+"""report and dashboard show bundles of run, Locust, selftest and bench."""
 
 import asyncio
 import shutil
@@ -100,7 +100,7 @@ def test_a_report_of_each_kind_is_printed_and_written(
     assert f"report: {folder / 'report.html'}" in ended.stdout
 
 
-def test_several_are_drawn_into_a_folder_of_their_own(tmp_path: Path) -> None:
+def test_several_records_are_drawn_into_a_new_folder(tmp_path: Path) -> None:
     folders = [make(tmp_path / name) for name, (make, _) in KINDS.items()]
     ended = run([*REPORT, *map(str, folders)])
     assert ended.returncode == 0, ended.stderr
@@ -127,7 +127,7 @@ def test_a_comparison_beside_another_kind_is_refused(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("content", ["{", "[1]"])
-def test_one_that_is_broken_gets_one_line(
+def test_a_broken_record_is_refused_in_one_line(
     tmp_path: Path, make: Make, path: str, content: str
 ) -> None:
     folder = make(tmp_path / "one")

@@ -1,4 +1,4 @@
-"""A report: one file that needs nothing else, and the same in Markdown."""
+"""A report: one self-contained file, and the same in Markdown."""
 
 import json
 import random
@@ -60,21 +60,21 @@ def charts_of(page: Page) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-def test_every_chart_that_is_promised_is_there(page: Page) -> None:
+def test_a_report_has_every_kind_of_chart(page: Page) -> None:
     assert charts_of(page).keys() == {
         "overview", "throughput", "latency-connections", "latency-rate", "spectrum", "cpu",
         "memory", "switches", "lanes",
     }  # fmt: skip
 
 
-def test_every_chart_says_how_to_read_it_and_who_had_which_cores(page: Page) -> None:
+def test_every_chart_explains_itself_and_names_the_cores(page: Page) -> None:
     for charts in charts_of(page).values():
         for chart in charts:
             assert len(chart["read"]) > 40 and chart["read"].endswith(".")
             assert chart["circumstances"] == "server on core 0, generator on core 1; 3 × 4 s"
 
 
-def test_plotly_takes_every_chart_for_one(page: Page) -> None:
+def test_plotly_accepts_every_chart(page: Page) -> None:
     own = {"tall", "height"}  # what the page itself reads
     for charts in charts_of(page).values():
         for chart in charts:
@@ -94,7 +94,7 @@ def test_a_contender_has_one_colour_and_one_mark_on_every_chart(page: Page) -> N
     assert {name: len(colours) for name, colours in seen.items()} == {"asyncio": 1, "uvloop": 1}
 
 
-def test_no_two_contenders_look_alike_and_ours_always_do() -> None:
+def test_every_contender_has_its_own_look_and_a_model_keeps_its_look() -> None:
     alone, among = looks(["gevent"]), looks([*MODELS, "mine", "yours", "theirs"])
     assert alone["gevent"] == among["gevent"]
     assert len({look.colour for look in among.values()}) == len(among)
@@ -117,20 +117,20 @@ def test_the_readmes_chart_draws_every_mark_of_the_palette_differently() -> None
     assert len(shapes) == len(style._PALETTE)
 
 
-def test_names_that_are_cut_stay_apart(bundle: Path) -> None:
+def test_shortened_names_stay_different(bundle: Path) -> None:
     long = "a" * 60
     page = Page({f"{long}1": read_bundle(bundle), f"{long}2": read_bundle(bundle)})
     labels = {page.builder.label("uvloop", run) for run in page.groups.bundles}
     assert len(labels) == 2 and all(len(label) < 60 for label in labels)
 
 
-def test_a_server_that_is_not_ours_is_said_to_be_so(tmp_path: Path) -> None:
+def test_a_chart_names_servers_that_the_run_did_not_start(tmp_path: Path) -> None:
     wanted = matrix(targets={"mine": "http://127.0.0.1:9000"})
     page = Page({"run": read_bundle(make_bundle(tmp_path / "run", wanted, cell_of))})
     assert page.builder.circumstances().endswith("not started by us, cores unknown: mine")
 
 
-def test_what_the_generator_limited_is_crossed_out_and_on_no_line(page: Page) -> None:
+def test_a_generator_bound_cell_is_a_cross_beside_the_lines(page: Page) -> None:
     chart = charts_of(page)["latency-connections"][0]
     lines = [trace for trace in chart["traces"] if "lines" in trace["mode"]]
     struck = [trace for trace in chart["traces"] if trace["mode"] == "markers"]
@@ -140,23 +140,23 @@ def test_what_the_generator_limited_is_crossed_out_and_on_no_line(page: Page) ->
     assert "<s>" in page.served
 
 
-def test_what_nobody_has_measured_is_called_projected(page: Page) -> None:
+def test_a_computed_throughput_is_called_projected(page: Page) -> None:
     titles = {chart["title"] for chart in charts_of(page)["throughput"]}
     assert titles == {"Throughput of one core, projected", "Throughput against connections"}
 
 
-def test_the_law_is_drawn_where_it_holds(page: Page) -> None:
+def test_a_fitted_scalability_law_is_drawn(page: Page) -> None:
     (chart,) = (c for c in charts_of(page)["throughput"] if "projected" not in c["title"])
     assert any(trace["meta"]["more"] == "fitted (USL)" for trace in chart["traces"])
     assert all(re.search(r"contention σ 0\.[89]", note) for note in chart["notes"])
 
 
-def test_the_spectrum_has_both_what_is_corrected_and_what_is_not(page: Page) -> None:
+def test_the_spectrum_has_latency_and_service_time(page: Page) -> None:
     more = {trace["meta"]["more"] for c in charts_of(page)["spectrum"] for trace in c["traces"]}
     assert {"latency", "service time"} <= more
 
 
-def test_lanes_of_client_and_server_have_one_axis_of_time(page: Page) -> None:
+def test_lanes_of_client_and_server_share_a_time_axis(page: Page) -> None:
     chart = next(c for c in charts_of(page)["lanes"] if ": hello" in c["title"])
     by_lane = {trace.get("yaxis", "y"): trace for trace in chart["traces"]}
     assert by_lane.keys() == {"y", "y2", "y3", "y4"}
@@ -165,7 +165,7 @@ def test_lanes_of_client_and_server_have_one_axis_of_time(page: Page) -> None:
     assert all("xaxis" not in trace for trace in chart["traces"])
 
 
-def test_a_log_that_is_cut_off_spoils_its_own_line_only(tmp_path: Path) -> None:
+def test_a_truncated_log_costs_only_its_own_line(tmp_path: Path) -> None:
     folder = make_bundle(tmp_path / "run", matrix(), cell_of)
     log = folder / "hello-1000-rate-uvloop-1" / "latency.hlog"
     log.write_bytes(log.read_bytes()[:-80])
@@ -187,7 +187,7 @@ class _Links(HTMLParser):
         self.found += [value or "" for name, value in attrs if name in ("src", "href", "action")]
 
 
-def test_a_report_is_one_file_that_needs_no_other(bundle: Path, tmp_path: Path) -> None:
+def test_a_report_is_one_self_contained_file(bundle: Path, tmp_path: Path) -> None:
     ended = run([*REPORT, str(bundle), "--out", str(tmp_path)])
     assert ended.returncode == 0, ended.stderr
     assert f"report: {tmp_path / 'report.html'}" in ended.stdout
@@ -199,7 +199,7 @@ def test_a_report_is_one_file_that_needs_no_other(bundle: Path, tmp_path: Path) 
     assert "default-src 'none'" in html
 
 
-def test_markdown_says_the_same(bundle: Path, tmp_path: Path) -> None:
+def test_markdown_has_the_same_sections(bundle: Path, tmp_path: Path) -> None:
     assert run([*REPORT, str(bundle), "--out", str(tmp_path)]).returncode == 0
     text = (tmp_path / "report.md").read_text("utf-8")
     assert "| question | best | next best | significant? |" in text
@@ -207,7 +207,7 @@ def test_markdown_says_the_same(bundle: Path, tmp_path: Path) -> None:
     assert "no detectable difference" in text
 
 
-def test_a_bundle_can_be_drawn_again_somewhere_else(bundle: Path, tmp_path: Path) -> None:
+def test_a_moved_bundle_can_be_drawn_again(bundle: Path, tmp_path: Path) -> None:
     moved = tmp_path / "elsewhere" / "run"
     moved.parent.mkdir()
     bundle.rename(moved)
@@ -219,7 +219,7 @@ def test_a_bundle_can_be_drawn_again_somewhere_else(bundle: Path, tmp_path: Path
         moved.rename(bundle)
 
 
-def test_several_bundles_stand_side_by_side(bundle: Path, tmp_path: Path) -> None:
+def test_several_bundles_are_drawn_side_by_side(bundle: Path, tmp_path: Path) -> None:
     other = make_bundle(tmp_path / "other", everything(), cell_of, commit="fedcba9876543210")
     ended = run([*REPORT, str(bundle), str(other), "--out", str(tmp_path / "both")])
     assert ended.returncode == 0, ended.stderr
@@ -248,14 +248,14 @@ def test_a_broken_bundle_does_not_hide_the_others(bundle: Path, tmp_path: Path) 
     assert "run.json" in (tmp_path / "out" / "report.html").read_text("utf-8")
 
 
-def test_nothing_to_draw_is_a_mistake(tmp_path: Path) -> None:
+def test_a_folder_without_a_bundle_is_a_usage_error(tmp_path: Path) -> None:
     ended = run([*REPORT, str(tmp_path)])
     assert ended.returncode == 2
     assert "expected the folder of a comparison, got" in ended.stderr
 
 
 @pytest.mark.parametrize(("cost", "status", "word"), [(100, 0, "passed"), (150, 1, "FAILED")])
-def test_the_gate_tells_by_its_exit_status(
+def test_the_gate_reports_by_its_exit_status(
     tmp_path: Path, cost: int, status: int, word: str
 ) -> None:
     def costing(cpu_us: float) -> Path:
@@ -270,7 +270,7 @@ def test_the_gate_tells_by_its_exit_status(
     assert re.search(rf"^{word}: uvloop hello cpu \+10%", ended.stdout, re.MULTILINE)
 
 
-def test_hostile_names_are_only_text(tmp_path: Path) -> None:
+def test_hostile_names_are_escaped(tmp_path: Path) -> None:
     folder = make_bundle(
         tmp_path / "run", matrix(), cell_of, cpu=HOSTILE, commit=HOSTILE, command=[HOSTILE],
         versions={HOSTILE: HOSTILE},
@@ -281,7 +281,7 @@ def test_hostile_names_are_only_text(tmp_path: Path) -> None:
     assert "x" * 1000 not in re.sub(r'(value|data-run)="[^"]*"|<script type="app.*', "", html)
 
 
-def test_every_metric_has_a_unit_and_words_for_a_ratio() -> None:
+def test_every_metric_has_a_unit_and_a_phrase_for_a_ratio() -> None:
     for metric in METRICS.values():
         assert "{}" in metric.ratio_phrase
         assert metric.unit or metric.name == "switches"

@@ -1,4 +1,4 @@
-"""The exit status of report: 1 where no cell has a figure, 2 where a bundle cannot be read."""
+"""The exit status of report: 1 if no cell has a figure, 2 if a bundle cannot be read."""
 
 import sys
 from collections.abc import Callable
@@ -51,19 +51,19 @@ Make = Callable[[Path, bool], Path]
 
 
 @pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
-def test_a_bundle_without_a_figure_is_status_1_with_the_reason(tmp_path: Path, make: Make) -> None:
+def test_a_bundle_without_a_figure_exits_with_1_and_the_reason(tmp_path: Path, make: Make) -> None:
     ended = run([*REPORT, str(make(tmp_path / "spoilt", True))])
     assert ended.returncode == 1, ended.stderr
     assert f"errors: {WHY}" in " ".join(ended.stdout.split())
 
 
-def test_one_cell_with_a_figure_is_enough(tmp_path: Path) -> None:
+def test_one_cell_with_a_figure_exits_with_0(tmp_path: Path) -> None:
     folder = a_run(tmp_path / "half", True)
     write(folder / NAMES[1], False)
     assert run([*REPORT, str(folder)]).returncode == 0
 
 
-def test_a_comparison_of_which_no_cell_can_be_read_is_status_1(tmp_path: Path) -> None:
+def test_a_comparison_without_a_readable_cell_exits_with_1(tmp_path: Path) -> None:
     folder = make_bundle(tmp_path / "run", matrix(), lambda _: Cell())
     for path in folder.glob("*/cell.json"):
         path.write_text("{")
@@ -96,7 +96,7 @@ def without_windows(folder: Path) -> Path:
 @pytest.mark.parametrize(
     "make", [nothing, with_broken_cells, with_a_broken_search, without_windows]
 )
-def test_a_bundle_that_is_missing_or_broken_is_status_2_in_a_line(
+def test_a_missing_or_broken_bundle_exits_with_2_and_one_line(
     tmp_path: Path, make: Callable[[Path], Path]
 ) -> None:
     ended = run([*REPORT, str(make(tmp_path / "one"))])
@@ -104,7 +104,7 @@ def test_a_bundle_that_is_missing_or_broken_is_status_2_in_a_line(
     assert ended.stderr.count("\n") == 1 and "expected" in ended.stderr
 
 
-def test_a_missing_run_beside_others_is_status_2_and_hides_none_of_them(tmp_path: Path) -> None:
+def test_a_missing_run_exits_with_2_and_hides_no_other_run(tmp_path: Path) -> None:
     there, missing = a_run(tmp_path / "there", False), tmp_path / "missing"
     ended = run([*REPORT, str(there), str(missing), "--out", str(tmp_path / "out")])
     assert ended.returncode == 2
@@ -114,7 +114,7 @@ def test_a_missing_run_beside_others_is_status_2_and_hides_none_of_them(tmp_path
         assert "expected the folder of a run" in text and "verdict: ok" in text
 
 
-def test_the_help_says_which_status_means_what() -> None:
+def test_the_help_explains_every_exit_status() -> None:
     said = run([*REPORT, "--help"]).stdout
     assert "1  no cell has a figure, or a rule is broken\n" in said
     assert "2  usage error: a bundle is missing or cannot be read" in said

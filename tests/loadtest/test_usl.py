@@ -1,4 +1,4 @@
-"""The scalability law: found where it holds, refused where the data do not carry it."""
+"""The scalability law: fitted where it holds, refused where the data do not support it."""
 
 import random
 
@@ -47,7 +47,7 @@ def test_pure_contention_has_no_peak() -> None:
     assert found.peak is None
 
 
-def test_with_as_many_points_as_parameters_any_curve_would_do() -> None:
+def test_three_points_are_too_few_for_the_law() -> None:
     found = fit(measured(noise=0.0, connections=(1, 10, 100)))
     assert found == Refusal("3 numbers of connections were server-bound; the law needs 4")
 

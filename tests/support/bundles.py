@@ -1,4 +1,4 @@
-"""Bundles as ``compare`` writes them, of cells that nobody has run: times and costs are given."""
+"""Bundles as ``compare`` writes them, of invented cells with known times and costs."""
 
 import random
 from collections.abc import Callable, Mapping
@@ -21,14 +21,14 @@ LATENCIES = 300
 
 @dataclass(frozen=True)
 class Cell:
-    """How a cell went.
+    """The numbers of a cell.
 
     Attributes:
-        latency_ms: The median.
-        cpu_us: For each request.
-        rate_hz: Right replies a second; 0: as many as were due.
-        server_busy: Share of its core; None: what the cost makes of it.
-        generator_busy: Share of its core.
+        latency_ms: Median latency.
+        cpu_us: CPU time of a request.
+        rate_hz: Correct replies a second; 0: the rate asked for.
+        server_busy: Share of the server's core; None: as ``cpu_us`` and ``rate_hz`` imply.
+        generator_busy: Share of the generator's core.
     """
 
     latency_ms: float = 1.0
@@ -41,16 +41,16 @@ class Cell:
 
 
 def matrix(**options: Any) -> Matrix:
-    """Return a small matrix, of two models in one scenario if nothing else is said."""
-    given: dict[str, Any] = {
+    """Return a small matrix, by default of two models in one scenario."""
+    defaults: dict[str, Any] = {
         "models": ["asyncio", "uvloop"], "scenarios": ["hello"], "connections": [10, 1000],
         "repeats": 3, "duration_s": 4.0, "warmup_s": 1.0, "loads": ["rate"],
     }  # fmt: skip
-    return Matrix(**(given | options))
+    return Matrix(**(defaults | options))
 
 
 def noisy(cell: Cell, rng: random.Random, share: float = 0.02) -> Cell:
-    """Return a cell whose numbers are a little off."""
+    """Return a cell with random deviations."""
     return replace(
         cell,
         latency_ms=cell.latency_ms * rng.lognormvariate(0, share),
@@ -68,7 +68,7 @@ def make_bundle(
     seconds: int = 2,
     **about: Any,
 ) -> Path:
-    """Write a bundle; cells for which there is None have not been run (yet)."""
+    """Write a bundle; cells without numbers (None) have not been run."""
     folder.mkdir(parents=True)
     plan = wanted.cells()
     write_json(folder / "run.json", _about(wanted) | about)
@@ -90,42 +90,23 @@ def write(folder: Path, wanted: Matrix, cell: CellPlan, behaviour: Cell, seconds
 
 
 def observation(wanted: Matrix, cell: CellPlan, behaviour: Cell, seconds: int = 2) -> Observation:
-    """Return what would have been seen."""
+    """Return the observation that makes up a cell's numbers."""
     rate_wanted_hz = 0.0 if cell.load == "flat-out" else wanted.rate_for(cell.scenario, 10)
     rate_hz = behaviour.rate_hz or rate_wanted_hz
     busy = behaviour.server_busy
     cpu_s = (rate_hz * behaviour.cpu_us / 1e6 if busy is None else busy) * seconds
-    rng = random.Random(repr(cell))
-    kinds = ["service_time"] if not rate_wanted_hz else ["latency", "service_time", "lateness"]
-    in_flight_ms = cell.connections / rate_hz * 1000
-    records = [
-        {
-            "class": cell.scenario.capitalize(), "phase": "window", "worker": "local",
-            "from_s": START_S + second, "to_s": START_S + second + 1,
-            "outside": {"requests": 0, "errors": {}},
-            "inside": {
-                "requests": round(rate_hz), "reply_bytes": 0, "errors": {},
-                "dropped": max(0, round(rate_wanted_hz - rate_hz)),
-                "histograms": {
-                    kind: _times(
-                        rng, round(rate_hz),
-                        in_flight_ms if not rate_wanted_hz
-                        else 0.1 if kind == "lateness" else behaviour.latency_ms,
-                        0.0 if not rate_wanted_hz else 0.3,
-                    ).encode().decode()
-                    for kind in kinds
-                },
-            },
-        }
-        for second in range(seconds)
-    ]  # fmt: skip
-    idle = _sample(0.0, 0.0, 0, 20e6)
-    open_ = _sample(0.0, 1.0, cell.connections, 0.0)
-    close = _sample(float(seconds), 1.0 + cpu_s, cell.connections, 0.0)
     memory = 20e6 + behaviour.memory_kib * 1024 * cell.connections
-    loaded = _sample(float(seconds), 1.0 + cpu_s, cell.connections, memory)
-    used = dict.fromkeys(("cpu_user_s", "cpu_system_s", "waiting_s", "resident_bytes"), 0.0)
-    busy_usage = used | {"cpu_user_s": behaviour.generator_busy * seconds}
+    marks = {
+        "idle": _sample(0.0, 0.0, 0, 20e6),
+        "open": _sample(0.0, 1.0, cell.connections, 0.0),
+        "close": _sample(float(seconds), 1.0 + cpu_s, cell.connections, 0.0),
+        "loaded": _sample(float(seconds), 1.0 + cpu_s, cell.connections, memory),
+    }
+    unused = dict.fromkeys(("cpu_user_s", "cpu_system_s", "waiting_s", "resident_bytes"), 0.0)
+    usage = [
+        unused | {"cpu_user_s": behaviour.generator_busy * at, "time_s": START_S + at}
+        for at in range(seconds + 1)
+    ]
     return Observation(
         plan=Plan(
             target=cell.contender, scenario=cell.scenario,
@@ -135,18 +116,45 @@ def observation(wanted: Matrix, cell: CellPlan, behaviour: Cell, seconds: int = 
         ),
         established={cell.scenario.capitalize(): cell.connections},
         window_s=float(seconds),
-        records=records,
-        usage={"local": {"open": used, "close": busy_usage}},
-        seconds={
-            "local": [
-                used | {"cpu_user_s": behaviour.generator_busy * at, "time_s": START_S + at}
-                for at in range(seconds + 1)
-            ]
-        },
-        samples=[idle, open_, close, loaded],
-        marks={"idle": idle, "open": open_, "close": close, "loaded": loaded},
+        records=_records(cell, behaviour, rate_wanted_hz, rate_hz, seconds),
+        usage={"local": {"open": usage[0], "close": usage[-1]}},
+        seconds={"local": usage},
+        samples=[*marks.values()],
+        marks=marks,
         conditions=dict(behaviour.conditions),
     )  # fmt: skip
+
+
+def _records(
+    cell: CellPlan, behaviour: Cell, rate_wanted_hz: float, rate_hz: float, seconds: int
+) -> list[dict[str, Any]]:
+    """Return a record of every second, each with a histogram for every kind of time."""
+    rng = random.Random(repr(cell))
+    if rate_wanted_hz:
+        medians_ms = {
+            "latency": behaviour.latency_ms,
+            "service_time": behaviour.latency_ms,
+            "lateness": 0.1,
+        }
+        spread = 0.3
+    else:  # flat out: every connection always waits for a reply
+        medians_ms, spread = {"service_time": cell.connections / rate_hz * 1000}, 0.0
+    return [
+        {
+            "class": cell.scenario.capitalize(), "phase": "window", "worker": "local",
+            "from_s": START_S + second, "to_s": START_S + second + 1,
+            "outside": {"requests": 0, "errors": {}},
+            "inside": {
+                "requests": round(rate_hz), "reply_bytes": 0, "errors": {},
+                "dropped": max(0, round(rate_wanted_hz - rate_hz)),
+                "histograms": {
+                    kind: _times(rng, round(rate_hz), median_ms, spread).encode().decode()
+                    for kind, median_ms in medians_ms.items()
+                },
+            },
+        }
+        for second in range(seconds)
+    ]  # fmt: skip
 
 
 def _times(rng: random.Random, count: int, median_ms: float, spread: float) -> HdrHistogram:

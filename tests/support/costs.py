@@ -1,4 +1,4 @@
-"""Bundles in which three models differ in what they cost, and by how much is known."""
+"""Bundles of three models whose costs differ by known factors."""
 
 import random
 from dataclasses import replace
@@ -27,7 +27,7 @@ def bundle_of(
     share: float = 0.02,
     **about: Any,
 ) -> Bundle:
-    """Return a bundle in which everything costs ``factor`` times as much."""
+    """Return a bundle in which CPU time and latency are ``factor`` times as high."""
     rng = random.Random(folder.name)
 
     def cell_of(cell: CellPlan) -> Cell:

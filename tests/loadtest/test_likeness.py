@@ -1,4 +1,4 @@
-"""Runs beside each other: unlike ones are refused."""
+"""Runs can be compared only under the same conditions; others are refused by the field."""
 
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from tests.support.costs import COSTS, bundle_of
         ({}, {"memory_bytes": 2**30}, "machine: memory"),
     ],
 )
-def test_runs_that_are_unlike_are_refused_by_the_field(
+def test_different_runs_are_refused_by_the_field(
     tmp_path: Path, options: dict[str, Any], about: dict[str, Any], field: str
 ) -> None:
     one = bundle_of(tmp_path / "one")
@@ -42,14 +42,14 @@ def with_target(folder: Path, url: str, **options: Any) -> Bundle:
     return read_bundle(make_bundle(folder, wanted, lambda _: None))
 
 
-def test_runs_that_ask_one_target_for_different_paths_are_refused(tmp_path: Path) -> None:
+def test_runs_with_different_paths_of_a_target_are_refused(tmp_path: Path) -> None:
     one = with_target(tmp_path / "one", "http://127.0.0.1:8000/light")
     other = with_target(tmp_path / "other", "http://127.0.0.1:8000/heavy?x=1")
     with pytest.raises(BundleError, match=r"different paths of targets: .*/light.*/heavy\?x=1"):
         refuse_unlike([one, other])
 
 
-def test_a_path_means_the_same_in_the_url_and_alone_and_the_address_may_differ(
+def test_a_path_counts_alike_in_url_and_option_and_addresses_may_differ(
     tmp_path: Path,
 ) -> None:
     one = with_target(tmp_path / "one", "http://127.0.0.1:8000/light", path="/light")
@@ -57,7 +57,7 @@ def test_a_path_means_the_same_in_the_url_and_alone_and_the_address_may_differ(
     refuse_unlike([one, other])
 
 
-def test_a_header_is_the_same_in_any_case_and_without_its_value(tmp_path: Path) -> None:
+def test_headers_are_compared_by_name_in_any_case(tmp_path: Path) -> None:
     kept = matrix(models=[*COSTS], headers=["accept: (not kept)"])
     given = matrix(models=[*COSTS], headers=["Accept: text/html"])
     refuse_unlike([bundle_of(tmp_path / "one", kept), bundle_of(tmp_path / "other", given)])
