@@ -20,7 +20,7 @@ test: .venv/installed ## run all tests; ARGS="-k name" runs some
 
 test-workers: .venv/installed ## run the servers' tests once more, each server with three workers
 	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadgroup --workers 3 $(ARGS) \
-	  $(addprefix tests/servers/test_,$(addsuffix .py,back_pressure caps conformance_over_tcp deadlines fairness faults \
+	  $(addprefix tests/servers/test_,$(addsuffix .py,back_pressure connection_limits conformance_over_tcp deadlines fairness faults \
 	  handlers launcher machine_limits models real_clients shutdown))
 
 check: lint types ## check style, format and types

@@ -50,7 +50,7 @@ def trickle(sock: socket.socket, byte: bytes) -> bytes:
     ],
     ids=["head", "line", "body", "body after a turn", "HEAD"],
 )
-def test_what_trickles_in_gets_408_when_its_time_is_up(
+def test_a_request_that_trickles_in_gets_408_at_its_deadline(
     hurried: Server, begun: bytes, byte: bytes
 ) -> None:
     with hurried.connect() as sock:
@@ -73,7 +73,7 @@ def test_a_head_behind_an_answered_request_has_a_deadline_of_its_own(hurried: Se
     assert answer.count(b"HTTP/1.1 200 ") == 1 and answer.count(b"HTTP/1.1 408 ") == 1
 
 
-def test_whoever_keeps_each_deadline_is_served_for_longer_than_all_of_them(
+def test_a_client_that_meets_each_deadline_is_served_for_longer_than_all_of_them(
     hurried: Server,
 ) -> None:
     with hurried.connect() as sock:
@@ -107,7 +107,7 @@ def open_connections(server: Server) -> float:
 
 
 @pytest.mark.parametrize("reads", [False, True], ids=["never reads", "reads a byte at a time"])
-def test_a_client_that_does_not_take_its_reply_is_cut_off(hurried: Server, reads: bool) -> None:
+def test_a_client_that_does_not_read_its_reply_is_cut_off(hurried: Server, reads: bool) -> None:
     before = hurried.metrics("?memory=pss")["server_proportional_bytes"]
     with small_window(hurried) as sock:
         begin_s = time.monotonic()
@@ -142,7 +142,7 @@ def test_a_steady_reader_is_served_though_the_kernel_wants_no_more_for_longer(
         assert open_connections(hurried) == 2
 
 
-def test_an_echo_client_that_takes_nothing_is_cut_off(hurried: Server) -> None:
+def test_an_echo_client_that_reads_nothing_is_cut_off(hurried: Server) -> None:
     with small_window(hurried, "echo") as sock:
         sock.setblocking(False)
 

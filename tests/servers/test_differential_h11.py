@@ -140,7 +140,9 @@ def test_each_reason_stands_for_a_difference_that_is_there(reason: Reason) -> No
 
 
 @pytest.mark.parametrize(("pattern", "example"), OURS_ALONE.values(), ids=OURS_ALONE)
-def test_what_we_alone_take_is_taken(pattern: re.Pattern[str], example: bytes) -> None:
+def test_requests_that_only_this_parser_accepts_are_accepted(
+    pattern: re.Pattern[str], example: bytes
+) -> None:
     messages, error = h11_verdict(example)
     assert messages == []
     assert pattern.match(f"{error}\n{example.decode('latin-1')}")

@@ -93,7 +93,7 @@ def test_an_upload_without_end_is_held_back_and_costs_little(server: Server) -> 
 # -- what decides, in memory ---------------------------------------------------------------------
 
 
-def test_a_lingering_close_is_over_two_seconds_after_all_is_taken() -> None:
+def test_a_lingering_close_ends_two_seconds_after_the_last_byte_is_acknowledged() -> None:
     lingering = Lingering(write_s=30)
     assert lingering.pause_s(100, 1) == limits.LINGER_POLL_S
     assert lingering.pause_s(120, 0) == limits.LINGER_S
@@ -143,7 +143,7 @@ def test_an_upload_is_heard_out_for_two_seconds_once_the_server_stops(taken_s: f
     assert now_s == pytest.approx(max(taken_s, stop_s) + limits.LINGER_S, abs=limits.LINGER_POLL_S)
 
 
-def test_a_client_that_was_idle_when_the_server_stopped_has_until_it_has_taken_all() -> None:
+def test_an_idle_client_at_a_shutdown_has_time_to_read_all_of_its_reply() -> None:
     lingering = Lingering(write_s=30)
     assert lingering.pause_s(100, 1, 100, was_idle=True) == limits.LINGER_POLL_S
     assert lingering.pause_s(101, 0, 100, was_idle=True) == 0

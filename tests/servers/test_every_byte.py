@@ -174,7 +174,7 @@ def answered(parts: Iterable[bytes]) -> int:
 
 
 @pytest.mark.parametrize("place", PLACES, ids=lambda place: place.name)
-def test_each_byte_is_taken_or_refused_as_the_grammar_says(place: Place) -> None:
+def test_each_byte_is_accepted_or_refused_as_the_grammar_says(place: Place) -> None:
     wrong = {}
     for value in range(256):
         stream = place.before + bytes((value,)) + place.behind

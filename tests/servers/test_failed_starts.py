@@ -60,9 +60,7 @@ def test_a_worker_that_cannot_start_for_now_ends_no_service(model: str, tmp_path
         ("uvloop", "epoll_create 0 0"),
     ],
 )
-def test_an_event_loop_that_cannot_be_made_is_a_start_up_failure_in_one_line(
-    looping: str, call: str
-) -> None:
+def test_a_failing_event_loop_is_a_start_up_failure_in_one_line(looping: str, call: str) -> None:
     env = kernel_without(call, error=errno.ENFILE)
     status, out, err = launch(looping, "--http-port=0", "--echo-port=0", env=env)
     assert (status, out) == (3, "")

@@ -39,7 +39,7 @@ def clients_that_send(
     return socks
 
 
-def test_what_arrives_while_the_server_is_busy_is_neither_silence_nor_too_late(model: str) -> None:
+def test_requests_that_arrive_while_the_server_is_busy_meet_their_deadlines(model: str) -> None:
     # The deadlines run from the replies on, which are before the server is stopped: a machine that
     # has other things to do may need seconds in between (1.5 s were seen), and that is not tested.
     deadline_s, sweep_s = 5, 0.5
@@ -58,7 +58,7 @@ def test_what_arrives_while_the_server_is_busy_is_neither_silence_nor_too_late(m
             assert sock.recv(1000).endswith(b"Hello, World!")
 
 
-def test_what_arrives_before_a_busy_server_hears_of_its_end_is_answered(model: str) -> None:
+def test_requests_that_arrive_before_a_busy_server_sees_its_signal_are_answered(model: str) -> None:
     with running(model, "--timeout-keep-alive=60") as server, contextlib.ExitStack() as clients:
         socks = clients_that_send(server, clients, HELLO, count=100)
         with stopped(server):
@@ -73,7 +73,9 @@ def test_what_arrives_before_a_busy_server_hears_of_its_end_is_answered(model: s
 
 
 @pytest.mark.parametrize("protocol", ["http", "echo"])
-def test_one_client_that_never_pauses_keeps_nobody_waiting(model: str, protocol: str) -> None:
+def test_a_client_that_never_pauses_keeps_no_other_client_waiting(
+    model: str, protocol: str
+) -> None:
     flags = ["--timeout-graceful-shutdown=1"]
     with running(model, *flags) as server, server.connect(protocol) as flood:
         batch = HELLO * 2000
@@ -108,7 +110,7 @@ def test_one_client_that_never_pauses_keeps_nobody_waiting(model: str, protocol:
                 thread.join()
 
 
-def test_a_client_that_takes_all_it_can_get_keeps_nobody_waiting(model: str) -> None:
+def test_a_client_that_reads_a_large_reply_keeps_no_other_client_waiting(model: str) -> None:
     with running(model) as server, server.connect() as greedy:
         greedy.sendall(b"GET /bytes?n=10000000000 HTTP/1.1\r\nHost: a\r\n\r\n")
         turns = threading.Event()

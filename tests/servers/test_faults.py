@@ -69,7 +69,7 @@ def test_bad_clients_of_every_kind_at_once_leave_nothing_behind(model: str) -> N
         assert server.log() == ""
 
 
-def test_clients_that_were_reset_before_they_could_be_accepted_harm_nobody(model: str) -> None:
+def test_clients_that_reset_before_they_are_accepted_disturb_no_other_client(model: str) -> None:
     with leak_checked(model) as check:
         server = check.server
         with check.no_leak():
@@ -87,7 +87,7 @@ def test_clients_that_were_reset_before_they_could_be_accepted_harm_nobody(model
         assert server.log() == ""
 
 
-def test_children_that_are_killed_take_nobody_else_along() -> None:
+def test_killed_children_end_no_other_connection() -> None:
     with leak_checked("forking") as check:
         server = check.server
         with check.no_leak(), clients(server, 40) as socks:
@@ -106,7 +106,7 @@ def test_children_that_are_killed_take_nobody_else_along() -> None:
         assert server.log() == ""
 
 
-def test_a_server_that_was_stopped_goes_on_and_forgets_nobody(model: str) -> None:
+def test_a_stopped_server_continues_and_answers_every_client(model: str) -> None:
     flags = [f"--timeout-{what}=3" for what in ("keep-alive", "header", "write")]
     with leak_checked(model, *flags) as check:
         server = check.server
@@ -132,7 +132,7 @@ def test_a_server_that_was_stopped_goes_on_and_forgets_nobody(model: str) -> Non
         assert server.log() == ""
 
 
-def test_a_full_disk_behind_the_log_changes_nothing(model: str) -> None:
+def test_a_full_disk_behind_standard_error_changes_nothing(model: str) -> None:
     with leak_checked(model, stderr_path=Path("/dev/full")) as check:
         server = check.server
         with check.no_leak(), contextlib.ExitStack() as stack:
@@ -146,7 +146,7 @@ def test_a_full_disk_behind_the_log_changes_nothing(model: str) -> None:
 
 
 @pytest.mark.parametrize("journal", [False, True])
-def test_a_log_that_nobody_reads_holds_nobody_up(model: str, journal: bool) -> None:
+def test_a_blocked_standard_error_delays_no_client(model: str, journal: bool) -> None:
     if journal:  # what systemd gives a service
         reader, writer = (end.detach() for end in socket.socketpair())
     else:
@@ -169,7 +169,7 @@ def test_a_log_that_nobody_reads_holds_nobody_up(model: str, journal: bool) -> N
     os.close(writer)
 
 
-def test_clients_for_whom_there_is_no_memory_are_all_that_is_lost(model: str) -> None:
+def test_a_lack_of_memory_costs_only_the_clients_that_needed_it(model: str) -> None:
     upload = b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n" + bytes(800_000)
     flags = ["--timeout-keep-alive=1", "--timeout-body=1", "--timeout-header=1"]
     with running(model, *flags) as server:
@@ -220,7 +220,7 @@ def vanish(sock: socket.socket) -> None:
     sock.close()
 
 
-def test_clients_that_vanish_without_a_word_are_not_held_for_ever(model: str) -> None:
+def test_connections_of_clients_that_vanish_are_closed_by_their_deadlines(model: str) -> None:
     flags = ["--timeout-keep-alive=1", "--timeout-header=1", "--timeout-body=1"]
     flags += ["--timeout-write=1", "--timeout-echo-idle=1"]
     with leak_checked(model, *flags) as check:

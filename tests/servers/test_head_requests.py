@@ -130,7 +130,7 @@ def test_every_model_refuses_head_without_content(server: Server) -> None:
 @pytest.mark.parametrize(
     "conversation", [c for c in CORPUS if c.sent.startswith(b"POST /echo ")], ids=lambda c: c.name
 )
-def test_what_a_post_is_refused_for_leaves_head_without_content(
+def test_head_is_refused_as_post_is_but_without_content(
     conversation: Conversation,
 ) -> None:
     stream = b"HEAD" + conversation.sent.removeprefix(b"POST")
@@ -157,7 +157,7 @@ Ending = Callable[[HTTPConnection], Iterator[bytes]]
     [HEAD + b"\r\n", HEAD + b"Content-Length: 5\r\n\r\nhello", CHUNKED + b"5\r\nhello\r\n0\r\n"],
     ids=["no body", "sized", "chunked"],
 )
-def test_what_stops_half_way_gets_content_only_before_the_method_is_known(
+def test_a_cut_request_gets_content_only_before_its_method_is_known(
     stream: bytes, before: bytes, ending: Ending, status: int
 ) -> None:
     for length in range(1, len(stream)):
@@ -170,7 +170,7 @@ def test_what_stops_half_way_gets_content_only_before_the_method_is_known(
 
 
 @pytest.mark.parametrize("method", [b"HEA", b"HEADS", b"head", b"GET", b"\r\n\r\n\r\n\r\n\r\nHEAD"])
-def test_what_is_not_head_is_refused_in_words(method: bytes) -> None:
+def test_another_method_than_head_is_refused_with_content(method: bytes) -> None:
     connection = connect()
     answer = joined(connection, connection.receive_data(method + b" / HTTP/2.0\r\n\r\n"))
     assert answer.endswith(b"\n") and not answer.endswith(b"\r\n\r\n")

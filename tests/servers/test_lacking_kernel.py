@@ -59,7 +59,7 @@ def assert_drains_whole(server: Server) -> None:
     [(errno.ENOPROTOOPT, 1), (errno.ENOMEM, 1), (errno.EINVAL, 2)],
     ids=["no such option", "no memory", "invalid, with workers"],
 )
-def test_without_all_that_is_optional_a_server_serves_and_drains(
+def test_a_server_without_optional_kernel_features_serves_and_drains(
     model: str, error: int, workers: int
 ) -> None:
     with running(model, env=kernel_without(*OPTIONAL, error=error), workers=workers) as server:
@@ -148,7 +148,7 @@ def test_a_model_that_cannot_begin_says_so_before_it_says_that_it_is_ready(
     assert "Traceback" not in err and err.count("\n") <= 2 * workers
 
 
-def test_where_proc_is_hidden_the_doctor_says_what_it_cannot_see() -> None:
+def test_where_proc_is_hidden_the_doctor_names_the_checks_it_cannot_do() -> None:
     prefix = mounted("-t proc -o subset=pid proc /proc")
     done = subprocess.run(
         [*prefix, sys.executable, "-m", "loadtest", "doctor"],

@@ -24,7 +24,7 @@ from tests.support.running import DEADLINE_S, running
 # -- the ready line ----------------------------------------------------------------------------
 
 
-def test_one_line_says_where_both_listeners_are_and_nothing_follows_it(model: str) -> None:
+def test_the_ready_line_names_both_listeners_and_nothing_follows_it(model: str) -> None:
     with running(model) as server:  # which has matched the line as a whole
         with server.connect() as sock, server.connect("echo") as echo:
             sock.sendall(HELLO)
@@ -135,7 +135,7 @@ def test_a_flag_comes_before_the_environment_and_that_before_the_default() -> No
     assert metrics["server_limit{timeout_graceful_shutdown}"] == 30
 
 
-def test_the_backlog_is_what_the_kernel_was_asked_for(model: str) -> None:
+def test_the_backlog_metric_is_that_of_the_flag(model: str) -> None:
     with running(model, "--backlog=7") as server:
         metrics = server.metrics()
     assert metrics["server_socket_option{backlog,http}"] == 7
@@ -166,7 +166,7 @@ WRONG_USAGE = [
 
 
 @pytest.mark.parametrize("case", WRONG_USAGE, ids=lambda case: case[0])
-def test_wrong_usage_is_told_in_one_line_with_the_way_out(case: tuple[str, ...]) -> None:
+def test_a_usage_error_is_one_line_with_a_way_out(case: tuple[str, ...]) -> None:
     status, out, err = launch(*case[0].split())
     assert (status, out) == (2, "")
     assert re.fullmatch(r"[^\n]+\n", err)
@@ -178,9 +178,7 @@ def test_wrong_usage_is_told_in_one_line_with_the_way_out(case: tuple[str, ...])
     ("variable", "value", "expected"),
     [("HTTP_PORT", "abc", "0 to 65535"), ("TIMEOUT_ECHO_IDLE", "-2", "seconds")],
 )
-def test_what_is_wrong_in_the_environment_is_named(
-    variable: str, value: str, expected: str
-) -> None:
+def test_a_wrong_variable_is_named(variable: str, value: str, expected: str) -> None:
     status, out, err = launch("asyncio", env={f"SERVERS_{variable}": value})
     assert (status, out) == (2, "")
     assert re.fullmatch(rf"[^\n]*SERVERS_{variable}\b[^\n]*\n", err), err

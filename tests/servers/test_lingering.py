@@ -110,7 +110,7 @@ def sends_more_to_be_echoed_while_it_reads(server: Server) -> None:
         assert read_slowly(sock, once(b"!", 4)) == sent + b"!"
 
 
-def test_a_client_that_still_takes_bytes_is_neither_idle_nor_cut_off(impatient: Server) -> None:
+def test_a_client_that_still_reads_is_neither_idle_nor_cut_off(impatient: Server) -> None:
     tries = [
         reads_while_it_is_closed,
         reads_while_it_is_refused,
@@ -128,7 +128,7 @@ def test_a_client_that_still_takes_bytes_is_neither_idle_nor_cut_off(impatient: 
     assert failed == {}
 
 
-def test_a_shutdown_waits_for_clients_that_still_take_their_replies(model: str) -> None:
+def test_a_shutdown_waits_for_clients_that_still_read_their_replies(model: str) -> None:
     with (
         running(model) as server,
         small_window(server, window_bytes=WINDOW) as kept,
@@ -176,7 +176,7 @@ def test_a_client_that_was_refused_already_does_not_hold_up_a_shutdown(model: st
         assert server.log() == ""
 
 
-def test_a_client_that_was_idle_at_a_shutdown_holds_it_up_until_it_has_taken_all(
+def test_a_shutdown_waits_until_an_idle_client_has_read_its_reply(
     model: str,
 ) -> None:
     with running(model) as server, small_window(server, window_bytes=WINDOW) as sock:
@@ -190,7 +190,7 @@ def test_a_client_that_was_idle_at_a_shutdown_holds_it_up_until_it_has_taken_all
         assert server.log() == ""
 
 
-def test_a_client_that_has_taken_all_costs_a_few_looks(model: str) -> None:
+def test_a_lingering_client_costs_a_few_wake_ups(model: str) -> None:
     with running(model) as server, server.connect() as sock:
         sock.sendall(HELLO.replace(b"\r\n\r\n", b"\r\n" + CLOSES + b"\r\n"))
         assert read_to_end(sock).endswith(b"Hello, World!")
@@ -202,7 +202,7 @@ def test_a_client_that_has_taken_all_costs_a_few_looks(model: str) -> None:
         assert wakings(server) - before < 10  # it was one each LINGER_POLL_S
 
 
-def test_a_shutdown_that_finds_a_client_idle_just_before_it_lingers_does_not_reset_it() -> None:
+def test_a_shutdown_does_not_reset_a_client_that_begins_to_linger() -> None:
     def begin_lingering(thread: threading.Thread) -> State:
         thread.start()
         thread.join(0.2)  # time enough to shut the writing, unless something prevents that
@@ -248,7 +248,7 @@ def refuses_more(sock: socket.socket) -> bool:
     return False
 
 
-def test_a_client_that_has_taken_all_cannot_hold_its_connection_by_sending(
+def test_a_lingering_client_cannot_hold_its_connection_by_sending(
     impatient: Server,
 ) -> None:
     with impatient.connect() as sock:
@@ -260,7 +260,7 @@ def test_a_client_that_has_taken_all_cannot_hold_its_connection_by_sending(
 
 
 @pytest.mark.parametrize("ending", [b"", CLOSES], ids=["kept", "closed"])
-def test_a_client_that_stops_taking_is_reset_by_the_write_deadline(
+def test_a_client_that_stops_reading_is_reset_at_the_write_deadline(
     model: str, ending: bytes
 ) -> None:
     flags = ["--timeout-keep-alive=1", "--timeout-write=3"]

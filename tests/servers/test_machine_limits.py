@@ -52,9 +52,7 @@ def assert_stuck_in_peace(server: Server, waiting: list[socket.socket]) -> None:
 
 
 @pytest.mark.parametrize("nofile", ["200:200", "1000:20000"])
-def test_few_descriptors_are_raised_to_what_may_be_had_or_warned_of(
-    model: str, nofile: str
-) -> None:
+def test_a_low_descriptor_limit_is_raised_or_warned_of(model: str, nofile: str) -> None:
     hard = int(nofile.partition(":")[2])
     with running(model, prefix=["prlimit", f"--nofile={nofile}"]) as server:
         assert server.metrics()["server_limit{descriptors}"] == hard
@@ -75,7 +73,7 @@ def test_too_few_descriptors_are_a_start_up_failure(model: str) -> None:
 
 @pytest.mark.parametrize("workers", ["--workers=1", "--workers=2"])
 @pytest.mark.parametrize("stderr", ["/dev/full", None])
-def test_a_start_up_failure_has_its_status_though_nobody_can_be_told(
+def test_a_start_up_failure_has_its_status_without_a_standard_error(
     workers: str, stderr: str | None
 ) -> None:
     command = [sys.executable, "-m", "servers", "asyncio", "--bind=192.0.2.1", workers]
@@ -127,7 +125,7 @@ def test_a_server_that_cannot_open_anything_any_more_comes_back(model: str) -> N
         assert server.stop() == 0
 
 
-def test_a_backlog_beyond_the_kernels_is_said_to_be_cut() -> None:
+def test_a_backlog_beyond_the_kernels_is_warned_of() -> None:
     most = int(Path("/proc/sys/net/core/somaxconn").read_text())
     with running("asyncio", f"--backlog={most + 1}", "--echo-port=off") as server:
         assert server.log().count("\n") == 1
@@ -146,7 +144,7 @@ def test_a_port_for_root_only_is_a_start_up_failure_for_others() -> None:
 
 
 @pytest.mark.parametrize("needy", NOPROC_MODELS)
-def test_whom_no_process_or_thread_is_left_for_is_told_so(needy: str) -> None:
+def test_a_client_gets_503_when_no_process_or_thread_is_left(needy: str) -> None:
     # One process: nobody may be forbidden to start the interpreter, as a supervisor has to.
     prefix = ["prlimit", "--nproc=6", *as_nobody()]
     with running(needy, prefix=prefix, workers=1) as server, contextlib.ExitStack() as clients:
@@ -181,7 +179,7 @@ def test_whom_no_process_or_thread_is_left_for_is_told_so(needy: str) -> None:
 # -- nothing is left over ----------------------------------------------------------------------
 
 
-def test_clients_that_connect_and_reset_at_once_harm_nobody(model: str) -> None:
+def test_clients_that_connect_and_reset_at_once_disturb_no_other_client(model: str) -> None:
     with leak_checked(model) as check:
         server = check.server
         with check.no_leak(), server.connect() as steady:

@@ -118,7 +118,7 @@ def test_an_echo_of_5_mb_comes_back_whole(server: Server) -> None:
         sending.result()
 
 
-def test_echo_answers_what_came_before_the_fin_and_then_closes(server: Server) -> None:
+def test_echo_returns_all_bytes_before_the_fin_and_then_closes(server: Server) -> None:
     with server.connect("echo") as sock:
         sock.sendall(b"last words")
         sock.shutdown(socket.SHUT_WR)
@@ -195,7 +195,7 @@ def test_a_wait_is_not_silence(model: str) -> None:
         assert server.get("/wait?ms=1000") == b"waited 1000 ms\n"
 
 
-def test_metrics_count_what_happened(model: str) -> None:
+def test_metrics_count_requests_connections_and_bytes(model: str) -> None:
     with running(model) as server:
         before = server.metrics()
         with server.connect("echo") as sock:
@@ -271,7 +271,7 @@ def test_accepted_sockets_have_the_listeners_options(server: Server) -> None:
             pytest.fail("the server has no such socket")
 
 
-def test_a_client_that_resets_is_counted_and_nobody_else_notices(model: str) -> None:
+def test_a_reset_is_counted_and_disturbs_no_other_client(model: str) -> None:
     with running(model) as server:
         for _ in range(50):
             sock = server.connect()

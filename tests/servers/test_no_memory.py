@@ -120,7 +120,7 @@ def test_a_child_without_memory_never_accepts(flag: Path) -> None:
         assert server.log().count("child failed") == 1
 
 
-def test_a_child_of_which_no_note_can_be_taken_serves_no_client_that_is_refused(
+def test_a_child_that_cannot_be_recorded_serves_no_refused_client(
     flag: Path,
 ) -> None:
     with running("forking", env=sabotaged(flag, NO_NOTE)) as server:
@@ -149,7 +149,7 @@ def test_a_client_is_refused_though_there_is_no_memory_for_words(model: str, fla
 
 
 @pytest.mark.parametrize("code", [NO_SOCKET, NO_SOCKET_THAT_OWNS], ids=["none", "half made"])
-def test_a_client_for_whose_socket_there_is_no_memory_leaves_no_descriptor(
+def test_a_client_without_memory_for_its_socket_leaves_no_descriptor(
     model: str, code: str, flag: Path
 ) -> None:
     with running(model, env=sabotaged(flag, code), workers=1) as server:

@@ -93,7 +93,7 @@ def test_a_closed_connection_stays_closed_and_silent(parts: list[bytes], late: b
 @given(st.lists(st.sampled_from(SMALL) | assembled() | st.just(GOOD), max_size=4), streams())
 @example([GOOD[:-2] + b"Accept: b\r\n\r\n"], GOOD.replace(b"a", b"a\r\nHost: a"))
 @repeatable
-def test_what_came_before_changes_no_verdict(before: list[bytes], stream: bytes) -> None:
+def test_earlier_requests_change_no_verdict(before: list[bytes], stream: bytes) -> None:
     # The parser of usual heads is used again and again: it must not remember anything.
     before = list(filter(is_over_and_open, before))
     said = [talk([one]) for one in [*before, stream]]
@@ -207,7 +207,7 @@ def test_no_moment_is_too_odd_to_drain_or_to_time_out(
     st.lists(st.sampled_from([GOOD, WAITING, SIZED, TRAILED]), min_size=1, max_size=4), st.data()
 )
 @repeatable
-def test_a_drained_connection_answers_what_was_begun_and_no_more(
+def test_a_drained_connection_answers_the_begun_request_and_no_more(
     requests: list[bytes], data: st.DataObject
 ) -> None:
     parts = data.draw(cut(st.just(b"".join(requests))))
@@ -258,7 +258,7 @@ def test_the_last_reply_before_a_drained_connection_closes_says_so(
     [GOOD, GOOD.replace(b"GET", b"HEAD"), SIZED, TRAILED],
     ids=["GET", "HEAD", "5", "chunked"],
 )
-def test_what_arrives_while_an_idle_connection_is_drained_is_answered_whatever_it_is(
+def test_any_bytes_that_arrive_while_an_idle_connection_drains_are_answered(
     late: bytes, behind: bytes
 ) -> None:
     # A blocking model may be woken by it after drain(): recv() returns what had arrived before.
@@ -287,7 +287,7 @@ def test_echo_returns_the_bytes_that_came_and_ends_when_the_peer_does(parts: lis
 @pytest.mark.parametrize("over", [EchoConnection.drain, EchoConnection.timed_out])
 @given(parts=st.lists(st.binary(min_size=1), min_size=1))
 @settings(repeatable, max_examples=50)
-def test_echo_still_returns_what_was_under_way_when_it_is_over(
+def test_echo_still_returns_bytes_under_way_at_its_end(
     over: Callable[[EchoConnection], Iterator[Step] | None], parts: list[bytes]
 ) -> None:
     connection = EchoConnection()

@@ -134,7 +134,7 @@ async def test_aiohttp_keeps_its_connection_whatever_it_asks(server: Server) -> 
 
 
 @pytest.mark.asyncio
-async def test_aiohttp_uploads_in_chunks_what_it_does_not_know_the_length_of(
+async def test_aiohttp_uploads_content_of_unknown_length_in_chunks(
     server: Server,
 ) -> None:
     async def pieces() -> AsyncIterator[bytes]:
@@ -225,7 +225,7 @@ def test_curl_speaks_http_1_0(server: Server) -> None:
     assert "> GET /json HTTP/1.0" in log
 
 
-def test_curl_waits_to_be_told_to_continue(server: Server, tmp_path: Path) -> None:
+def test_curl_waits_for_100_continue(server: Server, tmp_path: Path) -> None:
     content = tmp_path / "content"
     content.write_bytes(NUMBERS)
     out, log = run(
@@ -236,7 +236,7 @@ def test_curl_waits_to_be_told_to_continue(server: Server, tmp_path: Path) -> No
     assert re.findall(r"(?m)^< HTTP/1.1 (\d+)", log) == ["100", "200"]
 
 
-def test_curl_uploads_in_chunks_what_it_reads_from_a_pipe(server: Server) -> None:
+def test_curl_uploads_a_pipe_in_chunks(server: Server) -> None:
     url = base_of(server) + "/echo"
     out, log = run(tool("curl"), "-sSv", "-X", "POST", "-T", "-", url, stdin=NUMBERS)
     assert out == NUMBERS

@@ -45,7 +45,7 @@ def end(server: Server, signum: int, to_all: bool) -> None:
 
 
 @WAYS
-def test_under_200_busy_clients_no_request_is_lost_that_came_before_the_end(
+def test_no_request_of_200_busy_clients_is_lost_that_arrived_before_the_end(
     model: str, signum: int, to_all: bool
 ) -> None:
     with running(model, prefix=["setsid"]) as server:
@@ -59,7 +59,7 @@ def test_under_200_busy_clients_no_request_is_lost_that_came_before_the_end(
 
 
 @pytest.mark.parametrize("root", [True, False], ids=["root", "nobody"])
-def test_whoever_waits_in_the_backlog_is_served_before_the_end(model: str, root: bool) -> None:
+def test_clients_in_the_backlog_are_served_before_the_end(model: str, root: bool) -> None:
     # Nobody may be forbidden to start the interpreter, which a supervisor has to do anew.
     prefix, workers = ([], None) if root else (as_nobody(), 1)
     with running(model, prefix=prefix, workers=workers) as server:
@@ -91,7 +91,7 @@ def refuses(server: Server) -> bool:
 
 
 @WAYS
-def test_what_is_in_flight_is_answered_whole_and_what_is_idle_is_closed(
+def test_requests_in_flight_are_answered_whole_and_idle_connections_closed(
     model: str, signum: int, to_all: bool
 ) -> None:
     with running(model, prefix=["setsid"]) as server, contextlib.ExitStack() as clients:
@@ -114,7 +114,7 @@ def test_what_is_in_flight_is_answered_whole_and_what_is_idle_is_closed(
     assert content == b"waited 1000 ms\n"
 
 
-def test_what_was_begun_is_finished_while_new_clients_are_refused_at_once(model: str) -> None:
+def test_begun_requests_and_replies_are_finished_while_new_clients_are_refused(model: str) -> None:
     length = 20_000_000  # more than the kernel buffers
     with running(model) as server, server.connect() as slow, server.connect() as half:
         half.sendall(b"GET /healthz HT")
@@ -141,7 +141,7 @@ def test_what_was_begun_is_finished_while_new_clients_are_refused_at_once(model:
     ],
     ids=["body", "head", "second head"],
 )
-def test_what_had_begun_to_arrive_before_the_end_is_finished(
+def test_requests_that_began_to_arrive_before_the_signal_are_answered(
     model: str, first: bytes, rest: bytes
 ) -> None:
     with running(model) as server, contextlib.ExitStack() as stack:
@@ -166,7 +166,7 @@ def test_what_had_begun_to_arrive_before_the_end_is_finished(
         assert server.log() == ""
 
 
-def test_whoever_waits_for_room_is_served_before_the_end(model: str) -> None:
+def test_clients_beyond_max_connections_are_served_before_the_end(model: str) -> None:
     flags = ["--max-connections=2", "--timeout-keep-alive=60"]
     with running(model, *flags) as server, filled(server, 2 * server.workers) as clients:
         server.process.send_signal(signal.SIGTERM)
@@ -176,7 +176,7 @@ def test_whoever_waits_for_room_is_served_before_the_end(model: str) -> None:
         assert server.process.wait(DEADLINE_S) == 0
 
 
-def test_what_has_been_sent_to_be_echoed_comes_back_before_the_end(model: str) -> None:
+def test_all_bytes_sent_to_echo_come_back_before_the_end(model: str) -> None:
     content = os.urandom(1 << 20) * 16
     with running(model) as server, server.connect("echo") as sock:
         [sent] = send_until_blocked([sock], content)
@@ -189,7 +189,7 @@ def test_what_has_been_sent_to_be_echoed_comes_back_before_the_end(model: str) -
         assert server.log() == ""
 
 
-def test_who_never_pauses_does_not_hold_up_the_end(model: str) -> None:
+def test_a_client_that_never_pauses_does_not_delay_the_end(model: str) -> None:
     with running(model) as server, server.connect("echo") as sock:
 
         def play() -> None:
@@ -230,7 +230,7 @@ def stuck_clients(server: Server, clients: contextlib.ExitStack) -> None:
         wait_until_received(server, sock)
 
 
-def test_what_does_not_end_is_ended_after_the_grace_period(model: str) -> None:
+def test_connections_still_open_after_the_grace_period_are_closed(model: str) -> None:
     flags = ["--timeout-graceful-shutdown=0.5", "--timeout-keep-alive=60"]
     with running(model, *flags) as server, contextlib.ExitStack() as clients:
         stuck_clients(server, clients)

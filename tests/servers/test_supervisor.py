@@ -101,7 +101,7 @@ def test_while_a_worker_serves_a_successor_that_fails_is_tried_again(
         assert server.stop() == 0
 
 
-def test_sighup_replaces_nobody_where_a_successor_cannot_start(fate: Path) -> None:
+def test_sighup_replaces_no_worker_where_a_successor_cannot_start(fate: Path) -> None:
     with running("threaded", workers=2, env={"PYTHONPATH": str(fate.parent)}) as server:
         workers = server.acceptors
         fate.write_text("3")
@@ -115,7 +115,7 @@ def test_sighup_replaces_nobody_where_a_successor_cannot_start(fate: Path) -> No
         assert server.stop() == 0
 
 
-def test_who_waits_where_no_worker_is_is_served_before_the_end(fate: Path) -> None:
+def test_a_client_that_waits_for_a_worker_is_served_before_the_end(fate: Path) -> None:
     with running("asyncio", workers=2, env={"PYTHONPATH": str(fate.parent)}) as server:
         fate.write_text("1")
         os.kill(server.acceptors[0], signal.SIGKILL)
@@ -131,7 +131,7 @@ def test_who_waits_where_no_worker_is_is_served_before_the_end(fate: Path) -> No
         assert server.process.wait(DEADLINE_S) == 0
 
 
-def test_a_second_sighup_means_those_that_the_first_has_started() -> None:
+def test_a_second_sighup_replaces_the_workers_that_the_first_started() -> None:
     with running("asyncio", workers=2) as server:
         first = set(server.acceptors)
         server.process.send_signal(signal.SIGHUP)
@@ -222,7 +222,7 @@ def test_workers_run_under_the_interpreters_flags() -> None:
             process.kill()
 
 
-def test_a_port_in_use_is_one_though_the_other_server_shares_its_own() -> None:
+def test_a_port_of_another_server_with_workers_is_in_use() -> None:
     with running("asyncio", workers=2) as server:
         assert server.http is not None
         flags = [f"--http-port={server.http[1]}", "--echo-port=off", "--workers=2"]

@@ -54,7 +54,7 @@ def test_a_child_costs_no_more_memory_where_there_are_workers() -> None:
     assert cost_bytes(WORKERS) < 1.2 * cost_bytes(1)
 
 
-def test_metrics_are_those_of_all_workers_whoever_is_asked(model: str) -> None:
+def test_each_worker_reports_the_metrics_of_all(model: str) -> None:
     with running(model, workers=WORKERS) as server, clients(server, 30) as socks:
         for sock in socks:
             ask(sock)
@@ -76,7 +76,7 @@ def test_metrics_are_those_of_all_workers_whoever_is_asked(model: str) -> None:
         assert shown_s == pytest.approx(used_s, abs=0.02 * len(server.processes))
 
 
-def test_what_a_killed_worker_has_counted_is_not_forgotten(model: str) -> None:
+def test_the_counts_of_a_killed_worker_are_kept(model: str) -> None:
     with running(model, workers=WORKERS) as server, clients(server, 30):
         victim = server.acceptors[0]
         before = server.metrics()
@@ -96,7 +96,7 @@ def test_what_a_killed_worker_has_counted_is_not_forgotten(model: str) -> None:
         )
 
 
-def test_a_killed_worker_is_replaced_and_nobody_in_its_queue_is_lost(model: str) -> None:
+def test_a_killed_worker_is_replaced_and_its_queued_clients_are_served(model: str) -> None:
     with running(model, workers=WORKERS) as server, clients(server, 30) as socks:
         victim = server.acceptors[0]
         children = children_of(victim)

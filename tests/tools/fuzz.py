@@ -32,7 +32,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from servers import limits
 from servers.protocol.connection import State
-from tests.servers.test_bounds import held_bytes
+from tests.servers.test_client_cost import held_bytes
 from tests.support.conversations import CONTINUE
 from tests.support.streams import (
     BODY_BYTES_MAX,

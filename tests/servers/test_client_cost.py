@@ -85,7 +85,7 @@ def pieces(again: bytes, piece_bytes: int) -> Iterator[bytes]:
 
 @pytest.mark.parametrize("piece_bytes", [1, 1000, limits.RECV_BYTES], ids=["drip", "pour", "blast"])
 @pytest.mark.parametrize(("begin", "again", "status"), ENDLESS.values(), ids=ENDLESS)
-def test_what_never_ends_is_refused_before_it_is_much(
+def test_an_endless_request_is_refused_before_it_is_long(
     begin: bytes, again: bytes, status: int, piece_bytes: int
 ) -> None:
     connection = connect()
@@ -103,7 +103,7 @@ def test_what_never_ends_is_refused_before_it_is_much(
     assert held_bytes(connection) < 1000
 
 
-def test_a_body_is_held_but_once() -> None:
+def test_a_body_is_held_once() -> None:
     connection = new_connection()
     joined(connection, connection.receive_data(SIZED.replace(b"5", b"1000000")))
     part = b"x" * 10_000
@@ -118,7 +118,7 @@ def test_a_body_is_held_but_once() -> None:
     [GOOD, SIZED, CHUNKED + b"0;a\r\nX: y\r\n\r\n", b"\r\n" + GOOD.replace(b"GET", b"HEAD")],
     ids=["usual", "sized", "chunked", "HEAD"],
 )
-def test_a_thousand_requests_leave_no_more_behind_than_one(request_bytes: bytes) -> None:
+def test_a_thousand_requests_leave_no_more_memory_in_use_than_one(request_bytes: bytes) -> None:
     connection = connect()
     joined(connection, connection.receive_data(request_bytes))
     held = held_bytes(connection)
@@ -152,7 +152,7 @@ def only_bytes(steps: Iterable[Step]) -> Iterator[bytes]:
 
 
 @pytest.mark.parametrize("around", [b"", GOOD], ids=["alone", "in a batch"])
-def test_ten_gigabytes_are_made_as_they_are_sent(around: bytes) -> None:
+def test_ten_gigabytes_are_generated_as_they_are_sent(around: bytes) -> None:
     connection = new_connection()
     asking = GOOD.replace(b"/", b"/bytes?n=10000000000", 1)
     full, rest = divmod(10**10, limits.STREAM_BYTES)
@@ -169,14 +169,14 @@ def test_ten_gigabytes_are_made_as_they_are_sent(around: bytes) -> None:
     assert peak < 2 * limits.STREAM_BYTES
 
 
-def test_a_stream_asked_for_by_head_is_not_made() -> None:
+def test_head_generates_no_stream() -> None:
     connection = new_connection()
     asking = GOOD.replace(b"GET /", b"HEAD /bytes?n=10000000000")
     (reply,) = only_bytes(connection.receive_data(asking))
     assert b"\r\nContent-Length: 10000000000\r\n" in reply
 
 
-def test_nothing_behind_a_wait_is_looked_at_before_it_is_over() -> None:
+def test_no_request_behind_a_wait_is_parsed_before_its_end() -> None:
     mirror = Mirror()
     connection = connect(mirror)
     waiting = GOOD.replace(b"/", b"/wait", 1)
@@ -276,7 +276,7 @@ RUNS = {
 
 
 @pytest.mark.parametrize("stream", RUNS.values(), ids=RUNS)
-def test_no_run_of_bytes_is_gone_over_again_and_again(
+def test_no_run_of_bytes_is_scanned_quadratically(
     stream: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("HEAD", "TARGET", "FIELD", "CHUNK_EXTENSION"):

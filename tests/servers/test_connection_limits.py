@@ -1,4 +1,4 @@
-"""--max-connections and --limit-concurrency: who waits, who is sent away; both counted right."""
+"""--max-connections and --limit-concurrency: clients wait or get 503, and are counted right."""
 
 import contextlib
 import os
@@ -17,33 +17,34 @@ from tests.support.busy_clients import BusyClients
 from tests.support.full_server import BEYOND, filled, metrics_over, serves
 from tests.support.running import DEADLINE_S, Server, read_to_end, running, stopped, wait_until
 
-N = 4
+LIMIT = 4
+"""Connections of a worker, in each test."""
 
 
 def test_at_max_connections_clients_wait_until_another_has_gone(model: str) -> None:
-    flags = [f"--max-connections={N}", "--timeout-keep-alive=60"]
+    flags = [f"--max-connections={LIMIT}", "--timeout-keep-alive=60"]
     with running(model, *flags) as server:
-        room = N * server.workers
+        room = LIMIT * server.workers
         with filled(server, room) as clients:
             assert not clients.any_answered(1)
-            assert all(map(serves, clients.connected))  # whoever is in is not disturbed
+            assert all(map(serves, clients.connected))  # as before
             with clients.connected.pop() as sock:
                 metrics = metrics_over(sock)
             assert f'\nserver_open_connections{{protocol="http"}} {room}.0\n' in metrics
-            assert '\nserver_limit{name="max_connections"} 4.0\n' in metrics
+            assert f'\nserver_limit{{name="max_connections"}} {LIMIT}.0\n' in metrics
             clients.leave_in_turn()
-        line = r"[^\n]*4 connections, as --max-connections asks[^\n]*\n"
+        line = rf"[^\n]*{LIMIT} connections, as --max-connections asks[^\n]*\n"
         assert re.fullmatch(f"({line}){{{server.workers}}}", server.log())
         assert server.stop() == 0
 
 
-def test_beyond_the_limit_of_concurrency_clients_are_sent_away_in_words(model: str) -> None:
-    flags = [f"--limit-concurrency={N}", "--timeout-keep-alive=60"]
+def test_beyond_the_concurrency_limit_clients_get_503(model: str) -> None:
+    flags = [f"--limit-concurrency={LIMIT}", "--timeout-keep-alive=60"]
     with running(model, *flags) as server:
         with contextlib.ExitStack() as stack:
             socks = [
                 stack.enter_context(let_in(server, f"room for client {number}"))
-                for number in range(N * server.workers)
+                for number in range(LIMIT * server.workers)
             ]
             with server.connect() as beyond:
                 answer = read_to_end(beyond)
@@ -51,7 +52,7 @@ def test_beyond_the_limit_of_concurrency_clients_are_sent_away_in_words(model: s
             assert b"\r\nRetry-After: 1\r\n" in answer and b"\r\nConnection: close\r\n" in answer
             assert answer.endswith(b"\r\n\r\nno room for this connection\n")
             for before in (b"", b"\r\n"):
-                # As it is stopped it cannot refuse the client before the request is there.
+                # A stopped server cannot refuse the client before its request arrives.
                 with stopped(server):
                     beyond = stack.enter_context(server.connect())
                     beyond.sendall(before + b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -75,7 +76,7 @@ def test_at_max_connections_each_protocol_has_its_turn(model: str) -> None:
         threads = [threading.Thread(target=busy.use_new_connections) for _ in range(4)]
         for thread in threads:
             thread.start()
-        wait_until(lambda: busy.answered > 10, "clients that want all the room")
+        wait_until(lambda: busy.answered > 10, "clients that use the only connection")
         with server.connect("echo") as sock:
             sock.sendall(b"x")
             assert sock.recv(1) == b"x"
@@ -86,7 +87,7 @@ def test_at_max_connections_each_protocol_has_its_turn(model: str) -> None:
         assert server.stop() == 0
 
 
-def test_who_leaves_makes_room_for_who_comes_at_once(model: str) -> None:
+def test_a_client_that_leaves_makes_room_for_the_next(model: str) -> None:
     with running(model, "--limit-concurrency=1", workers=1) as server:
         served = 0
         for _ in range(50):
@@ -120,17 +121,17 @@ def kill_its_child(sock: socket.socket, server: Server) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-def test_room_is_counted_right_after_any_mixture_of_ways_to_die(model: str) -> None:
-    flags = [f"--limit-concurrency={N}", "--timeout-keep-alive=0.4", "--timeout-header=0.4"]
+def test_connections_are_counted_right_however_they_end(model: str) -> None:
+    flags = [f"--limit-concurrency={LIMIT}", "--timeout-keep-alive=0.4", "--timeout-header=0.4"]
     with running(model, *flags) as server:
         for way in [*ENDS, kill_its_child]:
-            for _ in range(N + 1):  # one more than there is room for, if room were lost
+            for _ in range(LIMIT + 1):  # one more than there is room for, if room were lost
                 with let_in(server, f"room before {way.__name__}") as sock:
                     way(sock, server)
 
         def exactly_so_many_are_served() -> bool:
             with contextlib.ExitStack() as stack:
-                for number in range(N * server.workers):
+                for number in range(LIMIT * server.workers):
                     stack.enter_context(let_in(server, f"room for client {number}"))
                 beyond = [stack.enter_context(server.connect()) for _ in range(BEYOND)]
                 return not any(map(serves, beyond))
@@ -141,7 +142,9 @@ def test_room_is_counted_right_after_any_mixture_of_ways_to_die(model: str) -> N
 
 
 @pytest.mark.parametrize("wish", ["100000000"])
-def test_a_wish_that_cannot_be_met_is_a_start_up_failure(model: str, wish: str) -> None:
+def test_more_connections_than_descriptors_allow_are_a_start_up_failure(
+    model: str, wish: str
+) -> None:
     argv = [sys.executable, "-m", "servers", model, "--http-port=0", "--echo-port=0"]
     ended = subprocess.run(
         [*argv, f"--max-connections={wish}"], capture_output=True, text=True, check=False
