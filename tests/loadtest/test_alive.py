@@ -22,7 +22,7 @@ ELSEWHERE = replace(HERE, pid=1 << 22, where="another boot")
 OLDER_VERSION = Runner()
 
 
-def seen(folder: Path, by: Runner, age_s: float, heart: bool = True) -> str:
+def state_of(folder: Path, by: Runner, age_s: float, heart: bool = True) -> str:
     """Return the state of a run that claims to be running, in the name of a process."""
     make_bundle(folder, matrix(), lambda cell: None, state=RUNNING)
     content = {"state": RUNNING, "cell": "a", "done": 1, "total": 3, "left_s": 9.0}
@@ -40,13 +40,13 @@ def seen(folder: Path, by: Runner, age_s: float, heart: bool = True) -> str:
 @pytest.mark.parametrize("by", [HERE, ELSEWHERE, OLDER_VERSION], ids=["here", "elsewhere", "older"])
 @pytest.mark.parametrize("heart", [True, False])
 def test_an_old_heartbeat_means_interrupted(tmp_path: Path, by: Runner, heart: bool) -> None:
-    assert seen(tmp_path / "a", by, 0.0, heart) == RUNNING
-    assert seen(tmp_path / "b", by, HEARTBEAT_AGE_MAX_S + 1, heart) == INTERRUPTED
+    assert state_of(tmp_path / "a", by, 0.0, heart) == RUNNING
+    assert state_of(tmp_path / "b", by, HEARTBEAT_AGE_MAX_S + 1, heart) == INTERRUPTED
 
 
 def test_a_reused_pid_means_interrupted(tmp_path: Path) -> None:
     reused = replace(HERE, begun_ticks=HERE.begun_ticks - 1)
-    assert seen(tmp_path / "a", reused, 0.0) == INTERRUPTED
+    assert state_of(tmp_path / "a", reused, 0.0) == INTERRUPTED
 
 
 def test_a_process_that_ended_means_interrupted_even_as_a_zombie(
@@ -56,11 +56,11 @@ def test_a_process_that_ended_means_interrupted_even_as_a_zombie(
         stat = Path(f"/proc/{process.pid}/stat")
         ticks = int(stat.read_text().rpartition(")")[2].split()[19])
         by = Runner(process.pid, ticks, HERE.where)
-        assert seen(tmp_path / "a", by, 0.0) == RUNNING
+        assert state_of(tmp_path / "a", by, 0.0) == RUNNING
         process.kill()
         wait_until(lambda: " Z " in stat.read_text(), "a zombie")
-        assert seen(tmp_path / "b", by, 0.0) == INTERRUPTED
-    assert seen(tmp_path / "c", by, 0.0) == INTERRUPTED
+        assert state_of(tmp_path / "b", by, 0.0) == INTERRUPTED
+    assert state_of(tmp_path / "c", by, 0.0) == INTERRUPTED
 
 
 def test_a_finished_run_stays_finished(tmp_path: Path) -> None:
@@ -86,10 +86,10 @@ def test_where_proc_is_hidden_only_the_heartbeat_tells(
     monkeypatch.setattr(alive, "_BOOT_ID", tmp_path / "none")
     by = this_process()
     assert by.where == ""
-    assert seen(tmp_path / "a", replace(by, pid=1 << 22), 0.0) == RUNNING
-    assert seen(tmp_path / "b", by, HEARTBEAT_AGE_MAX_S + 1) == INTERRUPTED
+    assert state_of(tmp_path / "a", replace(by, pid=1 << 22), 0.0) == RUNNING
+    assert state_of(tmp_path / "b", by, HEARTBEAT_AGE_MAX_S + 1) == INTERRUPTED
 
 
 @pytest.mark.parametrize("pid", [-1, 1 << 40, 1 << 22])
 def test_an_impossible_pid_does_no_harm(tmp_path: Path, pid: int) -> None:
-    assert seen(tmp_path / "a", replace(HERE, pid=pid), 0.0) in (RUNNING, INTERRUPTED)
+    assert state_of(tmp_path / "a", replace(HERE, pid=pid), 0.0) in (RUNNING, INTERRUPTED)

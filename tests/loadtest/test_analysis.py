@@ -20,7 +20,7 @@ from tests.support.bundles import Cell, make_bundle, matrix, noisy
 from tests.support.costs import COSTS, SMALL_CPU, SMALL_P99, bundle_of
 
 
-def found(bundle: Bundle, title: str) -> Finding:
+def finding_of(bundle: Bundle, title: str) -> Finding:
     groups = Groups({bundle.id: bundle})
     (one,) = (finding for finding in findings(groups) if finding.question.title == title)
     return one
@@ -63,7 +63,7 @@ def test_rate_and_flat_out_are_separate_cells() -> None:
 
 
 def test_a_finding_names_the_best_and_the_distance_of_the_next(tmp_path: Path) -> None:
-    finding = found(bundle_of(tmp_path / "run"), SMALL_CPU)
+    finding = finding_of(bundle_of(tmp_path / "run"), SMALL_CPU)
     assert names(finding.rows) == ["uvloop", "asyncio", "forking"]
     assert names(finding.winners) == ["uvloop"]
     assert finding.connections == 1000 and finding.rates_hz == (2000, 2000)
@@ -74,20 +74,20 @@ def test_a_finding_names_the_best_and_the_distance_of_the_next(tmp_path: Path) -
 
 
 def test_contenders_within_the_noise_tie(tmp_path: Path) -> None:
-    finding = found(bundle_of(tmp_path / "run"), SMALL_P99)
+    finding = finding_of(bundle_of(tmp_path / "run"), SMALL_P99)
     assert set(names(finding.winners)) == {"asyncio", "uvloop"}
     assert names(finding.losers) == ["forking"]
 
 
 def test_heavy_noise_makes_all_contenders_tie(tmp_path: Path) -> None:
-    finding = found(bundle_of(tmp_path / "run", share=1.0), SMALL_CPU)
+    finding = finding_of(bundle_of(tmp_path / "run", share=1.0), SMALL_CPU)
     assert finding.losers == []
     assert len(finding.winners) == 3
 
 
 def test_one_repeat_makes_no_finding_conclusive(tmp_path: Path) -> None:
     wanted = matrix(models=[*COSTS], repeats=1)
-    finding = found(bundle_of(tmp_path / "run", wanted), SMALL_CPU)
+    finding = finding_of(bundle_of(tmp_path / "run", wanted), SMALL_CPU)
     assert not finding.is_conclusive
     assert names(finding.ranked) == ["uvloop", "asyncio", "forking"]
 
@@ -98,7 +98,7 @@ def test_a_generator_bound_cell_is_shown_but_not_ranked(tmp_path: Path) -> None:
         return replace(COSTS[cell.contender], generator_busy=busy)
 
     path = make_bundle(tmp_path / "run", matrix(models=[*COSTS]), cell_of)
-    finding = found(read_bundle(path), SMALL_CPU)
+    finding = finding_of(read_bundle(path), SMALL_CPU)
     assert names(finding.ranked) == ["asyncio", "forking"]
     last = finding.rows[-1]
     assert last.group.key.contender == "uvloop"
@@ -115,7 +115,7 @@ def test_an_unranked_repeat_does_not_spoil_the_other_repeats(tmp_path: Path) -> 
         )
 
     path = make_bundle(tmp_path / "run", matrix(models=[*COSTS]), cell_of)
-    best = found(read_bundle(path), SMALL_CPU).ranked[0].estimate
+    best = finding_of(read_bundle(path), SMALL_CPU).ranked[0].estimate
     assert best is not None and best.count == 2
     assert best.median == pytest.approx(60, rel=0.05)
 
@@ -134,14 +134,14 @@ def slow_in(rounds: set[int]) -> Callable[[CellPlan], Cell]:
 
 def test_one_lucky_repeat_is_no_result(tmp_path: Path) -> None:
     path = make_bundle(tmp_path / "run", matrix(models=[*COSTS]), slow_in({1, 3}))
-    finding = found(read_bundle(path), SMALL_CPU)
+    finding = finding_of(read_bundle(path), SMALL_CPU)
     assert names(finding.ranked) == ["asyncio", "forking"]
     assert finding.rows[-1].verdict == "rate-not-held / ok"
 
 
 def test_a_failed_repeat_is_mentioned(tmp_path: Path) -> None:
     bundle = read_bundle(make_bundle(tmp_path / "run", matrix(models=[*COSTS]), slow_in({2})))
-    finding = found(bundle, SMALL_CPU)
+    finding = finding_of(bundle, SMALL_CPU)
     assert names(finding.winners) == ["uvloop"]
     assert finding.winners[0].group.share == "2 of 3 repeats"
     assert "2 of 3 repeats" in sentence(ChartBuilder(Groups({"run": bundle})), finding)
@@ -153,7 +153,7 @@ def test_a_value_too_small_to_measure_is_not_ranked(tmp_path: Path) -> None:
         return replace(COSTS[cell.contender], memory_kib=memory)
 
     path = make_bundle(tmp_path / "run", matrix(models=[*COSTS]), cell_of)
-    finding = found(read_bundle(path), "Memory per connection")
+    finding = finding_of(read_bundle(path), "Memory per connection")
     assert set(names(finding.ranked)) == {"asyncio", "forking"}
 
 
@@ -174,7 +174,7 @@ def test_equal_contenders_tie_also_when_there_are_many(tmp_path: Path) -> None:
             return noisy(Cell(), random.Random(f"{seed} {cell.name}"), 0.05)
 
         folder = make_bundle(tmp_path / f"{seed}", wanted, cell_of, seconds=1)
-        called += bool(found(read_bundle(folder), SMALL_CPU).losers)
+        called += bool(finding_of(read_bundle(folder), SMALL_CPU).losers)
     assert called <= 2
 
 
@@ -187,7 +187,7 @@ def test_flat_out_cells_and_held_rates_are_never_mixed(tmp_path: Path) -> None:
         return Cell(cpu_us=9000.0)
 
     bundle = read_bundle(make_bundle(tmp_path / "run", wanted, cell_of))
-    finding = found(bundle, "Python in the handler: peak throughput")
+    finding = finding_of(bundle, "Python in the handler: peak throughput")
     assert finding.metric.name == "rate"
     assert all(row.group.key.load == "flat-out" for row in finding.rows)
     assert [row.estimate and row.estimate.median for row in finding.rows] == [100.0, 90.0]

@@ -74,10 +74,10 @@ def browser() -> Iterator[Browser]:
 
 
 def test_a_report_works_offline_and_requests_nothing(browser: Browser, report: str) -> None:
-    with opened(browser, report, offline=True) as (page, seen):
+    with opened(browser, report, offline=True) as (page, requested):
         for chart in ("overview", "latency-connections", "spectrum", "cpu", "memory", "lanes"):
             assert data_of(page, chart)
-        assert seen.hosts == set()
+        assert requested.hosts == set()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -223,20 +223,20 @@ def test_hostile_names_are_shown_as_text(browser: Browser, tmp_path: Path) -> No
     )  # fmt: skip
     page = Page({HOSTILE: read_bundle(folder), "other": read_bundle(folder)})
     path = write_report(page, tmp_path / "out")
-    with opened(browser, path.as_uri()) as (shown, seen):
-        said: list[str] = []
-        shown.on("dialog", lambda dialog: said.append(dialog.message))
+    with opened(browser, path.as_uri()) as (shown, requested):
+        dialogs: list[str] = []
+        shown.on("dialog", lambda dialog: dialogs.append(dialog.message))
         for chart in ("overview", "cpu", "spectrum", "lanes"):
             assert data_of(shown, chart)
         assert shown.locator("img, #runs script, #circumstances script").count() == 0
         assert HOSTILE in shown.locator("#circumstances").inner_text()
-        assert said == []
-        assert seen.hosts == set()
+        assert dialogs == []
+        assert requested.hosts == set()
         assert shown.evaluate("document.documentElement.scrollWidth") <= 1280
 
 
 def test_the_dashboard_shows_selected_runs_side_by_side(browser: Browser, dashboard: str) -> None:
-    with opened(browser, dashboard) as (page, seen):
+    with opened(browser, dashboard) as (page, requested):
         page.get_by_label("one", exact=True).check()
         page.get_by_label("other", exact=True).check()
         page.get_by_role("button", name="show selected runs").click()
@@ -245,7 +245,7 @@ def test_the_dashboard_shows_selected_runs_side_by_side(browser: Browser, dashbo
         with redrawn(page):
             page.locator("input[name=run][value=other]").uncheck()
         assert {trace["meta"]["run"] for trace in data_of(page, "cpu")} == {"one"}
-        assert seen.hosts == {dashboard.split("/")[2]}
+        assert requested.hosts == {dashboard.split("/")[2]}
 
 
 def test_a_page_grows_while_its_run_goes_on(

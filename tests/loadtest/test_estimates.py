@@ -23,9 +23,9 @@ def drifting(rng: random.Random) -> dict[int, float]:
 
 def floor_of(rng: random.Random, noise: float, pairs: int = 24) -> float:
     """Return the noise floor of a number of pairs of twins."""
-    found = noise_floor([rng.gauss(0, noise * 2**0.5) for _ in range(pairs)], REPEATS)
-    assert found is not None
-    return found
+    floor = noise_floor([rng.gauss(0, noise * 2**0.5) for _ in range(pairs)], REPEATS)
+    assert floor is not None
+    return floor
 
 
 def test_a_median_comes_with_the_interval_of_its_repeats() -> None:
@@ -48,9 +48,9 @@ def test_equal_servers_are_seldom_called_different() -> None:
     rng, called = random.Random(2), 0
     for _ in range(400):
         drift = drifting(rng)
-        found = ratio(rounds(rng, 100, 0.05, drift), rounds(rng, 100, 0.05, drift))
-        assert found is not None
-        called += is_significant(found, floor_of(rng, 0.05)) is True
+        quotient = ratio(rounds(rng, 100, 0.05, drift), rounds(rng, 100, 0.05, drift))
+        assert quotient is not None
+        called += is_significant(quotient, floor_of(rng, 0.05)) is True
     assert called / 400 < 0.06
 
 
@@ -58,25 +58,25 @@ def test_a_difference_well_beyond_the_noise_is_found_though_the_machine_drifts()
     rng, called = random.Random(3), 0
     for _ in range(200):
         drift = drifting(rng)
-        found = ratio(rounds(rng, 130, 0.03, drift), rounds(rng, 100, 0.03, drift))
-        assert found is not None
-        called += is_significant(found, floor_of(rng, 0.03)) is True
+        quotient = ratio(rounds(rng, 130, 0.03, drift), rounds(rng, 100, 0.03, drift))
+        assert quotient is not None
+        called += is_significant(quotient, floor_of(rng, 0.03)) is True
     assert called / 200 > 0.95
 
 
 def test_repeats_are_compared_within_their_round() -> None:
-    found = ratio({1: 20.0, 2: 200.0, 3: 2.0}, {1: 10.0, 2: 100.0, 3: 1.0})
-    assert found == Estimate(2.0, 2.0, 2.0, 3)
+    quotient = ratio({1: 20.0, 2: 200.0, 3: 2.0}, {1: 10.0, 2: 100.0, 3: 1.0})
+    assert quotient == Estimate(2.0, 2.0, 2.0, 3)
     # A round that lacks one of the two is left out.
     assert ratio({1: 20.0, 2: 9.0}, {1: 10.0, 3: 1.0}) == Estimate(2.0, None, None, 1)
     assert ratio({1: 20.0}, {2: 10.0}) is None
 
 
 def test_repeats_of_different_runs_are_all_compared() -> None:
-    found = ratio({1: 20.0, 2: 22.0, 3: 24.0}, {4: 10.0, 5: 11.0, 6: 12.0}, paired=False)
-    assert found is not None and found.low is not None and found.high is not None
-    assert found.median == 2.0
-    assert found.low == pytest.approx(20 / 12) and found.high == pytest.approx(24 / 10)
+    quotient = ratio({1: 20.0, 2: 22.0, 3: 24.0}, {4: 10.0, 5: 11.0, 6: 12.0}, paired=False)
+    assert quotient is not None and quotient.low is not None and quotient.high is not None
+    assert quotient.median == 2.0
+    assert quotient.low == pytest.approx(20 / 12) and quotient.high == pytest.approx(24 / 10)
 
 
 def test_one_repeat_decides_nothing() -> None:

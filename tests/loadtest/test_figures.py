@@ -25,8 +25,8 @@ def all_silent(folder: Path) -> Path:
     wanted = matrix(connections=[10])
     make_bundle(folder, wanted, lambda _: Cell())
     for cell in wanted.cells():
-        seen = observation(wanted, cell, Cell())
-        silent = replace(seen, trouble="0 of 10 had a reply", window_s=0.0, records=[])
+        observed = observation(wanted, cell, Cell())
+        silent = replace(observed, trouble="0 of 10 had a reply", window_s=0.0, records=[])
         write_cell(folder / cell.name, silent)
     return folder
 
@@ -36,9 +36,9 @@ def test_the_figures_of_one_contender_are_printed_and_written(tmp_path: Path) ->
     ended = run([*REPORT, str(bundle)])
     assert ended.returncode == 0, ended.stderr
     text = (bundle / "report.md").read_text("utf-8")
-    for said in (ended.stdout, text):
-        assert "CPU per request, µs" in said and "uvloop" in said
-        assert " 123 " in said and "2,000/s" in said
+    for output in (ended.stdout, text):
+        assert "CPU per request, µs" in output and "uvloop" in output
+        assert " 123 " in output and "2,000/s" in output
     assert "significant?" not in ended.stdout + text
     html = (bundle / "report.html").read_text("utf-8")
     assert "the figures of each cell" in html and "<details open>" in html

@@ -91,8 +91,8 @@ def silent_with_1000(folder: Path, models: list[str]) -> Page:
     make_bundle(folder, wanted, lambda cell: COSTS[cell.contender])
     for cell in wanted.cells():
         if cell.contender in models and cell.connections == 1000:
-            seen = observation(wanted, cell, COSTS["uvloop"])
-            silent = replace(seen, trouble="0 of 1000 had a reply", window_s=0.0, records=[])
+            observed = observation(wanted, cell, COSTS["uvloop"])
+            silent = replace(observed, trouble="0 of 1000 had a reply", window_s=0.0, records=[])
             write_cell(folder / cell.name, silent)
     return Page({"run": read_bundle(folder)})
 

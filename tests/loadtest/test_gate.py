@@ -103,15 +103,15 @@ def test_equal_runs_keep_a_rule_and_twice_the_allowance_breaks_it(
             make_bundle(tmp_path / name, wanted, lambda _: noisy(cell, rng, 0.05), seconds=1)
         )
 
-    seen: dict[float, list[int]] = {1.0: [], 1.44: []}
+    by_factor: dict[float, list[int]] = {1.0: [], 1.44: []}
     rule = Rule.parse("uvloop hello cpu +20%")
     for seed in range(15):
         old = measured(f"old-{seed}", 1.0)
-        for factor, found in seen.items():
+        for factor, outcomes_so_far in by_factor.items():
             groups = Groups({"baseline": old, "run": measured(f"new-{seed}-{factor}", factor)})
-            found += outcomes(judge_rule(groups, rule, "baseline", "run"))
-    assert seen[1.0].count(BROKEN) == 0 and seen[1.0].count(KEPT) > 10
-    assert seen[1.44].count(KEPT) == 0 and seen[1.44].count(BROKEN) > 10
+            outcomes_so_far += outcomes(judge_rule(groups, rule, "baseline", "run"))
+    assert by_factor[1.0].count(BROKEN) == 0 and by_factor[1.0].count(KEPT) > 10
+    assert by_factor[1.44].count(KEPT) == 0 and by_factor[1.44].count(BROKEN) > 10
 
 
 def flat_out(rate_hz: float, seed: int) -> Callable[[CellPlan], Cell]:
@@ -154,9 +154,9 @@ def test_a_rate_no_longer_held_breaks_the_rule_and_a_lost_cell_is_undecided(
 def test_one_repeat_is_undecided(tmp_path: Path) -> None:
     wanted = matrix(models=[*COSTS], repeats=1)
     bundles = {name: bundle_of(tmp_path / name, wanted) for name in ("baseline", "run")}
-    found = judge_rule(Groups(bundles), Rule.parse("uvloop hello cpu +10%"), "baseline", "run")
-    assert outcomes(found) == [UNDECIDED, UNDECIDED]
-    assert "--repeats 3" in found[0].summary
+    judgements = judge_rule(Groups(bundles), Rule.parse("uvloop hello cpu +10%"), "baseline", "run")
+    assert outcomes(judgements) == [UNDECIDED, UNDECIDED]
+    assert "--repeats 3" in judgements[0].summary
 
 
 def test_broken_comes_before_undecided_before_kept() -> None:
@@ -275,5 +275,5 @@ def test_the_stored_run_can_decide_the_documented_rule() -> None:
     rule = Rule.parse(words[words.index("--fail-if") + 1])
     (bundle,) = stored_page().groups.bundles.values()
     groups = Groups({"baseline": bundle, "run": bundle})
-    found = judge_rule(groups, rule, "baseline", "run")
-    assert found and outcomes(found) == [KEPT] * len(found)
+    judgements = judge_rule(groups, rule, "baseline", "run")
+    assert judgements and outcomes(judgements) == [KEPT] * len(judgements)

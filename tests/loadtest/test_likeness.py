@@ -59,8 +59,8 @@ def test_a_path_counts_alike_in_url_and_option_and_addresses_may_differ(
 
 def test_headers_are_compared_by_name_in_any_case(tmp_path: Path) -> None:
     kept = matrix(models=[*COSTS], headers=["accept: (not kept)"])
-    given = matrix(models=[*COSTS], headers=["Accept: text/html"])
-    refuse_unlike([bundle_of(tmp_path / "one", kept), bundle_of(tmp_path / "other", given)])
+    sent = matrix(models=[*COSTS], headers=["Accept: text/html"])
+    refuse_unlike([bundle_of(tmp_path / "one", kept), bundle_of(tmp_path / "other", sent)])
 
 
 def test_commit_and_versions_may_differ(tmp_path: Path) -> None:

@@ -83,15 +83,15 @@ KINDS = {
 Make = Callable[[Path], Path]
 
 
-@pytest.mark.parametrize(("make", "said"), KINDS.values(), ids=KINDS)
+@pytest.mark.parametrize(("make", "texts"), KINDS.values(), ids=KINDS)
 def test_a_report_of_each_kind_is_printed_and_written(
-    tmp_path: Path, make: Make, said: list[str]
+    tmp_path: Path, make: Make, texts: list[str]
 ) -> None:
     folder = make(tmp_path / "one")
     ended = run([*REPORT, str(folder)])
     assert ended.returncode == 0, ended.stderr
     html = (folder / "report.html").read_text("utf-8")
-    for text in said:
+    for text in texts:
         assert text in ended.stdout
         assert text in html
     assert HOSTILE not in html
@@ -106,7 +106,7 @@ def test_several_records_are_drawn_into_a_new_folder(tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stderr
     (made,) = tmp_path.glob("*-report/report.html")
     html = made.read_text("utf-8")
-    assert all(text in html for _, said in KINDS.values() for text in said)
+    assert all(text in html for _, texts in KINDS.values() for text in texts)
     assert not any((folder / "report.html").exists() for folder in folders)
 
 
@@ -148,12 +148,12 @@ async def test_the_dashboard_lists_and_shows_each_kind(tmp_path: Path) -> None:
         line = await asyncio.to_thread(process.stdout.readline)
         async with aiohttp.ClientSession(line.removeprefix("dashboard: ").strip()) as client:
             text = await (await client.get("/")).text()
-            for name, (_, said) in KINDS.items():
+            for name, (_, texts) in KINDS.items():
                 assert f'href="/runs?run={name}"' in text
                 reply = await client.get(f"/runs?run={name}")
                 page = await reply.text()
                 assert reply.status == 200
-                assert all(text in page for text in said)
+                assert all(text in page for text in texts)
                 assert HOSTILE not in page
             assert HOSTILE not in text and "run uvloop" in text
             reply = await client.get("/runs?run=run&run=locust&run=broken")

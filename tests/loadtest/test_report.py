@@ -83,15 +83,18 @@ def test_plotly_accepts_every_chart(page: Page) -> None:
 
 
 def test_a_contender_has_one_colour_and_one_mark_on_every_chart(page: Page) -> None:
-    seen: dict[str, set[str]] = {}
+    colours_of: dict[str, set[str]] = {}
     for charts in charts_of(page).values():
         for trace in (trace for chart in charts for trace in chart["traces"]):
             colour = (trace.get("marker") or {}).get("color") or (trace.get("line") or {}).get(
                 "color"
             )
             if colour:
-                seen.setdefault(trace["meta"]["contender"], set()).add(colour)
-    assert {name: len(colours) for name, colours in seen.items()} == {"asyncio": 1, "uvloop": 1}
+                colours_of.setdefault(trace["meta"]["contender"], set()).add(colour)
+    assert {name: len(colours) for name, colours in colours_of.items()} == {
+        "asyncio": 1,
+        "uvloop": 1,
+    }
 
 
 def test_every_contender_has_its_own_look_and_a_model_keeps_its_look() -> None:

@@ -22,10 +22,10 @@ NAMES = ["hello-10-2000", "hello-10-2000-2"]
 
 def write(folder: Path, spoilt: bool) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    seen = observation(matrix(), CELL, Cell())
+    observed = observation(matrix(), CELL, Cell())
     came = {"WrongStatusError": 10}
-    silent = replace(seen, trouble=WHY, without_reply=came, window_s=0.0, records=[])
-    write_cell(folder, silent if spoilt else seen)
+    silent = replace(observed, trouble=WHY, without_reply=came, window_s=0.0, records=[])
+    write_cell(folder, silent if spoilt else observed)
 
 
 def a_locust(folder: Path, spoilt: bool) -> Path:
@@ -115,6 +115,6 @@ def test_a_missing_run_exits_with_2_and_hides_no_other_run(tmp_path: Path) -> No
 
 
 def test_the_help_explains_every_exit_status() -> None:
-    said = run([*REPORT, "--help"]).stdout
-    assert "1  no cell has a figure, or a rule is broken\n" in said
-    assert "2  usage error: a bundle is missing or cannot be read" in said
+    help_text = run([*REPORT, "--help"]).stdout
+    assert "1  no cell has a figure, or a rule is broken\n" in help_text
+    assert "2  usage error: a bundle is missing or cannot be read" in help_text

@@ -1,7 +1,7 @@
 "use strict";
 
-// The page has all its text already; this draws the charts, and lets one choose what is shown.
-// A part is a few charts. A report carries its parts within itself, a dashboard is asked for them.
+// The page arrives with all its text; this script draws the charts and handles the controls.
+// A part is a few charts. A report contains its parts; the dashboard serves them.
 
 const $ = (id) => document.getElementById(id);
 const parts = new Map();
@@ -19,11 +19,11 @@ async function fetched(name) {
   const query = new URLSearchParams(location.search);
   query.set("part", name);
   const reply = await fetch(`/part?${query}`);
-  if (!reply.ok) return { charts: [], problem: `this part could not be fetched: ${reply.status}` };
+  if (!reply.ok) return { charts: [], problem: `cannot load this part: HTTP status ${reply.status}` };
   return reply.json();
 }
 
-// -- what is chosen: kept in the address, so that it can be shared and survives a reload ---------
+// -- the choice: kept in the address, so that it can be shared and survives a reload --------------
 
 const chosen = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
 
@@ -67,7 +67,7 @@ function isShown(of) {
 
 let turn = 0;
 
-// The text can be read at once; Plotly takes a while to come up, and is not waited for.
+// The text is readable at once; Plotly loads afterwards.
 const drawing = new Promise((resolve) => {
   requestAnimationFrame(() => setTimeout(() => {
     const script = document.createElement("script");
@@ -92,22 +92,22 @@ async function show() {
     row.hidden = !isShown({ contender: row.dataset.contender, run: row.dataset.run });
   }
   if (!names) return;
-  const found = await Promise.all(names.map(part));
+  const loaded = await Promise.all(names.map(part));
   await drawing;
-  if (mine !== turn) return; // something else has been chosen since
-  const figures = found.flatMap(({ charts, problem }) => [
+  if (mine !== turn) return; // the choice has changed meanwhile
+  const figures = loaded.flatMap(({ charts, problem }) => [
     ...charts.map(figureOf), ...(problem ? [problemOf(problem)] : []),
   ]);
   for (const old of document.querySelectorAll("#charts .js-plotly-plot")) Plotly.purge(old);
   $("charts").replaceChildren(...figures);
   $("charts").dataset.turn = mine;
-  for (const figure of figures) if (figure.chart) seen.observe(figure);
+  for (const figure of figures) if (figure.chart) visibility.observe(figure);
 }
 
-const seen = new IntersectionObserver((entries) => {
+const visibility = new IntersectionObserver((entries) => {
   for (const { isIntersecting, target } of entries) {
     if (isIntersecting) {
-      seen.unobserve(target);
+      visibility.unobserve(target);
       draw(target);
     }
   }
@@ -179,7 +179,7 @@ function draw(figure) {
     .then(() => plot.setAttribute("data-drawn", traces.length));
 }
 
-// Plotly takes some HTML for markup in names; what comes out of a bundle is only ever text.
+// Plotly interprets some HTML in names; text from a bundle must stay text.
 function escaped(trace) {
   const plain = (text) => String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll("&lt;br>", "<br>");
   const copy = { ...trace, name: plain(trace.name) };
@@ -204,7 +204,7 @@ function rowsOf({ traces, columns }) {
   const rows = traces.filter((trace) => isShown(trace.meta)).flatMap((trace) => {
     const head = [trace.meta.more || trace.name, trace.meta.contender, trace.meta.run];
     if (trace.z) {
-      // Edges of columns and rows: one more than there are of these.
+      // x and y are edges: one more than there are columns and rows.
       return trace.z.flatMap((line, y) => line.flatMap((z, x) => (z === null ? [] : [[...head, trace.x[x], trace.y[y], "", "", z, ""]])));
     }
     return trace.x.map((x, i) => {
@@ -220,7 +220,7 @@ function rowsOf({ traces, columns }) {
 }
 
 function csvOf(chart) {
-  // A leading sign of a formula is disarmed: spreadsheets would run it.
+  // A leading sign of a formula is quoted: a spreadsheet would run it.
   const field = (value) => {
     const text = typeof value === "string" && /^[=+\-@\t\r]/.test(value) ? `'${value}` : String(value);
     return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
@@ -268,7 +268,7 @@ function store(name, value) {
   try {
     if (value === undefined) return localStorage.getItem(name);
     localStorage.setItem(name, value);
-  } catch { /* a file opened by a browser that keeps nothing for files: then for this view only */ }
+  } catch { /* some browsers store nothing for local files: then it holds for this view only */ }
   return null;
 }
 
@@ -282,7 +282,7 @@ $("theme").onclick = () => {
 };
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 
-// -- while a run goes on: the same page, with more cells -------------------------------------------
+// -- while a run is live: the same page, with more cells --------------------------------------------
 
 async function refresh() {
   const page = new DOMParser().parseFromString(await (await fetch(location.href)).text(), "text/html");
