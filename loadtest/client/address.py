@@ -1,4 +1,4 @@
-"""Where servers are: what a user writes, and what the kernel takes."""
+"""Addresses of servers: as a user writes them, and as the kernel takes them."""
 
 import functools
 import ipaddress
@@ -12,7 +12,7 @@ from loadtest.measure.errors import NotConnectedError
 
 _NOT_PRINTED = re.compile(r"[\x00-\x20\x7f]")
 _NAME = re.compile(r"[A-Za-z0-9._~-]+")
-_LABEL_MAX, _HOST_MAX = 63, 253  # RFC 1035 section 2.3.4; 255 are with the lengths of the labels
+_LABEL_MAX, _HOST_MAX = 63, 253  # RFC 1035 section 2.3.4: 255 with the labels' lengths
 
 
 class Address(NamedTuple):
@@ -23,23 +23,23 @@ class Address(NamedTuple):
 
     @property
     def authority(self) -> str:
-        """Return it as a URL has it: an IPv6 address in brackets, with its zone (RFC 6874)."""
+        """Return it as in a URL: an IPv6 address in brackets, with its zone (RFC 6874)."""
         host = self.host.replace("%", "%25")
         return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
 
     @property
     def field(self) -> str:
-        """Return it as the Host field has it: a zone means nothing to others (RFC 6874)."""
+        """Return it as in the Host field: without a zone, which is local (RFC 6874)."""
         return Address(self.host.partition("%")[0], self.port).authority
 
 
 class Url(NamedTuple):
-    """What a user writes to name a server.
+    """How a user names a server.
 
     Attributes:
-        scheme: "http", "tcp", or "" where there was none.
-        address: Its host in ASCII.
-        target: Path and query as they go out; "" where there are none, or no more than a slash.
+        scheme: "http", "tcp", or "" without one.
+        address: Host, in ASCII, and port.
+        target: Path and query as they go out; "" without them, or with nothing but a slash.
     """
 
     scheme: str
@@ -49,14 +49,14 @@ class Url(NamedTuple):
 
 @functools.cache
 def url_of(text: str, default_port: int) -> Url:
-    """Return what is in ``http://HOST:PORT/PATH``, ``tcp://HOST:PORT``, ``HOST:PORT`` or ``HOST``.
+    """Parse ``http://HOST:PORT/PATH``, ``tcp://HOST:PORT``, ``HOST:PORT`` or ``HOST``.
 
     Raises:
-        NotConnectedError: It is none of these, or has what would be left out without a word:
-            credentials, a fragment.
+        NotConnectedError: It is none of these, or has a part that would be ignored: credentials, a
+            fragment.
     """
     try:
-        if _NOT_PRINTED.search(text):  # of which urlsplit would leave out some
+        if _NOT_PRINTED.search(text):  # urlsplit would drop some of them
             raise ValueError("expected no space and no control character")
         parts = urlsplit(text if "//" in text else f"//{text}")
         if parts.scheme not in ("", "http", "tcp") or not parts.hostname:
@@ -75,16 +75,17 @@ def url_of(text: str, default_port: int) -> Url:
         if parts.scheme == "tcp":
             raise ValueError("expected tcp://HOST:PORT without a path")
         return Url(parts.scheme, address, target_of(target if parts.path else f"/{target}"))
-    except ValueError as error:  # also a port that is no number, a bracket that is never closed
-        said = str(error)
-        expected = said if said.startswith("expected") else "expected http://HOST:PORT or HOST:PORT"
+    except ValueError as error:  # also a port that is no number, an open bracket
+        expected = str(error)
+        if not expected.startswith("expected"):
+            expected = "expected http://HOST:PORT or HOST:PORT"
         raise NotConnectedError(
             expected if ", got " in expected else f"{expected}, got {text!r}"
         ) from error
 
 
 def address_of(text: str, default_port: int) -> Address:
-    """Return the address in what ``url_of`` takes.
+    """Return the address in a text that ``url_of`` parses.
 
     Raises:
         NotConnectedError: As ``url_of``.
@@ -96,7 +97,7 @@ def _host_of(name: str) -> str:
     """Return a host in ASCII (RFC 3490), an IPv6 address with its zone (RFC 6874).
 
     Raises:
-        ValueError: It can be no host.
+        ValueError: It is not a valid host.
     """
     if ":" in name:
         address, found, zone = name.partition("%25")
@@ -105,7 +106,7 @@ def _host_of(name: str) -> str:
     host = name if name.isascii() else name.encode("idna").decode("ascii")
     if not _NAME.fullmatch(host):
         raise ValueError("expected a host of letters, digits, dots and hyphens")
-    labels = host.removesuffix(".").split(".")  # the dot of the root may be there
+    labels = host.removesuffix(".").split(".")  # a trailing dot is the root
     if not all(1 <= len(label) <= _LABEL_MAX for label in labels) or len(host) > _HOST_MAX:
         raise ValueError(
             f"expected a host of 1 to {_LABEL_MAX} characters between dots and {_HOST_MAX} in all"
@@ -114,7 +115,7 @@ def _host_of(name: str) -> str:
 
 
 SockAddr = tuple[str, int] | tuple[str, int, int, int]
-"""As the kernel takes it: of IPv6 with flow and zone."""
+"""As the kernel takes it: for IPv6 with flow and zone."""
 
 Resolved = tuple[int, SockAddr]
 """Family and address."""
@@ -122,10 +123,10 @@ Resolved = tuple[int, SockAddr]
 
 @functools.cache
 def resolve(address: Address) -> tuple[Resolved, ...]:
-    """Return all addresses of a server, each once: looked up once, not for each connection.
+    """Return all addresses of a server, each once; cached, not looked up for each connection.
 
     Raises:
-        OSError: Nobody has that name.
+        OSError: The name is unknown.
     """
     found = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)
     resolved = ((family, sockaddr) for family, _, _, _, sockaddr in found)

@@ -1,7 +1,7 @@
 """When requests are due: a schedule that does not wait for replies (an open loop).
 
-A closed loop asks again when a reply has come, so a slow server gets fewer requests just while it
-is slow, and what its clients would have suffered is never measured (coordinated omission).
+A closed loop sends the next request after the reply: a slow server gets fewer requests while it is
+slow, and the delay that its clients would suffer is never measured (coordinated omission).
 """
 
 import random
@@ -12,7 +12,7 @@ from loadtest.measure.meter import Meter
 from loadtest.measure.pace import ARRIVALS
 
 Gap = Callable[[float], float]
-"""Takes the mean time between two requests of a connection, returns the time to the next."""
+"""Mean time between two requests of a connection -> time to the next one."""
 
 _GOLDEN_RATIO = 0.6180339887498949
 
@@ -26,7 +26,7 @@ def _poisson(period_s: float) -> float:
 
 
 GAPS: dict[str, Gap] = dict(zip(ARRIVALS, (_constant, _poisson), strict=True))
-"""Arrivals -> gap."""
+"""Name of the arrivals (``pace.ARRIVALS``) -> gap."""
 
 
 class Schedule(NamedTuple):
@@ -36,7 +36,7 @@ class Schedule(NamedTuple):
         start_s: On the clock of ``time.perf_counter``.
         period_s: Mean time between two requests of one connection.
         gap: One of ``GAPS``.
-        deadline_s: What is later than this is dropped and counted, not sent.
+        deadline_s: A request that is later than this is dropped and counted, not sent.
     """
 
     start_s: float
@@ -45,10 +45,10 @@ class Schedule(NamedTuple):
     deadline_s: float
 
     def first_s(self, number: int) -> float:
-        """Return when the first request of a connection is due, the ``number``-th of them all.
+        """Return when the first request of the ``number``-th connection is due.
 
-        Connections at a steady beat spread evenly over one period: by the golden ratio they do so
-        however many there are, and without knowing of each other.
+        Connections at a steady beat spread evenly over one period. With the golden ratio they do so
+        for any number of connections, and without knowing each other.
         """
         if self.gap is _constant:
             return self.start_s + (number * _GOLDEN_RATIO) % 1 * self.period_s
@@ -60,10 +60,10 @@ _NOT_BEGUN = float("-inf")
 
 
 class Turns:
-    """When one connection asks: on its schedule or, without one, as soon as it is free.
+    """When one connection makes requests: on its schedule or, without one, as soon as it is free.
 
     Args:
-        number: Which one it is of all connections of the process.
+        number: Of the connection, among all of the process.
 
     Attributes:
         due_s: When the request in flight was due, or the next one is.
@@ -81,34 +81,34 @@ class Turns:
 
     @property
     def begun(self) -> bool:
-        """Whether it has begun to ask."""
+        """Whether requests have become due."""
         return self._until_s != _NOT_BEGUN
 
     @property
     def open(self) -> bool:
-        """Whether what is due is still to be asked."""
+        """Whether the request at ``due_s`` is still to be made."""
         return self.due_s < self._until_s
 
     def begin(self, schedule: Schedule | None) -> None:
-        """Ask from now on."""
+        """Let requests become due from now on."""
         self._schedule, self.scheduled = schedule, schedule is not None
         self._until_s = NEVER
 
     def finish(self, until_s: float) -> None:
-        """Ask only what is due before then."""
+        """Let no request become due from then on."""
         self._until_s = until_s
 
     def next_s(self, free_s: float, meter: Meter) -> float:
         """Return when the next request is due; ``NEVER`` if there is none.
 
         Args:
-            free_s: From when on the connection is free.
-            meter: Counts what is dropped, because it would be later than the deadline.
+            free_s: When the connection became free.
+            meter: Counts requests that are dropped because they would be later than the deadline.
         """
         schedule = self._schedule
         if schedule is None:
             due_s = free_s
-        elif self.due_s < schedule.start_s:  # so far it has been established, no more
+        elif self.due_s < schedule.start_s:  # so far the connection was only established
             due_s = schedule.first_s(self._number)
         else:
             due_s = self.due_s + schedule.gap(schedule.period_s)
@@ -119,7 +119,7 @@ class Turns:
         return due_s if due_s < self._until_s else NEVER
 
     def abandon(self, meter: Meter, in_flight: bool) -> None:
-        """Drop, and count, all that was still to be asked, without what is in flight."""
+        """Drop and count all requests still to be made, except one in flight."""
         schedule = self._schedule
         if schedule is not None and self._until_s != NEVER:
             if in_flight:

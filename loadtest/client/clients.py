@@ -1,7 +1,7 @@
 """A client on a plain blocking socket: one request at a time, its reply right to the last byte.
 
-Locust patches the socket module, and a client that blocks is then a greenlet that waits. Nothing
-here knows of that: without the patch, the same code blocks its thread.
+Locust patches the socket module: a client that blocks is then a waiting greenlet. Without the patch
+the same code blocks its thread.
 """
 
 import socket
@@ -20,27 +20,27 @@ from loadtest.measure.errors import (
 )
 
 TIMEOUT_S = 30.0
-"""Longest silence a client puts up with, and longest time a whole reply may take. A server that
-forks 1,000 times first needs a few."""
+"""Longest silence a client accepts, and longest time for a whole reply. A server that forks 1,000
+times first needs a few seconds."""
 
 REPLY_BYTES_MAX = 16 * 1024 * 1024
-"""Longest reply, as it is kept whole: a thousand times that of our own /metrics."""
+"""Longest reply, because it is kept in memory: a thousand times our own /metrics."""
 
 _RECV_BYTES = 64 * 1024
 
 
 class HTTPClient:
-    """Speaks HTTP/1.1 on a connection, made at once; close it, or use it in a ``with`` block.
+    """Connects at once and speaks HTTP/1.1; close it, or use it in a ``with`` block.
 
     Raises:
-        ReplyError: From every method, for all that can go wrong between here and the server.
+        ReplyError: From every method, for whatever goes wrong between here and the server.
     """
 
     def __init__(self, address: Address, timeout_s: float = TIMEOUT_S) -> None:
         self._address, self._timeout_s = address, timeout_s
         try:
             self._sock = _connected(resolve(address), timeout_s)
-        except OSError as error:  # whatever prevented a connection
+        except OSError as error:  # no connection, for whatever reason
             raise of_the_kernel(error, connecting=True) from error
 
     def __enter__(self) -> Self:
@@ -50,7 +50,7 @@ class HTTPClient:
         self.close()
 
     def close(self) -> None:
-        """Close the connection; once is enough, twice does no harm."""
+        """Close the connection; a second call does nothing."""
         self._sock.close()
 
     def get(self, target: str, expected: bytes | None) -> bytes:
@@ -65,7 +65,7 @@ class HTTPClient:
         )
 
     def get_and_close(self, target: str, expected: bytes) -> bytes:
-        """Return the content of a resource, asked for and sent as this connection's last."""
+        """Return the content of a resource, requested as the last of this connection."""
         exchange = HTTPExchange(self._address, target, expected=expected, closes=True)
         content = self._exchange(exchange)
         try:
@@ -82,11 +82,11 @@ class HTTPClient:
         give_up_s = time.monotonic() + self._timeout_s
         try:
             self._sock.sendall(exchange.request)
-            # What is sent even later than this comes in front of the next reply: it is found there.
+            # Bytes that come even later precede the next reply, which then is wrong.
             while not reply.feed(data := self._sock.recv(_RECV_BYTES)):
                 received_bytes += len(data)
                 if time.monotonic() > give_up_s:
-                    raise TimedOutError(f"no whole reply within {self._timeout_s:g} s")
+                    raise TimedOutError(f"no complete reply within {self._timeout_s:g} s")
                 if received_bytes > REPLY_BYTES_MAX:
                     raise WrongContentError(f"a reply of more than {REPLY_BYTES_MAX} bytes")
         except OSError as error:  # a reset, or silence
@@ -95,7 +95,7 @@ class HTTPClient:
 
 
 def _connected(addresses: Sequence[Resolved], timeout_s: float) -> socket.socket:
-    """Return a connection to the first of some addresses that takes one."""
+    """Return a connection to the first address that accepts one."""
     failure: OSError | None = None
     for family, sockaddr in addresses:
         sock: socket.socket | None = None
@@ -104,7 +104,7 @@ def _connected(addresses: Sequence[Resolved], timeout_s: float) -> socket.socket
             sock.settimeout(timeout_s)
             sock.connect(sockaddr)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        except BaseException as error:  # a user that is stopped while it connects, too
+        except BaseException as error:  # also a greenlet that is killed while it connects
             if sock is not None:
                 sock.close()
             if not isinstance(error, OSError):

@@ -1,4 +1,4 @@
-"""A non-blocking connection that an engine watches: it takes all that is to be sent, at once."""
+"""A non-blocking connection that an engine watches; it buffers what the kernel does not take."""
 
 import _socket
 import select
@@ -14,22 +14,22 @@ _sources = SourceAddresses()
 
 
 class Connection:
-    """A connection to one server, made and ended as often as it takes.
+    """A connection to one server, which can be made and closed again and again.
 
-    Every method but ``close`` raises OSError for whatever becomes of the connection.
+    Every method except ``close`` raises OSError for whatever happens to the connection.
 
     Args:
         engine: Watches it.
         owner: Called when the kernel is ready.
-        address: Of the server; looked up here and now, which may take a while.
+        address: Of the server; resolved here, which may take a while.
 
     Attributes:
         is_open: Whether there is a connection, or one is being made.
         connecting: Whether one is being made.
-        in_step: Whether there is a connection, and all that was to be sent has been: only then
-            does what is sent next begin where the server expects a request.
-        failure: Why no more can be sent; None while it can. What has come can still be read.
-        recv: Of the socket: takes a number of bytes, returns that many or fewer.
+        in_step: Whether there is a connection, with nothing left to send: only then does the server
+            expect a new request next.
+        failure: Why nothing more can be sent; None while it can. Reading is still possible.
+        recv: The socket's: takes a number of bytes, returns that many or fewer.
     """
 
     __slots__ = (
@@ -42,7 +42,7 @@ class Connection:
         self._addresses: tuple[Resolved, ...] | OSError
         try:
             self._addresses = resolve(address)
-        except OSError as error:  # told at each attempt to connect
+        except OSError as error:  # raised at each attempt to connect
             self._addresses = error
         self._left: Iterator[Resolved]
         self._why: OSError | None = None  # there is no connection yet
@@ -55,14 +55,14 @@ class Connection:
         self.is_open = self.connecting = self.in_step = self._paused = False
 
     def connect(self) -> None:
-        """Begin to connect; ``ready`` is called when there is something to see of it."""
+        """Begin to connect; the engine calls ``ready`` when that has ended."""
         if isinstance(self._addresses, OSError):
             raise self._addresses
         self._left, self._why = iter(self._addresses), None
         self._try_next()
 
     def connected(self) -> bool:
-        """See how connecting has ended; return whether well, else another address is tried."""
+        """Return whether the connection is made; if that failed, try the next address."""
         assert self._sock is not None
         if failure := self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
             self._drop()
@@ -75,7 +75,7 @@ class Connection:
         return True
 
     def _try_next(self) -> None:
-        """Begin to connect to the next address; without one, raise why there is none."""
+        """Begin to connect to the next address; raise the best reason if none is left."""
         self.is_open = self.connecting = True
         for resolved in self._left:
             try:
@@ -91,10 +91,10 @@ class Connection:
         raise self._why
 
     def send(self, data: bytes) -> None:
-        """Send, and keep what the kernel does not take now."""
+        """Send, and keep for ``send_rest`` what the kernel does not take now."""
         try:
             sent = self._send(data)
-        except BlockingIOError:  # the socket takes nothing now
+        except BlockingIOError:  # the send buffer is full
             sent = 0
         if sent < len(data):
             self._unsent = memoryview(data)[sent:]
@@ -102,12 +102,12 @@ class Connection:
             self._rewatch()
 
     def send_rest(self) -> None:
-        """Send what has been kept, as far as it goes."""
+        """Send what was kept, as far as the kernel takes it."""
         if self._unsent is None:
             return
         try:
             self._unsent = self._unsent[self._send(self._unsent) :]
-        except ConnectionError as error:  # it takes no more, but may have said before why
+        except ConnectionError as error:  # its reply may have come before, and say why
             self._unsent, self.failure = None, error
         else:
             if self._unsent:
@@ -116,12 +116,12 @@ class Connection:
         self._rewatch()
 
     def pause(self) -> None:
-        """Leave unread what comes."""
+        """Stop reading."""
         self._paused = True
         self._rewatch()
 
     def resume(self) -> None:
-        """Read on."""
+        """Read again."""
         self._paused = False
         self._rewatch()
 

@@ -1,8 +1,8 @@
 """One scheduler for all connections of a process.
 
 10,000 greenlets that each sleep until their next request saturate a core at 20,000 requests/s:
-each wakes, switches and sleeps on its own. Here one epoll says whose reply has come and one heap
-who is due, and both call a method. Gevent's hub, and so all of Locust, runs between two turns.
+each wakes, switches and sleeps on its own. Here one epoll finds the connections with a reply, one
+heap those that are due, and both call a method. Gevent's hub, and so Locust, runs between turns.
 """
 
 import ctypes
@@ -21,15 +21,15 @@ from gevent.monkey import get_original
 from loadtest.limits import CONNECTING_MAX
 
 EVENTS_PER_TURN = 32
-"""Connections looked at before whoever is due by then is sent for."""
+"""Connections served before the requests that are due meanwhile are sent."""
 
 COALESCE_S = 0.0002
-"""Shortest time between two wake-ups by the clock: to set a timer and be woken by it takes 17 µs of
-CPU on a virtual machine. It concerns rates above 5,000/s, makes up 0.1 ms of lateness at the most
-in the mean, and every request shows its own. Precedent: wrk2's timer ticks once a millisecond."""
+"""Shortest time between two wake-ups by the clock: setting a timer and waking up takes 17 µs of CPU
+on a virtual machine. It matters above 5,000 requests/s and adds at most 0.1 ms of lateness in the
+mean, which the results show. Precedent: wrk2's timer ticks once a millisecond."""
 
 _NEVER = float("inf")
-_SLOT_S = 0.01  # only those who are due in the same one are sorted: a heap that stays in a cache
+_SLOT_S = 0.01  # only times within one slot are sorted, so that the heap stays in a cache
 _FAR_S = 1e9  # 30 years after the machine was started
 
 _CLOCK_MONOTONIC = 1  # what time.perf_counter() reads on Linux
@@ -61,7 +61,7 @@ class Establishing(Protocol):
 class _Timer:
     """A descriptor that becomes readable at a time: timerfd_create(2).
 
-    Not the hub's own timers: they end with epoll_wait(2), which counts milliseconds.
+    The hub's own timers depend on epoll_wait(2), which counts milliseconds.
     """
 
     def __init__(self) -> None:
@@ -75,17 +75,17 @@ class _Timer:
         self._address = ctypes.addressof(self._spec)
 
     def set(self, when_s: float) -> None:
-        """Become readable at ``when_s``, and not before."""
+        """Make the descriptor readable at ``when_s``, not before."""
         self._spec[2] = int(when_s)
         self._spec[3] = int(when_s % 1 * 1e9) + 1  # 0 would mean never
         self._settime(self.fd, _TFD_TIMER_ABSTIME, self._address, None)
 
 
 class Engine:
-    """Calls each channel that is ready or due.
+    """Calls each connection that is ready, and each channel that is due.
 
     Args:
-        failed: Called with what a call has raised; gevent would stop to watch, for all of them.
+        failed: Called with an exception of such a call; with it, gevent would stop watching all.
     """
 
     def __init__(self, failed: Callable[[Exception], None]) -> None:
@@ -95,7 +95,7 @@ class Engine:
         self._armed_s = _NEVER
         self._heap: list[tuple[float, int, Sleeper]] = []
         self._order = itertools.count()
-        self._slot = 0  # what is due in it or before is in the heap, the rest by slots
+        self._slot = 0  # up to this slot times are in the heap, later ones by slot
         self._slots: list[int] = []
         self._later: dict[int, list[tuple[float, int, Sleeper]]] = {}
         self._watched: dict[int, Watched] = {}
@@ -107,7 +107,7 @@ class Engine:
         self._watcher.start(self._turn)
 
     def watch(self, fd: int, watched: Watched, events: int) -> None:
-        """Call ``ready`` when one of the events occurs; until ``forget``."""
+        """Call ``ready`` when one of the events occurs, until ``forget``."""
         self._watched[fd] = watched
         self._epoll.register(fd, events)
 
@@ -116,7 +116,7 @@ class Engine:
         self._epoll.modify(fd, events)
 
     def forget(self, fd: int) -> None:
-        """Watch no longer; before the descriptor is closed."""
+        """Stop watching; call this before closing the descriptor."""
         del self._watched[fd]
         self._epoll.unregister(fd)
 
@@ -135,25 +135,25 @@ class Engine:
             self._arm(when_s)
 
     def establish(self, channel: Establishing) -> None:
-        """Call ``establish`` when it is its turn; it says ``established`` or goes wrong."""
+        """Call ``establish`` when it is the channel's turn; it answers with ``established``."""
         self._to_establish.append(channel)
         self._establish_more()
 
     def established(self) -> None:
-        """Take note that one has been established, or has given up."""
+        """Note that a channel has been established, or has failed."""
         self._establishing -= 1
         self._establish_more()
 
     def cancel(self, channel: Establishing) -> bool:
-        """Do not call ``establish``; return whether that was still to come."""
+        """Do not call ``establish``; return whether the call was still to come."""
         try:
             self._to_establish.remove(channel)
-        except ValueError:  # it has had its turn
+        except ValueError:  # the call has been made
             return False
         return True
 
     def _establish_more(self) -> None:
-        if self._in_establish:  # one that went wrong at once: the loop below goes on
+        if self._in_establish:  # a channel failed at once: the loop below goes on
             return
         self._in_establish = True
         while self._to_establish and self._establishing < CONNECTING_MAX:
@@ -183,11 +183,11 @@ class Engine:
                 next_s = _NEVER
             if not now_s < self._armed_s <= max(next_s, now_s + COALESCE_S):
                 self._arm(max(next_s, now_s + COALESCE_S))
-        except Exception as error:  # a mistake of ours: no connection would be heard again
+        except Exception as error:  # a bug of ours: else gevent would stop watching
             self._failed(error)
 
     def _begin_slot(self) -> None:
-        """Sort those who are due in the next slot."""
+        """Sort the times of the next slot."""
         self._slot = heapq.heappop(self._slots)
         self._heap.extend(self._later.pop(self._slot))
         heapq.heapify(self._heap)

@@ -1,7 +1,7 @@
 """An exception in one of our hooks or greenlets ends the test, with its reason in one line.
 
-Locust logs what a listener raises, gevent what a greenlet raises, and both go on: without a lead
-a test without end, which a parent waits for. Every hook and greenlet of ours is guarded here.
+Locust logs the exception of a listener, gevent that of a greenlet, and both go on: the test would
+never end, and its parent would wait. Every hook and greenlet of ours is guarded by this module.
 """
 
 import functools
@@ -22,7 +22,7 @@ REASON_CHARACTERS_MAX = 300
 WATCH_INTERVAL_S = 0.5
 
 LOG_INTERVAL_S = 1.0
-"""Between two lines with the same reason: what fails a thousand times a second has one."""
+"""Between two log lines with the same reason, which may come a thousand times a second."""
 
 _P = ParamSpec("_P")
 _log = logging.getLogger("loadtest")
@@ -31,21 +31,21 @@ _ends: dict[Environment, Callable[[str], None]] = {}
 
 
 def register(environment: Environment, end: Callable[[str], None]) -> None:
-    """Say what ends the tests of a Locust process; it takes the reason, and does not wait."""
+    """Register what ends the test of an environment: it takes the reason, and does not wait."""
     _ends[environment] = end
 
 
 def fail(error: BaseException, environment: Environment | None = None) -> None:
-    """End the test with an exception for its reason.
+    """End the test because of an exception.
 
     Args:
-        error: What was raised.
-        environment: Whose test; None: of all in this process (some hooks of Locust do not say).
+        error: The exception.
+        environment: Whose test; None: every test of this process (some hooks get no environment).
     """
     why = reason(error)
     if _last_logged_s.get(why, 0.0) + LOG_INTERVAL_S < time.monotonic():
         _last_logged_s[why] = time.monotonic()
-        # A disk that fails is no mistake of a program's: its traceback says nothing more.
+        # An error of the disk or network is no bug: a traceback would add nothing.
         traced = None if isinstance(error, OSError) else error
         _log.error("failed: %s", why, exc_info=traced)
     for whose, end in list(_ends.items()):
@@ -54,7 +54,7 @@ def fail(error: BaseException, environment: Environment | None = None) -> None:
 
 
 def reason(error: BaseException) -> str:
-    """Return an exception as a line that is not too long."""
+    """Return an exception as one line of bounded length."""
     text = (
         os_error_text(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
     )
@@ -62,16 +62,16 @@ def reason(error: BaseException) -> str:
 
 
 def guarded(function: Callable[_P, None]) -> Callable[_P, None]:
-    """Return the same function, of which an exception ends the test.
+    """Return the same function, whose exceptions end the test.
 
-    Whose test it is, a keyword or an attribute called ``environment`` says.
+    The test is that of the keyword argument ``environment``; without one, every test ends.
     """
 
     @functools.wraps(function)
     def run(*args: _P.args, **kwargs: _P.kwargs) -> None:
         try:
             function(*args, **kwargs)
-        except Exception as error:  # of whatever kind: gevent or Locust would log it and go on
+        except Exception as error:  # of any kind: gevent or Locust would log it and go on
             whose: Any = kwargs.get("environment")
             fail(error, whose)
 
@@ -79,7 +79,7 @@ def guarded(function: Callable[_P, None]) -> Callable[_P, None]:
 
 
 def watch_start(started: Callable[[], bool], environment: Environment) -> gevent.Greenlet:
-    """End a test whose users Locust itself cannot start: it logs why, and waits for ever."""
+    """End a test whose users Locust cannot start: Locust logs why, and then waits for ever."""
     before = locust.log.unhandled_greenlet_exception
 
     def watch() -> None:

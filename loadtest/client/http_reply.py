@@ -1,4 +1,4 @@
-"""A reply of HTTP/1.1 or HTTP/1.0, as servers really send it: judged by the piece, and not kept."""
+"""A reply of HTTP/1.1 or HTTP/1.0, as real servers send it: checked piece by piece, not kept."""
 
 import re
 
@@ -14,18 +14,18 @@ from loadtest.measure.errors import (
 )
 
 HEAD_BYTES_MAX = 16 * 1024
-"""Longest head of a reply, as the servers' own limit for a request's. Interim replies before it
-count, too: there may be any number of them (RFC 9110 section 15.2), but not for ever."""
+"""Longest head of a reply, as our servers' limit for a request's. Interim replies before it count:
+there may be any number of them (RFC 9110 section 15.2), but not for ever."""
 
 EXCERPT_BYTES = 80
-"""So much of a wrong head or content is shown."""
+"""How much of a wrong head or content an error shows."""
 
 CONTENT_BYTES_MAX = 16 * 1024 * 1024
-"""Longest content that is kept, where it is wanted: /metrics of a large server are some 100 KB."""
+"""Longest content that is kept on request: /metrics of a large server are some 100 KB."""
 
 _TAB_BEHIND = re.compile(rb"(?im)^(transfer-encoding:[^\r\n]*?)[ \t]*\t[ \t]*\r?\n")
-"""White space is no part of a value (RFC 9110 section 5.5), but llhttp takes a tab behind this one
-for part of it, and reads chunks as plain content then."""
+"""White space is no part of a value (RFC 9110 section 5.5), but llhttp takes a tab after this value
+for part of it, and then reads chunks as plain content."""
 
 _WITHOUT_CONTENT = (204, 304)
 
@@ -38,12 +38,12 @@ class HTTPReply:
 
     Args:
         method: Of the request.
-        status: That must come.
-        expected: The content that must come; None: any.
-        keeps: Whether the content is wanted afterwards.
+        status: The right one.
+        expected: The right content; None: any.
+        keeps: Whether to keep the content.
 
     Attributes:
-        content: What came: all of it if that is wanted, else no more than the begin.
+        content: All of it if it is kept, else no more than its beginning.
         stays: Whether the connection can take another request (RFC 9112 section 9.3); known once
             the reply is complete.
     """
@@ -69,7 +69,7 @@ class HTTPReply:
         """Take the next bytes, ``b""`` for the end of the stream; return whether it is complete.
 
         Raises:
-            ReplyError: It is wrong, or more than itself.
+            ReplyError: The reply is wrong, or more bytes came.
         """
         if not data:
             return self._ended()
@@ -80,7 +80,7 @@ class HTTPReply:
             if self._in_head:
                 self._begin = (self._begin + data)[:EXCERPT_BYTES]
             self._parse(data)
-        except httptools.HttpParserError as error:  # also what the callbacks below raise
+        except httptools.HttpParserError as error:  # also for what the callbacks below raise
             raise self._named(error) from error
         if self._in_head and self._received > HEAD_BYTES_MAX:
             raise WrongHeadError(f"{self._received} bytes came, expected the end of the head")
@@ -114,7 +114,7 @@ class HTTPReply:
     def _named(self, error: httptools.HttpParserError) -> ReplyError:
         if self._wrong is not None:
             return self._wrong
-        if self._complete:  # the parser begins with a next reply, and that is none
+        if self._complete:  # the parser takes the bytes for another reply
             return LeftOverError(f"more came after the {self._content_bytes} bytes of the content")
         return WrongHeadError(f"{self._begin!r}, expected a reply of HTTP/1.1: {error}")
 
@@ -144,21 +144,21 @@ class HTTPReply:
     # What the parser calls.
 
     def on_message_begin(self) -> None:
-        """Begin with a head: the first, or the one after an interim reply."""
+        """Begin a head: the first, or the one after an interim reply."""
         if self._complete:
             self._fail(LeftOverError("a second reply came to one request"))
         self._framed = False
         self._connection: set[bytes] = set()
         self._reason = b""
-        self._length = 0  # that the head says; for the eye only
+        self._length = 0  # as in the head; only for error texts
 
     def on_status(self, reason: bytes) -> None:
-        """Take note of the end of the status line."""
+        """Note the end of the status line."""
         self._reason += reason
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take note of a field that says where the reply ends, or what comes of the connection."""
-        if not self._in_head:  # a trailer, which has no say in either
+        """Note a field that decides where the reply ends, or whether the connection stays."""
+        if not self._in_head:  # a trailer decides neither
             return
         match name.lower():
             case b"content-length":
@@ -168,18 +168,18 @@ class HTTPReply:
                 if value.endswith((b"\t", b" ")):
                     self._has_tab = b"\t" in value[len(value.rstrip()) :]
                     if self._has_tab:
-                        raise WrongHeadError("a tab that the parser takes for part of the value")
+                        raise WrongHeadError("a tab that the parser takes for part of a value")
                 self._framed = value.rpartition(b",")[2].strip().lower() == b"chunked"
             case b"connection":
                 self._connection.update(part.strip().lower() for part in value.split(b","))
 
     def on_headers_complete(self) -> None:
-        """Judge the head, unless it is an interim reply's (RFC 9110 section 15.2)."""
+        """Check the head, unless it is an interim reply's (RFC 9110 section 15.2)."""
         status, version = self._parser.get_status_code(), self._parser.get_http_version()
         if version not in ("1.1", "1.0") or status < 100:
             self._fail(WrongHeadError(f"status line {self._begin!r}, expected one of HTTP/1.1"))
         if status == 101:
-            text = f"status 101, expected {self._status}: not asked for"
+            text = f"status 101, expected {self._status}: no upgrade was requested"
             self._fail(WrongStatusError(text, status))
         if status < 200:
             return
@@ -189,15 +189,15 @@ class HTTPReply:
         self._until_the_end = not (empty or self._framed)
         asked_to_stay = version == "1.1" or b"keep-alive" in self._connection
         self.stays = asked_to_stay and b"close" not in self._connection and not self._until_the_end
-        self._complete = self._is_to_head  # the parser does not know
+        self._complete = self._is_to_head  # the parser does not know the method
 
     def on_chunk_header(self) -> None:
-        """Take note if there are chunks where no content may be."""
+        """Refuse chunks where no content may be."""
         if self._complete:
             self._fail(LeftOverError("chunks came after a reply that has no content"))
 
     def on_body(self, data: bytes) -> None:
-        """Compare the content, or keep as much of it as is wanted."""
+        """Compare the content, or keep what is wanted of it."""
         if self._complete:
             self._fail(LeftOverError(f"{len(data)} bytes came after a reply without content"))
         start, self._content_bytes = self._content_bytes, self._content_bytes + len(data)
@@ -213,5 +213,5 @@ class HTTPReply:
             self._fail(WrongContentError(text))
 
     def on_message_complete(self) -> None:
-        """Take note of the end; that of an interim reply is none."""
+        """Note the end of the reply; an interim reply does not count."""
         self._complete = not self._in_head

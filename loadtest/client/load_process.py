@@ -1,4 +1,4 @@
-"""All connections of one Locust process: what they are told, and what they have measured."""
+"""All connections of one Locust process: it starts and ends their load, and collects the counts."""
 
 import gc
 import time
@@ -22,11 +22,11 @@ from loadtest.measure.meter import Meter
 from loadtest.measure.process_usage import usage_of_self
 
 FAILURES_TOLD_MAX = 100
-"""Failures a second that Locust is told one by one, with their texts; all are counted by name."""
+"""Failures a second that Locust gets one by one, with their texts; all are counted by name."""
 
 
 class Asker(RequestSource, Protocol):
-    """A Locust user, as a crew sees it."""
+    """A Locust user, as its load process uses it."""
 
     @property
     def request_type(self) -> str: ...  # noqa: D102
@@ -39,8 +39,8 @@ class LoadProcess:
     """The connections of this process, by the class of their users.
 
     Attributes:
-        spec: Of the present test.
-        records: What has been measured and nobody has asked for yet, one a second and class.
+        spec: Of the current test.
+        records: What was measured since ``take_records``: one a second and class.
     """
 
     _of: ClassVar[dict[Environment, "LoadProcess"]] = {}
@@ -52,14 +52,14 @@ class LoadProcess:
 
     @classmethod
     def of(cls, environment: Environment) -> "LoadProcess":
-        """Return the crew of a Locust process."""
+        """Return the load process of a Locust environment."""
         found = cls._of.get(environment)
         if found is None:
             found = cls._of[environment] = cls(environment)
         return found
 
     def reset(self, spec: LoadSpec) -> None:
-        """Be as new, for another test."""
+        """Start afresh, for another test."""
         self.spec = spec
         self.records: list[dict[str, Any]] = []
         self.channels: dict[Channel, str] = {}
@@ -77,34 +77,34 @@ class LoadProcess:
         """Return a new connection for a user."""
         name = type(user).__name__
         self._names[name] = user.request_type, user.request_name
-        if self._engine is None:  # only now: Locust may have forked since it was started
+        if self._engine is None:  # not before: Locust may have forked since it started
             self._engine = Engine(lambda error: fail(error, self._environment))
         if name not in self._meters:
             self._meters[name] = Meter()
         channel = Channel(self._engine, self._meters[name], user)
         self.channels[channel] = name
-        if self._schedules is not None:  # it came late, so it begins at once
+        if self._schedules is not None:  # the load has begun, so a late user begins at once
             channel.begin(self._schedules.get(name))
         return channel
 
     def remove(self, channel: Channel) -> None:
-        """End a connection."""
+        """Close a user's connection."""
         self.channels.pop(channel, None)
         channel.close()
 
     def shared(self, user: Asker, new: Callable[[], Exchange]) -> Exchange:
-        """Return what all users of a class ask, made once in a test."""
+        """Return the request that all users of a class share, made once in a test."""
         name = type(user).__name__
         exchange = self._shared.get(name)
         if exchange is None:
             exchange = self._shared[name] = new()
         return exchange
 
-    # -- for the conductor -------------------------------------------------------------------
+    # -- for the test ------------------------------------------------------------------------
 
     @property
     def established(self) -> dict[str, int]:
-        """How many connections have had a reply, by class."""
+        """Connections with a right first reply, by class."""
         return Counter(name for channel, name in self.channels.items() if channel.has_replied)
 
     @property
@@ -114,14 +114,15 @@ class LoadProcess:
 
     @property
     def busy(self) -> bool:
-        """Whether something is still to be answered, or to be asked."""
+        """Whether a request is in flight or due."""
         return any(channel.busy for channel in self.channels)
 
     def begin(self, periods_s: dict[str, float | None]) -> None:
-        """Begin to ask: each connection of a class with this mean time between two requests.
+        """Make requests from now on.
 
         Args:
-            periods_s: By class; None: one request after the other.
+            periods_s: Class -> mean time between two requests of each connection; None: each
+                request after the reply before.
         """
         start_s, gap = time.perf_counter(), GAPS[self.spec.arrivals]
         self._schedules = {
@@ -130,14 +131,14 @@ class LoadProcess:
             else Schedule(start_s, period_s, gap, self.spec.deadline_s)
             for name, period_s in periods_s.items()
         }
-        gc.unfreeze()  # of a test before
+        gc.unfreeze()  # the connections of an earlier test
         gc.collect()
-        gc.freeze()  # the connections are here to stay: no collection need look at them again
+        gc.freeze()  # the connections stay until the end: no collection needs to look at them
         for channel, name in self.channels.items():
             channel.begin(self._schedules.get(name))
 
     def open(self) -> None:
-        """Let the window begin."""
+        """Open the window."""
         self.collect()
         open_s = time.perf_counter()
         for meter in self._meters.values():
@@ -146,7 +147,7 @@ class LoadProcess:
         self._usage["open"] = usage_of_self()
 
     def close(self) -> None:
-        """Let the window end; what is due until then is still asked, and waited for."""
+        """Close the window; requests that were due before are still made, and awaited."""
         close_s = time.perf_counter()
         for meter in self._meters.values():
             meter.close(close_s)
@@ -157,7 +158,7 @@ class LoadProcess:
         self._phase = "after"
 
     def finish(self) -> dict[str, Any]:
-        """Give up what has no answer yet; return the usage of the process over the window."""
+        """Give up what has no reply yet; return what the process had used at the window's ends."""
         heard_s = time.perf_counter() - self.spec.deadline_s
         for channel in self.channels:
             channel.abandon(heard_s)
@@ -165,7 +166,7 @@ class LoadProcess:
         return self._usage
 
     def every_second(self) -> None:
-        """Give up what has been waited for too long, and take what was measured."""
+        """Give up requests of silent servers, and collect what was measured."""
         heard_s = time.perf_counter() - silence_max_s(self.spec.deadline_s)
         for channel in list(self.channels):
             channel.give_up_before(heard_s)
@@ -177,7 +178,7 @@ class LoadProcess:
         return records
 
     def collect(self) -> None:
-        """Hand what was measured to Locust's statistics, and keep it for the conductor."""
+        """Add what was measured to Locust's statistics, and keep it as records."""
         from_s, self._taken_s = self._taken_s, now_s()
         usage = usage_of_self() | {"time_s": self._taken_s, "connections": len(self.channels)}
         self.records.append({"usage": usage})

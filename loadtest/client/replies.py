@@ -1,7 +1,7 @@
-"""What is sent, and whether what comes back is right to the last byte. No socket, no clock.
+"""Requests, and whether their replies are right to the last byte. No socket, no clock.
 
-A reply that equals, byte for byte, one to the same request that was checked before is right too:
-that comparison takes 0.05 µs, a parser 5 µs. Only the Date makes a server's next reply differ.
+A reply that equals a checked reply to the same request, byte for byte, is right too: the comparison
+takes 0.05 µs, a parser 5 µs. Only the Date makes a server's next reply differ.
 """
 
 from collections.abc import Sequence
@@ -13,17 +13,17 @@ from loadtest.client.request import asks_to_close, head_of
 from loadtest.measure.errors import LeftOverError, TruncatedError, WrongContentError
 
 LEARNT_BYTES_MAX = 16 * 1024
-"""Longer replies are checked piece by piece: to put them together first would cost more."""
+"""Longer replies are checked piece by piece: joining them first would cost more."""
 
 _IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))
-"""RFC 9110 section 9.2.2: sent twice, they do what they do once."""
+"""RFC 9110 section 9.2.2: sent twice, they have the effect of one."""
 
 
 class Reply(Protocol):
-    """A reply that is being received.
+    """A reply while it comes.
 
     Attributes:
-        stays: Whether its connection can take another request; known once it is complete.
+        stays: Whether its connection can take another request; known once the reply is complete.
     """
 
     stays: bool
@@ -32,20 +32,20 @@ class Reply(Protocol):
         """Take the next bytes, ``b""`` for the end of the stream; return whether it is complete.
 
         Raises:
-            ReplyError: It is wrong, or more than itself.
+            ReplyError: The reply is wrong, or more bytes came.
         """
 
 
 class Exchange(Protocol):
-    """A request, and how its reply is checked.
+    """A request, and the check of its reply.
 
     Attributes:
         request: The bytes to send.
-        known: A whole reply that is right; None while none is known.
+        known: A complete reply that is right; None while none is known.
         closes: Whether the server has to close the connection after its reply.
-        learns: Whether it takes note of whole replies that were right.
-        repeatable: Whether it may be sent again where the server has ended a kept connection
-            just then, with no byte of a reply (RFC 9112 section 9.3.1).
+        learns: Whether ``learn`` remembers complete replies that were right.
+        repeatable: Whether the request may be sent again if the server ended a kept connection just
+            then, with no byte of a reply (RFC 9112 section 9.3.1).
     """
 
     request: bytes
@@ -55,17 +55,17 @@ class Exchange(Protocol):
     repeatable: bool
 
     def new_reply(self) -> Reply:
-        """Return what takes the reply."""
+        """Return a reply that has not begun."""
 
     def learn(self, received: bytes) -> None:
-        """Take note that these bytes were a right reply, whole."""
+        """Remember a complete reply that was right."""
 
 
 class RequestSource(Protocol):
-    """Who says what to ask: a Locust user.
+    """Where requests come from: a Locust user.
 
     Attributes:
-        quiet: Whether it only holds its connection once that has had a first reply.
+        quiet: Whether the connection is only held after a first reply.
         read_rate_bytes_per_s: How fast replies are read; None: as they come.
     """
 
@@ -76,18 +76,18 @@ class RequestSource(Protocol):
     def read_rate_bytes_per_s(self) -> float | None: ...  # noqa: D102
 
     def address(self) -> Address:
-        """Return where the server is."""
+        """Return the server's address."""
 
     def next_exchange(self) -> Exchange:
-        """Return what to ask now."""
+        """Return the next request; called just before it is sent."""
 
 
 class Reading:
-    """A reply while it comes; it becomes a known one if it is right, short and the same again.
+    """Reads one reply; the exchange learns it if it is right and short.
 
     Attributes:
-        reply_bytes: How many have come.
-        stays: Whether the connection can take another request; known once it is complete.
+        reply_bytes: How many bytes have come.
+        stays: Whether the connection can take another request; known once the reply is complete.
     """
 
     __slots__ = ("_exchange", "_pieces", "_reply", "reply_bytes", "stays")
@@ -102,7 +102,7 @@ class Reading:
         """Take the next bytes, ``b""`` for the end of the stream; return whether it is complete.
 
         Raises:
-            ReplyError: It is wrong, or more than itself.
+            ReplyError: The reply is wrong, or more bytes came.
         """
         self.reply_bytes += len(data)
         learns = self._exchange.learns and self.reply_bytes <= LEARNT_BYTES_MAX
@@ -113,7 +113,7 @@ class Reading:
         if not self._reply.feed(data):
             return False
         self.stays = self._reply.stays
-        # One that ends its connection needs more than a look at its bytes, unless all do so.
+        # A reply that ends its connection needs the parser, unless all of this exchange do.
         if learns and (self.stays or self._exchange.closes):
             self._exchange.learn(b"".join(self._pieces))
         return True
@@ -129,15 +129,15 @@ class EchoExchange:
         self.known: bytes | None = payload
 
     def new_reply(self) -> Reply:
-        """Return what takes the bytes that come back."""
+        """Return the reply that is to come."""
         return EchoReply(self.request)
 
     def learn(self, received: bytes) -> None:
-        """Nothing: it is known before it is sent."""
+        """Do nothing: the reply is known before the request is sent."""
 
 
 class EchoReply:
-    """Bytes that have to be the ones that were sent."""
+    """The bytes that were sent, on their way back."""
 
     stays = True
 
@@ -146,7 +146,7 @@ class EchoReply:
         self._received = 0
 
     def feed(self, data: bytes) -> bool:
-        """Take the next bytes; return whether all have come."""
+        """Take the next bytes; return whether all have come back."""
         expected = len(self._payload)
         if not data:
             raise TruncatedError(
@@ -167,15 +167,15 @@ class HTTPExchange:
         address: Of the server, for the Host field.
         target: The path, and the query if there is one.
         method: Such as "GET".
-        content: What is sent with it.
-        expected: The content that must come; None where it cannot be known in advance.
-        closes: Ask the server to close afterwards.
-        status: That must come.
-        keeps: Whether the reply's content is wanted afterwards.
-        headers: Further lines, ``Name: value``, in place of ours of that name.
+        content: Of the request.
+        expected: The right content of the reply; None where it cannot be known in advance.
+        closes: Ask the server to close the connection afterwards.
+        status: The right one.
+        keeps: Whether to keep the reply's content.
+        headers: Further fields, ``Name: value``; they replace ours of the same name.
 
     Raises:
-        ValueError: What is asked for cannot be sent; says what was expected.
+        ValueError: The request cannot be sent; says what was expected.
     """
 
     learns = True
@@ -200,16 +200,16 @@ class HTTPExchange:
         elif closes:
             more.append("Connection: close")
         self.request = head_of(method, target, address.field, headers, more) + content
-        self.known: bytes | None = None  # not b"", which is what recv() returns at the end
+        self.known: bytes | None = None  # not b"": recv() returns that at the end
         self.closes = closes
         self.expected = expected
         self.repeatable = method in _IDEMPOTENT
         self._method, self._status, self._keeps = method, status, keeps
 
     def new_reply(self) -> HTTPReply:
-        """Return what takes the reply."""
+        """Return a reply that has not begun."""
         return HTTPReply(self._method, self._status, self.expected, self._keeps)
 
     def learn(self, received: bytes) -> None:
-        """Take note of a whole reply that is right."""
+        """Remember a complete reply that was right."""
         self.known = received

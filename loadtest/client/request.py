@@ -1,4 +1,4 @@
-"""What goes into the head of a request: encoded where that is what was meant, else refused."""
+"""The head of a request: what a user wrote is encoded as browsers do it, or refused."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -8,7 +8,7 @@ from loadtest.host.command_line import NOT_KEPT
 from servers import __version__
 
 USER_AGENT = f"concurrency-showcase/{__version__}"
-"""RFC 9110 section 10.1.5: a client should say what it is; servers' logs then tell load apart."""
+"""RFC 9110 section 10.1.5: a client should name itself; a server's log then tells load apart."""
 
 TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
 
@@ -16,7 +16,7 @@ _VALUE = re.compile(r"[\t -~]*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _NO_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _PATH_AND_QUERY = "%/?:@!$&'()*+,;=-._~"
-"""What RFC 3986 (sections 3.3 and 3.4) allows besides letters and digits."""
+"""What RFC 3986 (sections 3.3 and 3.4) allows beside letters and digits."""
 
 _FRAMING = ("content-length", "transfer-encoding")
 
@@ -24,9 +24,8 @@ _FRAMING = ("content-length", "transfer-encoding")
 def target_of(text: str) -> str:
     """Return a path, and the query if there is one, as it goes out (RFC 9112 section 3.2.1).
 
-    What RFC 3986 does not allow raw and browsers encode, such as a space or a letter that is not
-    ASCII, is encoded as they do it, in UTF-8. What could mean two things, or would end the line,
-    is refused.
+    A character that RFC 3986 does not allow raw, such as a space or a letter outside ASCII, is
+    encoded as browsers do it, in UTF-8. A text that is ambiguous or would end the line is refused.
 
     Raises:
         ValueError: Says what was expected and what was got.
@@ -46,14 +45,14 @@ def field_of(text: str) -> tuple[str, str]:
     """Return name and value of ``Name: value``.
 
     Raises:
-        ValueError: It is none, or one that says where the request ends; says what was expected.
+        ValueError: It is no field, or one that frames the request; says what was expected.
     """
     name, colon, value = text.partition(":")
     value = value.strip(" \t")
     if not colon or not TOKEN.fullmatch(name) or not _VALUE.fullmatch(value):
         raise ValueError(f"expected 'Name: value' in visible ASCII, got {text!r}")
     if name.lower() in _FRAMING:
-        raise ValueError(f"expected no {name}, which each request has where it needs it")
+        raise ValueError(f"expected no {name}: each request has it where it needs it")
     return name, value
 
 
@@ -74,9 +73,9 @@ def head_of(
     Args:
         method: Such as "GET".
         target: As ``target_of`` takes it; of OPTIONS also an asterisk (RFC 9112 section 3.2.4).
-        host: What Host says, unless a header does.
-        headers: Lines as ``field_of`` takes them.
-        more: Lines that are known to be right.
+        host: Value of Host, unless a header has one.
+        headers: Fields as ``field_of`` takes them.
+        more: Fields that are known to be right.
 
     Raises:
         ValueError: Says what was expected and what was got.

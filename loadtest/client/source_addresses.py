@@ -1,4 +1,4 @@
-"""Non-blocking connections, from another source address where one has no port left."""
+"""Non-blocking connections; where a source address has no port left, from another one."""
 
 import _socket  # the socket beneath Python's and gevent's: 1 µs less for each call
 import errno
@@ -12,18 +12,18 @@ _LOOPBACK_SOURCES = 250
 
 
 class SourceAddresses:
-    """Source addresses: the kernel's own choice, and on loopback others after it."""
+    """Source addresses: the kernel's choice first, and on loopback others after it."""
 
     def __init__(self) -> None:
         self._number = 0
 
     def connect(self, family: int, sockaddr: SockAddr) -> _socket.socket:
-        """Return a socket that is connecting; it is writable when that has ended.
+        """Return a socket that connects; it becomes writable when that has ended.
 
-        One address has 28,232 ports towards one server. All of 127.0.0.0/8 is ours.
+        One address has 28,232 ports towards one server; on loopback there is all of 127.0.0.0/8.
 
         Raises:
-            OSError: No connection can be tried.
+            OSError: No attempt is possible.
         """
         tries = _LOOPBACK_SOURCES if sockaddr[0].startswith("127.") else 1
         while True:

@@ -29,7 +29,7 @@ from loadtest.control.messages import (
 from loadtest.control.sampling import Sampler
 from loadtest.control.stages import Stage
 from loadtest.limits import REPORT_LIMIT_S, connect_limit_s, silence_max_s
-from loadtest.measure.first_failures import FirstFailure, merged, said, with_silence
+from loadtest.measure.first_failures import FirstFailure, described, merged, with_silence
 from loadtest.measure.observation import Observation, Plan
 
 SAMPLE_INTERVAL_S = 1.0
@@ -139,7 +139,7 @@ class PhaseController:
                     self._without_reply[kind.name] += kind.connections
                 self.trouble = (
                     f"{now:,} of {wanted:,} connections had a right reply after"
-                    f" {now_s - begin_s:.0f} s; {said(kinds)}"
+                    f" {now_s - begin_s:.0f} s; {described(kinds)}"
                 )
                 return False
             self._changed.wait(give_up_s - now_s)

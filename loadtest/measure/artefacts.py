@@ -1,4 +1,4 @@
-"""What in the times of a cell is a timer of TCP's, and not the server."""
+"""Times of a cell that come from one of TCP's timers, not from the server."""
 
 from collections.abc import Mapping
 
@@ -10,12 +10,12 @@ _ARTEFACTS = {
     "SYN again, 1 s": ("connect", 990, 1100),
     "SYN again, 3 s": ("connect", 2990, 3200),
 }
-"""Timers of Linux' TCP -> the kind of time in which they are seen, from and to in ms
-(tcp.h: TCP_DELACK_MIN, TCP_RTO_MIN, TCP_TIMEOUT_INIT and twice that after it)."""
+"""Timer of Linux's TCP -> the kind of time in which it shows, from and to in ms
+(tcp.h: TCP_DELACK_MIN, TCP_RTO_MIN, TCP_TIMEOUT_INIT, then twice that)."""
 
 
 def artefacts(histograms: Mapping[str, HdrHistogram]) -> dict[str, int]:
-    """Count by name what lies where a timer of TCP's ends, if far less lies on either side.
+    """Count the times where a timer of TCP ends, if far fewer lie on either side; by its name.
 
     Args:
         histograms: By kind (``meter.KINDS``).

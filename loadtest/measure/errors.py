@@ -1,4 +1,4 @@
-"""What can go wrong with a request, each kind with a name that results carry."""
+"""What can go wrong with a request: each kind is an exception, and results have its name."""
 
 import errno
 import os
@@ -6,11 +6,11 @@ import os
 _OWN_LIMITS = {errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS, errno.ENOMEM}
 _STATUSES_FOR_NOW = {408, 425, 429, 502, 503, 504}
 """Request Timeout, Too Early (RFC 8470), Too Many Requests (RFC 6585), Bad Gateway, Service
-Unavailable, Gateway Timeout (RFC 9110 section 15): the server may well answer the next try."""
+Unavailable, Gateway Timeout (RFC 9110 section 15): the next try may well get a right reply."""
 
 
 class ReplyError(Exception):
-    """A request went wrong; the subclass says how, and its connection is of no more use.
+    """A request went wrong; the subclass says how. Its connection cannot be used any more.
 
     Attributes:
         final: Whether the same request would go wrong the same way again.
@@ -20,15 +20,15 @@ class ReplyError(Exception):
 
 
 class RefusedError(ReplyError):
-    """Nobody listens there."""
+    """No server listens there."""
 
 
 class NotConnectedError(ReplyError):
-    """No connection came about: an unknown host, or no way to it."""
+    """No connection: the host is unknown, or there is no route to it."""
 
 
 class OwnLimitError(ReplyError):
-    """This side had no descriptor, port or memory left."""
+    """The generator had no descriptor, port or memory left."""
 
 
 class TimedOutError(ReplyError):
@@ -36,31 +36,31 @@ class TimedOutError(ReplyError):
 
 
 class UnfinishedError(ReplyError):
-    """A reply had begun, and did not come to its end in the time there was."""
+    """A reply began, and was not complete in time."""
 
 
 class ResetError(ReplyError):
-    """The server broke the connection off."""
+    """The server reset the connection."""
 
 
 class TruncatedError(ReplyError):
-    """The server stopped sending before the reply was complete."""
+    """The server closed the connection before the reply was complete."""
 
 
 class LeftOverError(ReplyError):
-    """More came than the reply that was asked for."""
+    """More bytes came than those of the reply."""
 
     final = True
 
 
 class WrongHeadError(ReplyError):
-    """The reply does not begin as HTTP/1.1 says, or says in a wrong way where it ends."""
+    """The head of the reply is not HTTP/1.1, or frames its content wrongly."""
 
     final = True
 
 
 class WrongStatusError(ReplyError):
-    """The reply has another status than the scenario expects: 200, if it does not say."""
+    """The reply has another status than the scenario expects (200 by default)."""
 
     def __init__(self, text: str, status: int) -> None:
         super().__init__(text)
@@ -74,20 +74,21 @@ class WrongContentError(ReplyError):
 
 
 class ScenarioError(ReplyError):
-    """The scenario itself is wrong: it could not say what to ask."""
+    """The scenario has a bug: it raised an exception instead of making a request."""
 
     final = True
 
 
 def named(number: int) -> OSError:
-    """Return the exception of the kind that an error number stands for."""
+    """Return the exception for an error number."""
     return OSError(number, os.strerror(number))
 
 
 def more_telling(before: OSError | None, after: OSError) -> OSError:
-    """Return which of two failures says more about why no address of a server could be reached.
+    """Return the failure that explains better why no address of a server could be reached.
 
-    One at this side's own limit: the others are not known then. Else a refusal: there is a way.
+    First the generator's own limit, since the other addresses stay unknown then; next a refusal,
+    which shows that there is a route.
     """
     if before is None or before.errno in _OWN_LIMITS:
         return before or after
@@ -110,12 +111,12 @@ def silence(text: str, begun_bytes: int, complete: bool) -> ReplyError:
 
 
 def of_the_kernel(error: OSError, connecting: bool) -> ReplyError:
-    """Return the error of that name for what the kernel says."""
-    if isinstance(error, ConnectionRefusedError):  # the address may be right, but nobody is there
-        return RefusedError(f"nobody listens there: {error.strerror}")
+    """Return the error for what the kernel reports."""
+    if isinstance(error, ConnectionRefusedError):  # the host answers, but the port is closed
+        return RefusedError(f"no server listens there: {error.strerror}")
     if isinstance(error, TimeoutError):  # the socket's own, or the kernel's while connecting
         return TimedOutError("the server was silent for too long")
     if error.errno in _OWN_LIMITS:
-        return OwnLimitError(f"this side is at its own limit: {error}")
+        return OwnLimitError(f"the generator is at its own limit: {error}")
     # A reset, or, before there is a connection, whatever prevented it.
     return (NotConnectedError if connecting else ResetError)(str(error))

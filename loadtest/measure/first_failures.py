@@ -1,4 +1,4 @@
-"""What came instead where connections have had no right first reply: counted, merged, said."""
+"""Why connections had no right first reply: counted by kind, merged over processes, worded."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -7,16 +7,16 @@ from typing import NamedTuple
 from loadtest.measure.errors import ReplyError
 
 SILENCE = ""
-"""The name of what came where nothing did."""
+"""Name of the kind where nothing came at all."""
 
 
 class FirstFailure(NamedTuple):
-    """One kind of what came instead of a right first reply; Locust's messages carry it as a list.
+    """One kind of failure before a right first reply; Locust's messages carry it as a list.
 
     Attributes:
         name: Of the error.
-        final: Whether another try would end the same way: one that may has been made.
-        text: Of the error, where it came most often.
+        final: Whether another try would end the same way: two in a row have.
+        text: The most frequent one of the error.
         connections: How many had it at their last try.
     """
 
@@ -37,27 +37,27 @@ class FirstFailure(NamedTuple):
 
 
 def merged(kinds: Iterable[FirstFailure]) -> list[FirstFailure]:
-    """Return the kinds that several processes have seen, the most frequent first."""
+    """Return the kinds of several processes, the most frequent first."""
     texts: dict[tuple[str, bool], Counter[str]] = {}
     for kind in kinds:
         texts.setdefault((kind.name, kind.final), Counter())[kind.text] += kind.connections
-    found = [
-        FirstFailure(name, final, seen.most_common(1)[0][0], seen.total())
-        for (name, final), seen in texts.items()
+    merged_kinds = [
+        FirstFailure(name, final, counts.most_common(1)[0][0], counts.total())
+        for (name, final), counts in texts.items()
     ]
-    return sorted(found, key=lambda kind: -kind.connections)
+    return sorted(merged_kinds, key=lambda kind: -kind.connections)
 
 
 def with_silence(kinds: Sequence[FirstFailure], without_reply: int) -> list[FirstFailure]:
-    """Return the kinds, and silence for the connections that had neither a reply nor an error."""
+    """Add silence, for the connections that had neither a reply nor an error."""
     silent = without_reply - sum(kind.connections for kind in kinds)
     if silent <= 0:
         return [*kinds]
     return [*kinds, FirstFailure(SILENCE, False, "nothing came", silent)]
 
 
-def said(kinds: Sequence[FirstFailure]) -> str:
-    """Return the kinds in words."""
+def described(kinds: Sequence[FirstFailure]) -> str:
+    """Return the kinds as a phrase."""
     count = "all {:,}" if len(kinds) == 1 else "{:,}"
     return "; ".join(
         f"{count.format(kind.connections)}: {f'{kind.name}: ' if kind.name else ''}{kind.text}"

@@ -1,7 +1,7 @@
-"""Histograms of times: counted in plain arrays while requests run, HDR histograms beyond that.
+"""Histograms of times: plain arrays while requests run, HDR histograms afterwards.
 
-``record_value`` of the HDR library takes 1.5 µs, ``Counts.add`` 0.15 µs: they share one layout, so
-that a second's counts become a histogram by copying memory.
+``record_value`` of the HDR library takes 1.5 µs, ``Counts.add`` 0.15 µs. Both have the same layout,
+so that a second's counts become a histogram by copying memory.
 """
 
 import ctypes
@@ -13,7 +13,7 @@ from itertools import accumulate
 from hdrh.histogram import HdrHistogram
 
 HIGHEST_US = 3_600_000_000
-"""One hour. Precedent: wrk2 counts to one hour as well."""
+"""One hour. Precedent: wrk2."""
 
 DIGITS = 3
 """Significant digits: a value is off by 0.1 % at most."""
@@ -37,7 +37,7 @@ VALUES_S = [
     for index in range(_LENGTH)
     for shift in [max((index >> (_SUB_BUCKET_BITS - 1)) - 1, 0)]
 ]
-"""Index -> time in seconds: of those that are counted there, in whole microseconds, the middle."""
+"""Index -> time in seconds: the middle of the whole microseconds that are counted there."""
 
 
 class Counts:
@@ -65,7 +65,7 @@ class Counts:
             self.counts[(shift << (_SUB_BUCKET_BITS - 1)) + (value_us >> shift)] += 1
 
     def take(self) -> HdrHistogram | None:
-        """Return what has been counted, and begin anew; None if that is nothing."""
+        """Return what has been counted, and reset the counts; None if nothing has."""
         raw = self.counts.tobytes()
         blocks = [
             at for at in range(0, len(raw), _BLOCK_BYTES) if raw[at : at + _BLOCK_BYTES] != _EMPTY
@@ -78,7 +78,7 @@ class Counts:
         last = tail + max(i for i, n in enumerate(self.counts[tail : tail + block]) if n)
         histogram = new_histogram()
         ctypes.memmove(histogram.counts, raw, len(raw))
-        # The library's own name, typing error and all.
+        # Sic: "tacking" is the library's spelling.
         histogram.set_internal_tacking_values(first, last, sum(self.counts[first : last + 1]))
         self.counts = array("Q", bytes(8 * _LENGTH))
         return histogram
@@ -100,7 +100,7 @@ def merged(encoded: Iterable[str]) -> HdrHistogram:
 
 
 def quantile_s(histogram: HdrHistogram, q: float) -> float | None:
-    """Return the time in seconds that a share ``q`` of all does not exceed; None if none is."""
+    """Return the time in seconds that a share ``q`` of all does not exceed; None without times."""
     if not histogram.total_count:
         return None
     # As the library's get_value_at_percentile, which calls a function for each of 23,552 indices.
@@ -112,7 +112,7 @@ def quantile_s(histogram: HdrHistogram, q: float) -> float | None:
 
 
 def mean_s(histogram: HdrHistogram) -> float | None:
-    """Return the mean in seconds; None of nothing."""
+    """Return the mean in seconds; None without times."""
     if not histogram.total_count:
         return None
     total_s: float = sum(VALUES_S[index] * count for index, count in recorded(histogram))

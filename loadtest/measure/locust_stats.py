@@ -1,8 +1,8 @@
 """Locust's own statistics, fed once a second and in microseconds.
 
 Locust rounds times to whole milliseconds and takes 15 µs to count one request; its page, files and
-exit codes all come from these statistics. ``StatsEntry.extend`` is how a master takes in what its
-workers report, and this hands in a second's requests the same way.
+exit codes all come from these statistics. A master adds the reports of its workers with
+``StatsEntry.extend``; ``feed`` adds a second's requests the same way.
 """
 
 from collections import defaultdict
@@ -14,10 +14,10 @@ from loadtest.measure.meter import Taken
 
 
 def rounded_ms(time_ms: float) -> float:
-    """Round a time to two significant digits, but to no more than a microsecond.
+    """Round a time to two significant digits, and to whole microseconds.
 
-    Locust's own does so to no more than a millisecond. Some 500 different values at the most: it
-    sends all of them to its master, and copies all of them every second.
+    Locust's own function rounds to whole milliseconds. There are some 500 different values at most:
+    Locust copies all of them every second, and sends them to its master.
     """
     for limit_ms, digits in ((0.1, 3), (1, 2), (10, 1), (100, 0), (1000, -1)):
         if time_ms < limit_ms:
@@ -29,9 +29,9 @@ _ROUNDED_MS = [rounded_ms(value_s * 1000) for value_s in VALUES_S]
 
 
 def feed(stats: RequestStats, method: str, name: str, taken: Taken, now_s: float) -> None:
-    """Add what was taken to an entry and to the total; failures are Locust's to count.
+    """Add a second's counts to an entry and to the total; Locust itself counts failures.
 
-    What is shown is the latency; at no fixed rate, where there is none, the service time.
+    The times are latencies or, without a fixed rate, service times.
     """
     histogram = taken.histograms.get("latency") or taken.histograms.get("service_time")
     if histogram is None:

@@ -1,4 +1,4 @@
-"""What the connections of one scenario have measured, until somebody takes it once a second."""
+"""What the connections of one user class have measured since the last second."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -10,28 +10,28 @@ from loadtest.measure.errors import ReplyError
 from loadtest.measure.histogram import Counts
 
 KINDS = ("latency", "service_time", "lateness", "connect", "first_byte", "close")
-"""What is timed. Latency: from when a request was due to the end of its reply. Service time: from
-when it was sent. Lateness: from when it could have been sent (due, and its connection free) to
-when it was: the generator's own. Connect: until the handshake is done; first byte: from sent;
-close: from the reply's end to the stream's. At no fixed rate nothing is due: no latency then, and
-no lateness."""
+"""The kinds of times. Latency: from when a request was due to the end of its reply. Service time:
+from when it was sent. Lateness: from when it could have been sent (due, and its connection free) to
+when it was sent, which is the generator's own delay. Connect: until the handshake is done. First
+byte: from when it was sent. Close: from the end of the reply to the end of the stream. Without a
+fixed rate nothing is due: there is no latency and no lateness."""
 
 
 @dataclass(frozen=True)
 class Taken:
-    """What was counted in some time.
+    """Counts of one second.
 
     Attributes:
-        histograms: By kind; those that are not empty.
+        histograms: By kind, without empty ones.
         requests: With a right reply.
         reply_bytes: Of these replies.
         errors: By name of the error.
-        dropped: Requests that were not sent because they were late beyond the deadline.
-        reconnects: Connections made anew because the server had ended the one before.
+        dropped: Requests that were not sent because they were later than the deadline.
+        reconnects: Connections made again because the server had closed the one before.
         retries: Requests sent again because a kept connection ended just then (RFC 9112
             section 9.3.1), with no byte of a reply.
-        given_up: Requests that were sent so late that the test was over before the server's time.
-        unfinished: Of these: a part of the reply had come.
+        given_up: Requests sent so late that the test was over before the server had had its time.
+        unfinished: Of these: with a part of the reply.
     """
 
     histograms: dict[str, HdrHistogram]
@@ -46,17 +46,17 @@ class Taken:
 
     @property
     def any(self) -> bool:
-        """Whether there is anything."""
+        """Whether anything was counted."""
         return any(vars(self).values())
 
     def encoded(self) -> dict[str, Any]:
-        """Return it as JSON can have it, histograms as ``HdrHistogram.encode`` gives them."""
+        """Return it for JSON, with histograms as ``HdrHistogram.encode`` makes them."""
         histograms = {kind: h.encode().decode("ascii") for kind, h in self.histograms.items()}
         return {**vars(self), "histograms": histograms}
 
 
 class Tallies:
-    """Counts of one kind of time each, and of what has no time."""
+    """Counts of each kind of time, and of events without a time."""
 
     __slots__ = (
         "dropped", "errors", "given_up", "reconnects", "reply_bytes", "requests", "retries",
@@ -78,7 +78,7 @@ class Tallies:
         self.errors: Counter[str] = Counter()
 
     def take(self) -> Taken:
-        """Return what has been counted, and begin anew."""
+        """Return what has been counted, and reset the counts."""
         histograms = {}
         for kind in KINDS:
             histogram = getattr(self, kind).take()
@@ -100,9 +100,9 @@ class Tallies:
 
 
 class Meter:
-    """Counts what belongs to the window apart from what does not.
+    """Counts requests inside and outside the window separately.
 
-    A request belongs to the window in which it was due, whenever its reply comes.
+    A request is inside if it was due in the window, whenever its reply comes.
     """
 
     __slots__ = ("_close_s", "_open_s", "failures", "inside", "outside")
@@ -113,15 +113,15 @@ class Meter:
         self._open_s = self._close_s = float("inf")
 
     def open(self, now_s: float) -> None:
-        """Let the window begin."""
+        """Open the window."""
         self._open_s, self._close_s = now_s, float("inf")
 
     def close(self, now_s: float) -> None:
-        """Let the window end."""
+        """Close the window."""
         self._close_s = now_s
 
     def of(self, due_s: float) -> Tallies:
-        """Return where a request is counted that was due then."""
+        """Return the tallies for a request that was due then."""
         return self.inside if self._open_s <= due_s < self._close_s else self.outside
 
     def fail(self, due_s: float, error: ReplyError) -> None:

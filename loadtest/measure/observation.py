@@ -1,7 +1,7 @@
-"""All that was seen of one cell, raw, and the folder that keeps it.
+"""Everything that was measured in one cell, raw, and the folder that keeps it.
 
-``observation.json`` has the counts and samples; of the times there is a standard HdrHistogram log
-for each kind, a line for each second, scenario class and process.
+``observation.json`` has the counts and samples. Each kind of time has a standard HdrHistogram log,
+with a line for each second, user class and process.
 """
 
 import json
@@ -24,16 +24,16 @@ from loadtest.measure.pace import Pace
 
 @dataclass(frozen=True, kw_only=True)
 class Plan(Pace):
-    """What a cell was to be.
+    """What a cell was meant to be.
 
     Attributes:
         target: Model or address.
         scenario: Its name.
         result_class: The user class whose times are the scenario's result.
-        connections: Of all classes together.
+        connections: Of all user classes together.
         server_cores: How many the server may use; 0: not known.
         workers: Processes that make the load.
-        rated: The classes that share the rate, and that a verdict is about; none: the result's.
+        rated: The classes that share the rate and decide the verdict; none: only ``result_class``.
     """
 
     target: str
@@ -47,23 +47,23 @@ class Plan(Pace):
 
 @dataclass(frozen=True)
 class Observation:
-    """What was seen.
+    """What was measured.
 
     Attributes:
-        plan: What was to be.
-        established: Connections that had a reply before the load began, by class.
-        window_s: Real length; 0 if it did not come to a window.
-        records: Of each second, class and process: phase, counts, and what ``meter.Taken`` says.
-        usage: Of each process: at the window's opening and at its close.
-        seconds: Of each process: its usage, every second.
-        samples: Of server and kernel, every second; the marks say which.
+        plan: What the cell was meant to be.
+        established: Connections with a right first reply when the load began, by class.
+        window_s: Real length; 0 without a window.
+        records: One a second, class and process: phase, times and counts (``meter.Taken``).
+        usage: Process -> what it had used when the window opened, and when it closed.
+        seconds: Process -> what it had used, every second.
+        samples: Of server and kernel, every second, and the marks.
         marks: Name -> sample: "idle", "open", "close", "loaded".
-        missing: Processes that were lost, or did not report at the end.
-        sampling_cpu_s: What taking the samples has cost the generator.
-        conditions: Limits and socket options that the server says it serves under.
-        trouble: Why it did not come to a window; "" if it did.
-        without_reply: Connections that had no right first reply, by the error that came instead;
-            ``instead.SILENCE`` where nothing did.
+        missing: Load processes that ended early, or did not report at the end.
+        sampling_cpu_s: CPU time that the samples cost the generator.
+        conditions: Limits and socket options under which the server serves, by its own account.
+        trouble: Why there is no result; "" if there is one.
+        without_reply: Connections without a right first reply, by the error they had instead;
+            ``first_failures.SILENCE`` where nothing came.
     """
 
     plan: Plan
@@ -81,7 +81,7 @@ class Observation:
     without_reply: dict[str, int] = field(default_factory=dict)
 
     def histogram(self, kind: str, class_: str) -> HdrHistogram:
-        """Return the merged times of one kind and class, of the window."""
+        """Return the times of one kind and class in the window, merged."""
         return merged(
             record["inside"]["histograms"][kind]
             for record in self.records
@@ -102,14 +102,14 @@ def write(folder: Path, observation: Observation) -> None:
 
 
 def remove(folder: Path) -> None:
-    """Remove what was written, as far as it was."""
-    with suppress(OSError):  # what cannot be written can often not be removed either
+    """Remove what ``write`` has written, even if it failed half-way."""
+    with suppress(OSError):  # a disk that refuses writes may refuse this, too
         for path in (folder / "observation.json", *folder.glob("*.hlog")):
             path.unlink(missing_ok=True)
 
 
 def _write_log(path: Path, kind: str, records: list[dict[str, Any]]) -> None:
-    # A whole second: readers leave out what seems to lie before the start by a rounding.
+    # A whole second: rounding could put a first line before the start, and readers skip that.
     base_s = math.floor(records[0]["from_s"])
     with replacing(path) as file:
         log = HistogramLogWriter(file)
@@ -127,7 +127,7 @@ def _write_log(path: Path, kind: str, records: list[dict[str, Any]]) -> None:
 
 
 def read(folder: Path) -> Observation:
-    """Return what was written into a folder."""
+    """Return the observation in a folder."""
     content = json.loads((folder / "observation.json").read_text(encoding="utf-8"))
     plan = Plan(**content["plan"])
     observation = Observation(**content | {"plan": replace(plan, rated=tuple(plan.rated))})
@@ -137,7 +137,7 @@ def read(folder: Path) -> Observation:
     records = []
     for record in observation.records:
         histograms = {}
-        for kind in KINDS:  # each log has its lines in the order of the records
+        for kind in KINDS:  # the lines of each log are in the order of the records
             if kind in record["inside"]["histograms"]:
                 histogram = logs[kind].get_next_interval_histogram()
                 histograms[kind] = histogram.encode().decode("ascii")

@@ -1,11 +1,11 @@
-"""What was done anew, as it is said in tables and reports: it is no error, and yet to be seen."""
+"""Reconnections and retries, as tables and reports show them: no errors, but worth knowing."""
 
 
 def reconnect_notes(reconnects: int, retries: int) -> list[str]:
-    """Return what is to be said of connections made anew, and of requests sent again."""
-    said = []
+    """Return notes on connections that were made again, and on requests that were sent again."""
+    notes = []
     if reconnects:
-        said.append(f"connected anew {reconnects:,} times, as the server closed")
+        notes.append(f"{reconnects:,} reconnections, as the server closed")
     if retries:
-        said.append(f"sent again {retries:,}, broken off before any byte of a reply")
-    return said
+        notes.append(f"{retries:,} requests sent again, broken off before any byte of a reply")
+    return notes

@@ -1,4 +1,4 @@
-"""From what was observed to what is shown: every number is computed here, from raw values."""
+"""The numbers of a cell: each is computed here, from raw measurements."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -37,14 +37,14 @@ class Class:
 
     Attributes:
         requests: With a right reply.
-        rate_hz: Right replies a second in the window, whenever they had been due.
-        times: By kind (``meter.KINDS``); those that occurred.
+        rate_hz: Right replies a second that came in the window, whenever they were due.
+        times: By kind (``meter.KINDS``), without empty ones.
         in_flight: Mean number of requests in flight: rate x mean time.
-        artefacts: What looks like a timer of TCP's, not like the server: name -> requests.
-        reconnects: Connections made anew because the server had ended the one before.
+        artefacts: Timer of TCP -> requests whose time it explains.
+        reconnects: Connections made again because the server had closed the one before.
         retries: Requests sent again because a kept connection ended just then.
         given_up: Requests that were sent too late for the server to have its time.
-        closing: Of ``in_flight``: had their last reply, and waited for their connection's end.
+        closing: Part of ``in_flight``: had their last reply and awaited their connection's end.
     """
 
     connections: int
@@ -63,7 +63,7 @@ class Class:
 
     @property
     def due(self) -> int:
-        """How many were due in the window."""
+        """Requests that were due in the window."""
         return self.requests + sum(self.errors.values()) + self.dropped + self.given_up
 
 
@@ -78,18 +78,18 @@ class Process:
 
 @dataclass(frozen=True)
 class Result:
-    """The numbers of a cell; None where there is nothing to say.
+    """The numbers of a cell; None where one is unknown.
 
     Attributes:
-        due: Requests that were due in the window and have come to an end.
-        held_share: How much of what was due the replies that came within the window make up: of
-            the class in which it is least.
-        server_cpu: Of the server over the window, in cores.
-        cpu_us_per_request: Of the server, for each right reply in the window; then its two parts.
+        due: Requests of the rated classes that were due in the window and have ended.
+        held_share: Share of the due requests that had a right reply within the window, in the class
+            with the lowest share.
+        server_cpu: CPU time of the server over the window, in cores.
+        cpu_us_per_request: CPU time of the server for each right reply; then its two parts.
         memory_bytes_per_connection: Proportional, of the server's whole process tree.
-        kernel: What TCP lost or repeated in the window, in the generator's network namespace.
+        kernel: TCP's losses and retransmissions in the generator's network namespace.
         conditions: Limits and socket options that the server has read back from the kernel.
-        sampling_cpu: What the samples cost the generator, in cores.
+        sampling_cpu: CPU time that the samples cost the generator, in cores.
     """
 
     target: str
@@ -121,7 +121,7 @@ class Result:
 
 
 def result_of(seen: Observation) -> Result:
-    """Return what an observation says."""
+    """Return the numbers of an observation."""
     plan, window_s = seen.plan, seen.window_s
     classes = {name: _class(seen, name) for name in seen.established} if window_s else {}
     done = sum(_done_in_window(seen.records, name) for name in classes)
@@ -276,7 +276,7 @@ def _evidence(
 
 
 def _silent_before(records: Iterable[Mapping[str, Any]]) -> int:
-    """Count requests from before the window that were waited for until after it, in vain."""
+    """Count requests from before the window that had no reply even after it."""
     return sum(
         record["outside"].get("given_up", 0)
         - record["outside"].get("unfinished", 0)

@@ -1,11 +1,11 @@
-"""What the server has used of the machine in the window: from samples taken at its two ends."""
+"""The server's use of the machine in the window, from the samples at its two ends."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 CONNECTIONS_MIN = 100
-"""With fewer, memory per connection is lost in what the process takes and frees anyway."""
+"""With fewer, memory per connection drowns in what a process allocates and frees anyway."""
 
 Marks = Mapping[str, Mapping[str, Any]]
 """Moment -> sample: "idle", "open", "close", "loaded"."""
@@ -13,13 +13,13 @@ Marks = Mapping[str, Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class ServerUse:
-    """Used in each second of the window, dead children included.
+    """Use in each second of the window, including children that have ended.
 
     Attributes:
         user: CPU time in user mode, in cores.
         system: CPU time in the kernel, in cores.
         context_switches: A second, voluntary and not.
-        processes: When the window closed.
+        processes: Their number when the window closed.
     """
 
     user: float
@@ -33,7 +33,7 @@ class ServerUse:
         return self.user + self.system
 
     def per_request(self, rate_hz: float) -> "ServerUse":
-        """Return what each request used: CPU time in seconds."""
+        """Return the use of each request: CPU time in seconds."""
         return ServerUse(
             self.user / rate_hz,
             self.system / rate_hz,
@@ -43,7 +43,7 @@ class ServerUse:
 
 
 def server_use(marks: Marks) -> ServerUse | None:
-    """Return what was used between the samples at the window's ends; None if there are not two."""
+    """Return the use between the samples at the window's ends; None if one is missing."""
     if not {"open", "close"} <= marks.keys():
         return None
     before, after = marks["open"], marks["close"]
@@ -60,7 +60,7 @@ def server_use(marks: Marks) -> ServerUse | None:
     return ServerUse(
         user=a_second("cpu_user_s"),
         system=a_second("cpu_system_s"),
-        # Of our servers they come in one number, of any other from the kernel in two.
+        # Our servers report one number, the kernel two.
         context_switches=a_second(
             "context_switches", "context_switches_voluntary", "context_switches_involuntary"
         ),
@@ -69,7 +69,7 @@ def server_use(marks: Marks) -> ServerUse | None:
 
 
 def memory_bytes_per_connection(marks: Marks) -> float | None:
-    """Return the slope from no connection to all; None if unknown, or with too few to tell."""
+    """Return the slope from no connection to all; None if unknown, or with too few of them."""
     idle, loaded = (marks.get(name, {}).get("server") or {} for name in ("idle", "loaded"))
     if "proportional_bytes" not in idle or "proportional_bytes" not in loaded:
         return None

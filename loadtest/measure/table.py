@@ -46,25 +46,25 @@ def _times(times: Times) -> list[str]:
 def _caption(result: Result) -> str:
     lines = []
     for name, class_ in result.classes.items():
-        said = [f"{name}: {class_.rate_hz:,.1f} requests/s in the window"]
+        notes = [f"{name}: {class_.rate_hz:,.1f} requests/s in the window"]
         if name == result.result_class and result.held_share is not None:
-            said.append(f"{result.held_share:.2%} of what was due")
-        said += [f"{kind} {count:,}" for kind, count in class_.errors.items()]
+            notes.append(f"{result.held_share:.2%} of what was due")
+        notes += [f"{kind} {count:,}" for kind, count in class_.errors.items()]
         if class_.dropped:
-            said.append(f"dropped as too late {class_.dropped:,}")
-        said += reconnect_notes(class_.reconnects, class_.retries)
+            notes.append(f"dropped as too late: {class_.dropped:,}")
+        notes += reconnect_notes(class_.reconnects, class_.retries)
         if class_.given_up:
-            said.append(f"given up {class_.given_up:,}")
-        said += [f"looks like {kind}: {count:,}" for kind, count in class_.artefacts.items()]
-        lines.append("; ".join(said))
+            notes.append(f"given up: {class_.given_up:,}")
+        notes += [f"looks like {kind}: {count:,}" for kind, count in class_.artefacts.items()]
+        lines.append("; ".join(notes))
     for name, process in result.generators.items():
         lines.append(
-            f"generator {name}: {process.cpu:.0%} of a core, waited for one {process.waiting:.0%}"
+            f"generator {name}: {process.cpu:.0%} of a core, waiting for one {process.waiting:.0%}"
         )
     if result.server_cpu is not None and result.cpu_us_per_request is not None:
         lines.append(
             f"server: {result.server_cpu:.0%} of a core, {result.cpu_us_per_request:,.1f} µs of CPU"
-            " a request"
+            " per request"
         )
     lost = [f"{name} {count:,}" for name, count in result.kernel.items() if count]
     if lost:
@@ -73,5 +73,5 @@ def _caption(result: Result) -> str:
 
 
 def number(value: float | None, form: str) -> str:
-    """Return a number as a table shows it; a dash where there is none."""
+    """Return a number formatted for a table; a dash for None."""
     return "-" if value is None else format(value, form)

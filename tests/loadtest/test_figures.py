@@ -49,7 +49,7 @@ def test_unranked_figures_have_their_reason_beside_them(tmp_path: Path) -> None:
     ended = run([*REPORT, str(bundle)])
     assert ended.returncode == 0, ended.stderr  # whatever the verdict: there are figures
     words = " ".join(ended.stdout.replace("│", " ").split())
-    assert "3 × rate-not-held: 25.00% of what was due" in words
+    assert "3 × rate-not-held: 25.00% of the due requests" in words
 
 
 @pytest.mark.parametrize("cell", [Cell(), Cell(rate_hz=500.0), Cell(generator_busy=0.95)])

@@ -64,7 +64,7 @@ def test_a_model_that_fails_with_most_connections_is_listed_with_the_reason(
     (finding,) = cpu_findings(page)
     assert finding.connections == 1000
     assert names(finding) == (["asyncio", "forking"], ["uvloop"])
-    why = "rate-not-held: 25.00% of what was due was answered in time"
+    why = "rate-not-held: 25.00% of the due requests had a reply in time"
     (row,) = (line for line in headline(page) if SMALL_CPU in line)
     assert "1,000 connections" in row and f"~~uvloop 60 µs~~ {why}" in row
     assert f"<s>uvloop 60 µs</s> <small>{why}" in page.served

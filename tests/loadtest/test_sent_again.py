@@ -78,12 +78,12 @@ def test_report_and_table_show_what_was_done_anew(tmp_path: Path) -> None:
     for cell in wanted.cells():
         result = write_cell(bundle / cell.name, sent_again(observation(wanted, cell, Cell())))
         assert result.verdict.name == "ok" and "30.00% of the requests" in result.verdict.why
-        assert "sent again 1,200, broken off" in str(cell_table(result).caption)
+        assert "1,200 requests sent again, broken off" in str(cell_table(result).caption)
     ended = run([*LOADTEST, "report", str(bundle)])
     assert ended.returncode == 0, ended.stderr
     for name in ("report.html", "report.md"):
         text = (bundle / name).read_text("utf-8")
-        assert "connected anew 4,200 times" in text and "sent again 3,600" in text, name
+        assert "4,200 reconnections" in text and "3,600 requests sent again" in text, name
     html = (bundle / "report.html").read_text("utf-8")
     assert "30.00% of the requests were broken off" in html
 
