@@ -156,7 +156,7 @@ def test_a_run_on_80_columns_in_ascii_into_a_folder_with_brackets(tmp_path: Path
     ended = run([*argv, "--out", str(out)], COLUMNS="80", PYTHONIOENCODING="ascii")
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.isascii() and ended.stderr.isascii()
-    assert "us of CPU a request" in " ".join(ended.stdout.split())
+    assert "us of CPU per request" in " ".join(ended.stdout.split())
     # On a busy machine the numbers are longer, and the table has another form.
     table = ended.stdout.partition("\nHello: ")[0].splitlines()
     assert max(map(len, table)) <= 80, ended.stdout

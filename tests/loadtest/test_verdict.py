@@ -108,7 +108,7 @@ def test_what_is_no_more_than_a_race_or_a_handshake_is_not_named() -> None:
 
 @pytest.mark.parametrize("name", VERDICTS)
 def test_a_verdict_is_named_wherever_verdicts_are_listed(name: str) -> None:
-    assert f"`{name}`" in (ROOT / "README.md").read_text("utf-8")
+    assert f"`{name}`" in (ROOT / "docs" / "measuring.md").read_text("utf-8")
     for command in ("run", "compare"):
         shown = run([sys.executable, "-m", "loadtest", command, "--help"]).stdout
         assert f"\n  {name} " in shown
