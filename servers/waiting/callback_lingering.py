@@ -1,85 +1,81 @@
-"""The lingering close for models that are called back; ``servers.waiting.lingering`` says why."""
+"""The lingering close, in the models that an event loop calls back.
+
+``servers.waiting.lingering`` has the rules, and says what a client loses without it: the rest of
+its reply, if it sends anything while it reads. Here a protocol of its own follows the rules, so
+that the client's own protocol, and so each idle connection, carries none of it.
+"""
 
 import asyncio
 import time
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from servers import limits
-from servers.protocol.connection import RECEIVED_BYTES, Tally
-from servers.sockets.listeners import Timeouts
+from servers.protocol.connection import RECEIVED_BYTES, RESETS
 from servers.waiting.lingering import Lingering
 
-
-class Ended(Protocol):
-    """What has to be known of a client to which all has been said.
-
-    Attributes:
-        finish_s: When a shutdown began to end clients, on the monotonic clock; None: there is none.
-        was_idle: Whether that found this one idle.
-    """
-
-    tally: Tally
-    timeouts: Timeouts
-    transport: asyncio.Transport
-    finish_s: float | None
-    was_idle: bool
-
-    def unacked_bytes(self) -> int:
-        """Return how much of ours it has not taken."""
-        ...
-
-    def time_out(self) -> None:
-        """Reset its connection."""
-        ...
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Take note that its connection is closed."""
-        ...
+if TYPE_CHECKING:
+    from servers.waiting.client_protocol import ClientProtocol
 
 
-class Lingerer(asyncio.Protocol):
-    """Takes a transport over from the client's own protocol, once our FIN is on its way.
+def linger(client: "ClientProtocol", loop: asyncio.AbstractEventLoop) -> None:
+    """Send our FIN behind what the client has yet to take, and read until it has taken it."""
+    try:
+        client.transport.write_eof()
+    except OSError:  # asyncio lets it through: the last reply has met a reset
+        client.tally[RESETS] += 1
+        client.abort()
+        return
+    try:
+        _Lingerer(client, loop)
+    except MemoryError:  # none left to wait with
+        client.reset()
 
-    Args:
-        ended: Is told when the connection is closed.
-    """
 
-    __slots__ = ("_ended", "_lingering", "_loop", "_timer")
+class _Lingerer(asyncio.Protocol):
+    """Takes over a client's transport; tells the client when the connection is closed."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, ended: Ended) -> None:
+    __slots__ = ("_client", "_lingering", "_loop", "_timer")
+
+    def __init__(self, client: "ClientProtocol", loop: asyncio.AbstractEventLoop) -> None:
+        self._client = client
         self._loop = loop
-        self._ended = ended
-        self._lingering = Lingering(ended.timeouts.write_s)
-        self._timer = loop.call_later(limits.LINGER_POLL_S, self._look)
-        ended.transport.set_protocol(self)
-        ended.transport.resume_reading()
+        self._lingering = Lingering(client.timeouts.write_s)
+        self._timer = loop.call_later(limits.LINGER_POLL_S, self._check)
+        client.transport.set_protocol(self)
+        client.transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
-        """Drop what comes (called by the loop)."""
+        """Drop the client's bytes (called by the loop)."""
         size = len(data)
-        self._ended.tally[RECEIVED_BYTES] += size
+        self._client.tally[RECEIVED_BYTES] += size
         self._lingering.left_bytes -= size
         if self._lingering.left_bytes <= 0:
-            self._ended.transport.pause_reading()
+            self._client.transport.pause_reading()
         elif size >= limits.FAIR_READ_BYTES:
-            # libuv would read here again and again before it looked at anybody else.
-            self._ended.transport.pause_reading()
-            self._loop.call_soon(self._ended.transport.resume_reading)
+            # libuv would read here again and again before it looked at another client.
+            self._client.transport.pause_reading()
+            self._loop.call_soon(self._client.transport.resume_reading)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is closed (called by the loop, also after the client's FIN)."""
+        """Pass it on (called by the loop, also after the client's FIN)."""
         self._timer.cancel()
-        self._ended.connection_lost(exc)
+        self._client.connection_lost(exc)
 
-    def _look(self) -> None:
+    def _check(self) -> None:
+        client, draining = self._client, self._client.draining
         try:
-            ended = self._ended
             pause_s = self._lingering.pause_s(
-                time.monotonic(), ended.unacked_bytes(), ended.finish_s, ended.was_idle
+                time.monotonic(),
+                client.unacked_bytes(),
+                None if draining is None else draining.since_s,
+                draining is not None and draining.found_idle,
             )
             if pause_s:
-                self._timer = self._loop.call_later(pause_s, self._look)
+                self._timer = self._loop.call_later(pause_s, self._check)
             else:
-                ended.transport.abort()
-        except (TimeoutError, MemoryError):  # it does not take what is left; or no look will follow
-            self._ended.time_out()
+                client.abort()
+        except (
+            TimeoutError,
+            MemoryError,
+        ):  # it takes nothing; or no check can follow
+            client.reset()

@@ -9,7 +9,7 @@ from servers.counting.counters import Counters
 from servers.protocol.connection import Tally
 from servers.sockets.listeners import Listener
 from servers.waiting.accepting import Acceptor
-from servers.waiting.callback_peer import Peer
+from servers.waiting.client_protocol import ClientProtocol
 from servers.waiting.clients import Clients
 from servers.waiting.deadlines import sweep, sweep_interval_s
 from servers.waiting.loops import run
@@ -29,33 +29,35 @@ def serve_on(
 async def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shutdown) -> None:
     """Serve until the shutdown is requested and drained."""
     loop = asyncio.get_running_loop()
-    starting: dict[Peer, asyncio.Task[None] | None] = {}  # kept: the loop does not
+    starting: dict[ClientProtocol, asyncio.Task[None] | None] = {}  # kept: the loop does not
     turns = deque(listeners)
     pauses: list[asyncio.TimerHandle] = []  # one at the most, while no client is accepted
 
-    def make(sock: socket.socket, listener: Listener, tally: Tally, all_: Clients[Peer]) -> Peer:
-        return Peer(loop, sock, listener, tally, all_)
+    def make(
+        sock: socket.socket, listener: Listener, tally: Tally, all_: Clients[ClientProtocol]
+    ) -> ClientProtocol:
+        return ClientProtocol(loop, sock, listener, tally, all_)
 
-    def start(peer: Peer) -> None:
+    def start(client: ClientProtocol) -> None:
         try:
-            starting[peer] = None  # room for the next line, which cannot fail any more
-            starting[peer] = loop.create_task(begin(peer))
+            starting[client] = None  # room for the next line, which cannot fail any more
+            starting[client] = loop.create_task(begin(client))
         except MemoryError:
-            starting.pop(peer, None)
+            starting.pop(client, None)
             raise
 
-    async def begin(peer: Peer) -> None:
+    async def begin(client: ClientProtocol) -> None:
         try:
-            if peer in starting:  # create_task() may fail, and the task run all the same
-                await loop.connect_accepted_socket(lambda: peer, peer.sock)
+            if client in starting:  # create_task() may fail, and the task run all the same
+                await loop.connect_accepted_socket(lambda: client, client.sock)
         except OSError as error:  # gone already
-            peer.sock.close()
-            peer.connection_lost(error)
+            client.sock.close()
+            client.connection_lost(error)
         except MemoryError as error:  # caught here: CPython 3.11 aborts where 16 of them are kept
-            peer.connection_lost(None)
-            acceptor.cannot_start(peer, peer.sock, peer.listener, error)
+            client.connection_lost(None)
+            acceptor.cannot_start(client, client.sock, client.listener, error)
         finally:
-            starting.pop(peer, None)
+            starting.pop(client, None)
 
     def watch() -> None:
         turns.rotate()  # or the first listener's clients would have all the room there is
@@ -82,7 +84,7 @@ async def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shu
 
     async def close_overdue() -> None:
         interval_s = sweep_interval_s([listener.timeouts for listener in listeners])
-        for pause_s in sweep(clients, Peer.time_out, interval_s):
+        for pause_s in sweep(clients, ClientProtocol.time_out, interval_s):
             await asyncio.sleep(pause_s)
 
     def look_at_signals() -> None:
@@ -90,7 +92,7 @@ async def serve(listeners: Sequence[Listener], counters: Counters, shutdown: Shu
         if shutdown.requested:
             requested.set()
 
-    clients: Clients[Peer] = Clients(make, counters, "connection")
+    clients: Clients[ClientProtocol] = Clients(make, counters, "connection")
     clients.starting = starting
     acceptor = Acceptor(clients, counters, start)
     counters.on_room = go_on

@@ -57,8 +57,12 @@ class Watched(Protocol):
 
     connection: Connection
     tally: Tally
-    timeouts: Timeouts
     watch: Watch | None
+
+    @property
+    def timeouts(self) -> Timeouts:
+        """Return how long it may take."""
+        ...
 
     def fileno(self) -> int:
         """Return the descriptor of its socket; -1 once it is closed."""
