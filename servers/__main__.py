@@ -1,8 +1,8 @@
 """The launcher: arguments -> model -> listeners -> ready line -> serve -> drain."""
 
-import _signal  # type: ignore[import-not-found]  # what lies beneath signal, and needs no import
+import _signal  # type: ignore[import-not-found]  # the built-in module beneath signal: no file to import
 
-if __name__ == "__main__":  # first of all, and until it is listened to: Ctrl-C is no traceback
+if __name__ == "__main__":  # first of all: until the server handles it, Ctrl-C prints no traceback
     _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
 
 import contextlib
@@ -19,7 +19,7 @@ def main(argv: list[str] | None = None) -> None:
     for fd in range(3):
         try:
             os.fstat(fd)
-        except OSError:  # closed: else the next file or socket would be taken for it
+        except OSError:  # closed: the next file or socket would take its place
             os.open(os.devnull, os.O_RDWR)
     arguments = parse(argv)
     if sys.platform != "linux":
@@ -27,7 +27,7 @@ def main(argv: list[str] | None = None) -> None:
     if missing := registry.missing(arguments.model):
         _fail(f"model {arguments.model!r} needs {missing}; run: pip install .")
     try:
-        # Before anything else is imported: a model may have to change what the rest will use.
+        # Before any other import: a model may have to patch what the rest uses.
         serve = registry.load(arguments.model) if arguments.workers == 1 else None
 
         from servers.process.startup import StartUpError
@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> None:
             from servers.process.service import run
         else:
             from servers.process.supervisor import supervise
-    except (ImportError, SyntaxError, OSError) as error:  # a package that is there, but broken
+    except (ImportError, SyntaxError, OSError) as error:  # a package that is installed, but broken
         _fail(f"{error}; run: pip install .")
     try:
         if serve is not None:
@@ -48,13 +48,13 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _fail(message: str) -> NoReturn:
-    with contextlib.suppress(OSError):  # a full disk, or nobody there: the status still says it
-        os.write(2, f"{program()}: {_shown(message)}\n".encode())
-    os._exit(3)  # not sys.exit(): what was half made would complain as it is freed
+    with contextlib.suppress(OSError):  # a full disk, or no reader: the exit status remains
+        os.write(2, f"{program()}: {_one_line(message)}\n".encode())
+    os._exit(3)  # not sys.exit(): half-made objects would complain as they are freed
 
 
-def _shown(text: str) -> str:
-    """Return a text in one line; a byte of an argument that is no UTF-8 as a shell writes it."""
+def _one_line(text: str) -> str:
+    """Return a text in one line; bytes of an argument that are no UTF-8 are escaped."""
     raw = text.encode("utf-8", "surrogateescape")
     return raw.decode("utf-8", "backslashreplace").replace("\n", " ")
 

@@ -1,7 +1,7 @@
-"""The application: what each route answers. It knows nothing of bytes on a wire or of models.
+"""The application: a handler per route. It knows neither sockets nor models.
 
-A handler takes a Request and returns a Response. One that has to wait, as if on a back end, is a
-generator that yields Wait first: it says that it waits, and the model decides who waits.
+A handler takes a Request and returns a Response. A handler that waits, as for a back end, is a
+generator and yields a Wait first: the model decides who waits.
 """
 
 import hashlib
@@ -14,10 +14,10 @@ from servers.protocol.messages import BadParameter, Handler, Request, Response, 
 
 
 class App:
-    """Routes to handlers.
+    """The routes and their handlers.
 
     Args:
-        metrics_text: Returns the Prometheus text; its argument asks for proportional memory.
+        metrics_text: Returns the Prometheus text, with proportional memory if its argument is true.
     """
 
     def __init__(self, metrics_text: Callable[[bool], bytes]) -> None:
@@ -40,15 +40,15 @@ class App:
         self._routes[b"*"] = {b"OPTIONS": _options("GET, HEAD, POST, OPTIONS")}
 
     def find(self, method: bytes, path: bytes) -> Handler | Response:
-        """Return who answers, or the answer itself: 204 to OPTIONS, 404, 405."""
+        """Return the route's handler, or a reply: 204 to OPTIONS, 404, 405."""
         methods = self._routes.get(path)
         if methods is None:
             return _NOT_FOUND
-        found = methods.get(method)
-        if found is None:
+        handler = methods.get(method)
+        if handler is None:
             allow = ", ".join(method.decode("ascii") for method in methods)
             return error(405, "method not allowed here", allow)
-        return found
+        return handler
 
     def metrics(self, request: Request) -> Response:
         """GET /metrics[?memory=pss]: the Prometheus text."""
@@ -67,7 +67,7 @@ _BLOCK = bytes(range(32, 96)) * (limits.STREAM_BYTES // 64)
 
 
 def hello(request: Request) -> Response:
-    """GET /: the smallest answer."""
+    """GET /: the smallest reply."""
     return _HELLO
 
 
@@ -77,25 +77,25 @@ def healthz(request: Request) -> Response:
 
 
 def as_json(request: Request) -> Response:
-    """GET /json: an object, made anew for each request."""
+    """GET /json: an object, encoded anew for each request."""
     content = json.dumps({"message": "Hello, World!"}).encode("ascii")
     return Response(200, content, "application/json")
 
 
 def echo(request: Request) -> Response:
-    """POST /echo: the content back."""
+    """POST /echo: the request's content."""
     return Response(200, request.content, "application/octet-stream")
 
 
 def wait(request: Request) -> Generator[Wait, None, Response]:
-    """GET /wait?ms=50: answers after a wait, as if for a back end."""
+    """GET /wait?ms=50: replies after a wait, as for a back end."""
     ms = _number(request, "ms", 50, limits.WAIT_MS_MAX)
     yield Wait(ms / 1000)
     return Response(200, b"waited %d ms\n" % ms)
 
 
 def cpu(request: Request) -> Response:
-    """GET /cpu?n=100000: rounds of pure-Python arithmetic, which hold the GIL."""
+    """GET /cpu?n=100000: so many rounds of pure-Python arithmetic, which hold the GIL."""
     value = 1
     for _ in range(_number(request, "n", 100_000, limits.CPU_ROUNDS_MAX)):
         value = (value * 1_103_515_245 + 12_345) & 0x7FFFFFFF
@@ -103,7 +103,7 @@ def cpu(request: Request) -> Response:
 
 
 def sha256(request: Request) -> Response:
-    """GET /hash?kib=1024: SHA-256 over that many KiB of zeros, for which the GIL is released."""
+    """GET /hash?kib=1024: SHA-256 of so many KiB of zeros, which releases the GIL."""
     kib = _number(request, "kib", 1024, limits.HASH_KIB_MAX)
     digest = hashlib.sha256()
     zeros = bytes(1024 * min(kib, 1024))
@@ -114,7 +114,7 @@ def sha256(request: Request) -> Response:
 
 
 def stream(request: Request) -> Response:
-    """GET /bytes?n=1000000: that many bytes, made as they are sent."""
+    """GET /bytes?n=1000000: so many bytes, made as they are sent."""
     count = _number(request, "n", 1_000_000, limits.STREAM_BYTES_MAX)
 
     def pieces() -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""The current Date field line, made once a second (RFC 9110 section 6.6.1)."""
+"""The current Date field line, rendered once a second (RFC 9110 section 6.6.1)."""
 
 import time
 
@@ -9,7 +9,7 @@ def date_line() -> bytes:
     """Return "Date: Tue, 15 Nov 1994 08:12:31 GMT" and CRLF."""
     global _cached
     now_s = time.time()
-    from_s, to_s, line = _cached  # one tuple, so that no thread sees a time with another's line
+    from_s, to_s, line = _cached  # one tuple, so that no thread reads a time with another line
     if not from_s <= now_s < to_s:
         second = int(now_s)
         line = time.strftime("Date: %a, %d %b %Y %H:%M:%S GMT\r\n", time.gmtime(second)).encode()

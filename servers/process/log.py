@@ -1,4 +1,4 @@
-"""The log, on standard error: nobody waits for who reads it, and no mistake fills a disk."""
+"""The log on standard error: it never blocks the server, and rate-limits repeated tracebacks."""
 
 import _socket
 import logging
@@ -16,15 +16,15 @@ _log = logging.getLogger("servers")
 
 
 def begin(line_format: str) -> None:
-    """Have all lines written to standard error in this format."""
+    """Write all log lines to standard error in this format."""
     unblocked = _unblocked()
-    if unblocked is not None:  # for all: Python itself and gevent write there, too
+    if unblocked is not None:  # not for logging alone: Python itself and gevent write there, too
         sys.stderr = cast("TextIO", unblocked)
     handler = logging.StreamHandler()
-    handler.addFilter(_seldom)
+    handler.addFilter(_is_due)
     logging.basicConfig(format=line_format, handlers=[handler])
-    logging.raiseExceptions = False  # where a line cannot be written, neither can its failure
-    logging.logThreads = False  # else each of our threads becomes a threading.Thread, and is kept
+    logging.raiseExceptions = False  # if a line cannot be written, its failure cannot either
+    logging.logThreads = False  # else logging keeps a threading.Thread for each thread that logs
 
 
 def log_handler_failure(failure: Exception) -> None:
@@ -33,7 +33,7 @@ def log_handler_failure(failure: Exception) -> None:
 
 
 class _Unblocked:
-    """A pipe or a socket into which nobody is kept waiting: what does not fit in is lost."""
+    """A pipe or a socket to which writing never blocks: what does not fit is lost."""
 
     def __init__(self, write: Callable[[bytes], int]) -> None:
         self._write = write
@@ -41,17 +41,17 @@ class _Unblocked:
     def write(self, text: str) -> None:
         try:
             self._write(text.encode("utf-8", "backslashreplace"))
-        except OSError:  # full, since its reader has stopped; or there is none any more
+        except OSError:  # full, because its reader has stopped; or the reader is gone
             return
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Do nothing: there is no buffer."""
 
 
 def _unblocked() -> _Unblocked | None:
-    """Return standard error if it has a reader who may stop, made such that it does not block.
+    """Return a standard error that does not block, if it has a reader that may stop reading.
 
-    It alone: O_NONBLOCK on the descriptor we were given would hold for all who share it.
+    A descriptor of its own: O_NONBLOCK on descriptor 2 would hold for all processes that share it.
     """
     try:
         mode = os.fstat(2).st_mode
@@ -59,18 +59,18 @@ def _unblocked() -> _Unblocked | None:
             fd = os.open("/proc/self/fd/2", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             return _Unblocked(partial(os.write, fd))
         if stat.S_ISSOCK(mode):  # systemd's journal
-            sock = _socket.socket(fileno=os.dup(2))  # gevent's own would wait all the same
+            sock = _socket.socket(fileno=os.dup(2))  # gevent's own socket would still wait
             return _Unblocked(lambda data: sock.send(data, _socket.MSG_DONTWAIT))
-    except OSError:  # somebody else's, whom we may not ask; or nobody reads it
+    except OSError:  # another user's pipe, or one without a reader
         return None
-    return None  # as it is
+    return None  # a file or a terminal
 
 
 _last_s: dict[str, float] = {}
 
 
-def _seldom(record: logging.LogRecord) -> bool:
-    """Say whether to write a line; the same mistake's traceback only now and then."""
+def _is_due(record: logging.LogRecord) -> bool:
+    """Return whether to write a line: the same failure's traceback only once per interval."""
     if record.exc_info is None:
         return True
     now_s = time.monotonic()

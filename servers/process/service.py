@@ -1,4 +1,4 @@
-"""One process of one model: listeners, ready line, serving, drain."""
+"""One serving process: listeners, ready line, model, drain."""
 
 import mmap
 import os
@@ -18,7 +18,7 @@ from servers.process.startup import (
     connections_max,
     end,
     listen_on,
-    say_ready,
+    print_ready_line,
     starting,
     timeouts_of,
     warn_of_orphans,
@@ -32,7 +32,7 @@ from servers.registry import MODELS, Serve
 from servers.sockets.listeners import Listener, Socks, kind_of
 from servers.waiting.shutdown import Shutdown
 
-_REPORTED = (
+_IN_METRICS = (
     "workers",
     "backlog",
     "max_connections",
@@ -48,10 +48,10 @@ _REPORTED = (
 
 
 def run(arguments: Arguments, serve: Serve) -> NoReturn:
-    """Listen, say so on standard output, serve until the shutdown is drained, and exit.
+    """Listen, print the ready line, serve until the shutdown is drained, and exit.
 
     Raises:
-        StartUpError: It cannot begin to serve, nobody can be told, or a wish not be met.
+        StartUpError: The server cannot start, print its ready line, or meet a limit.
     """
     log.begin("%(asctime)s %(levelname)s %(message)s")
     with starting() as begun:
@@ -59,21 +59,23 @@ def run(arguments: Arguments, serve: Serve) -> NoReturn:
         warn_of_orphans(arguments)
         table = None
         if MODELS[arguments.model].own_process:
-            # Shared with every child; the kernel gives pages as they are used.
+            # Shared with every child; the kernel allocates pages as they are used.
             table = memoryview(mmap.mmap(-1, table_bytes(PROTOCOLS, rows_max)))
         counters = Counters(PROTOCOLS, rows_max, table, arguments.limit_concurrency)
         shutdown = Shutdown(arguments.timeout_graceful_shutdown)
         [socks] = listen_on(arguments, 1)
-        metrics = Metrics(arguments.model, os.getpid(), 1, counters, socks, reported(arguments))
+        metrics = Metrics(
+            arguments.model, os.getpid(), 1, counters, socks, settings_in_metrics(arguments)
+        )
         _serve(arguments, serve, socks, metrics, counters, shutdown, begun)
     end()
 
 
 def run_worker(arguments: Arguments, serve: Serve, socks: Socks, place: Place) -> NoReturn:
-    """Do what ``run`` does, on sockets that are listening already; ready is told the supervisor.
+    """Serve as ``run`` does, on inherited listeners; the supervisor reads the ready line.
 
     Raises:
-        StartUpError: It cannot begin to serve.
+        StartUpError: The worker cannot start.
     """
     log.begin("%(asctime)s %(levelname)s worker %(process)d: %(message)s")
     with starting() as begun:
@@ -83,7 +85,9 @@ def run_worker(arguments: Arguments, serve: Serve, socks: Socks, place: Place) -
         shutdown = Shutdown(
             grace_s, patience_s=min(arguments.timeout_keep_alive, grace_s / 2), supervised=True
         )
-        metrics = Metrics(arguments.model, os.getppid(), 2, tables, socks, reported(arguments))
+        metrics = Metrics(
+            arguments.model, os.getppid(), 2, tables, socks, settings_in_metrics(arguments)
+        )
         _serve(arguments, serve, socks, metrics, counters, shutdown, begun)
     end()
 
@@ -97,26 +101,28 @@ def _serve(
     shutdown: Shutdown,
     begun: Callable[[], None],
 ) -> None:
-    """Have the model serve until the shutdown is drained, and say so once it is about to."""
-    say = say_ready if shutdown.supervised else announce
+    """Let the model serve until the shutdown is drained, and announce it when it is ready."""
 
-    def say_so() -> None:
-        say(arguments.model, socks)
+    def announce_ready() -> None:
+        if shutdown.supervised:
+            print_ready_line(arguments.model, socks)
+        else:
+            announce(arguments.model, socks)
         begun()
 
-    shutdown.on_serving = say_so
+    shutdown.on_serving = announce_ready
     shutdown.listen_to_signals()
     serve(listeners_of(arguments, socks, metrics), counters, shutdown)
 
 
-def reported(arguments: Arguments) -> dict[str, float]:
-    """Return what the operator can set and /metrics tells, by name."""
-    options = {name: getattr(arguments, name) for name in _REPORTED}
+def settings_in_metrics(arguments: Arguments) -> dict[str, float]:
+    """Return the settings that /metrics reports, by name."""
+    options = {name: getattr(arguments, name) for name in _IN_METRICS}
     return {name: value for name, value in options.items() if value is not None}
 
 
 def listeners_of(arguments: Arguments, socks: Socks, metrics: Metrics) -> list[Listener]:
-    """Return what a model needs to serve on these sockets."""
+    """Return the listeners for a model: sockets with all that their clients need."""
     app = App(metrics.text)
 
     def connect_http(tally: Tally) -> Connection:
@@ -127,9 +133,9 @@ def listeners_of(arguments: Arguments, socks: Socks, metrics: Metrics) -> list[L
     def connect_echo(tally: Tally) -> Connection:
         return EchoConnection()
 
-    too_busy = error(503, "no room for this connection")
-    head = too_busy.head + b"Connection: close\r\nRetry-After: 1\r\n\r\n"
-    whole = head + too_busy.body
+    refusal_reply = error(503, "no room for this connection")
+    head = refusal_reply.head + b"Connection: close\r\nRetry-After: 1\r\n\r\n"
+    whole = head + refusal_reply.body
 
     def refuse_http(begun: bytes) -> bytes:
         return head if asks_for_head(begun.lstrip(b"\r\n")) else whole
@@ -139,7 +145,7 @@ def listeners_of(arguments: Arguments, socks: Socks, metrics: Metrics) -> list[L
 
     of = {"http": (connect_http, refuse_http), "echo": (connect_echo, refuse_echo)}
     wish = arguments.max_connections
-    full_because = f"{wish} connections, as --max-connections asks: clients wait" if wish else ""
+    full_because = f"at --max-connections ({wish}): clients wait in the backlog" if wish else ""
     timeouts = timeouts_of(arguments)
     listeners = []
     for protocol, sock in [(name, sock) for name, each in socks.items() for sock in each]:

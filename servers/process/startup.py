@@ -1,4 +1,4 @@
-"""What a server needs before it can serve: descriptors, listening sockets, somebody to tell."""
+"""What a server needs before it serves: descriptors, listeners, and a ready line that is read."""
 
 import logging
 import os
@@ -25,10 +25,10 @@ class StartUpError(Exception):
 
 
 def connections_max(arguments: Arguments) -> int:
-    """Return how many connections a process may have: as many as it can, or as asked for.
+    """Return how many connections a process may have: --max-connections, or all that it can.
 
     Raises:
-        StartUpError: More were asked for than the machine allows.
+        StartUpError: --max-connections is more than the machine allows.
     """
     model, wish = MODELS[arguments.model], arguments.max_connections
     possible = _connections_possible(model, quiet=wish is not None)
@@ -68,7 +68,7 @@ def raise_descriptors() -> int:
     """Return how many descriptors a process may have, its soft limit raised to the hard one."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
-        # ValueError: the hard limit is beyond sysctl fs.nr_open, or somebody forbids to raise it.
+        # ValueError: the hard limit is beyond sysctl fs.nr_open. OSError: a sandbox forbids it.
         with suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
             soft = hard
@@ -76,64 +76,65 @@ def raise_descriptors() -> int:
 
 
 def _processes_possible() -> int:
-    """Return how many processes there can be; the largest number there is where that is hidden."""
+    """Return how many processes there can be; Linux's own maximum where /proc is hidden."""
     try:
         return int(Path("/proc/sys/kernel/pid_max").read_text("ascii"))
-    except (OSError, ValueError):  # no /proc, or one that shows processes only
+    except (OSError, ValueError):  # no /proc, or one without /proc/sys
         return limits.PROCESSES_IF_HIDDEN
 
 
 @contextmanager
 def starting() -> Iterator[Callable[[], None]]:
-    """Turn all that fails in a block into a StartUpError, until what it yields is called.
+    """Turn any failure in a block into a StartUpError, until the yielded function is called.
 
-    That is to be called when the server has said that it is ready: what fails from then on is not
-    the start, and is raised as it is. An event loop that was half made complains as it is freed:
-    asyncio's through sys.unraisablehook, uvloop in asyncio's log. The one line has said it.
+    Call it once the server has announced that it is ready: a later failure is not a start-up
+    failure, and is raised as it is. A half-made event loop complains as it is freed, asyncio's
+    through sys.unraisablehook, uvloop in asyncio's log; both are silenced, since the error's one
+    line has the reason.
     """
     begun = False
-    aside = logging.getLogger("asyncio")
-    aside.disabled = True
+    asyncio_log = logging.getLogger("asyncio")
+    asyncio_log.disabled = True
 
     def begin() -> None:
         nonlocal begun
-        begun, aside.disabled = True, False
+        begun, asyncio_log.disabled = True, False
 
     try:
         yield begin
-    except Exception as failure:  # a descriptor, memory, a package: one line says which
+    except Exception as failure:  # no descriptor, memory or package: one line names it
         if begun or isinstance(failure, StartUpError):
             raise
         sys.unraisablehook = lambda _: None
         reason: BaseException | None = failure
         while reason is not None and not isinstance(reason, OSError):
-            reason = reason.__context__  # what a lack entails says less than the lack
+            reason = reason.__context__  # the first failure explains the ones it led to
         reason = reason or failure
         what = str(reason) or "no memory left"
         raise StartUpError(f"cannot start: {type(reason).__name__}: {what}") from failure
 
 
 def warn_of_orphans(arguments: Arguments) -> None:
-    """Say it if children would outlive a server that is killed; all others take them along."""
+    """Warn where children would outlive a server that is killed; elsewhere they die with it."""
     children = arguments.workers > 1 or MODELS[arguments.model].own_process
     if children and not can_die_with_parent():
         _log.warning(
-            "the kernel refuses prctl(PR_SET_PDEATHSIG): after a SIGKILL of process %d its children"
-            " go on; stop it with SIGTERM",
+            "the kernel refuses prctl(PR_SET_PDEATHSIG): the children of process %d would outlive a"
+            " SIGKILL; stop it with SIGTERM",
             os.getpid(),
         )
 
 
 def listen_on(arguments: Arguments, count: int) -> list[Socks]:
-    """Return, for each of so many processes, its listening sockets by protocol.
+    """Return the listening sockets by protocol, for each of ``count`` processes.
 
     Raises:
-        StartUpError: An address cannot be listened on, or there are not descriptors enough.
+        StartUpError: An address cannot be listened on, or there are too few descriptors.
     """
     ports = {"http": arguments.http_port, "echo": arguments.echo_port}
     wanted = {protocol: port for protocol, port in ports.items() if port is not None}
     timeouts = timeouts_of(arguments)
-    everybodys: list[dict[str, list[socket.socket]]] = [{} for _ in range(count)]
+    by_process: list[dict[str, list[socket.socket]]] = [{} for _ in range(count)]
     addresses: list[Address] = []
     for protocol, port in wanted.items():
         try:
@@ -147,20 +148,20 @@ def listen_on(arguments: Arguments, count: int) -> list[Socks]:
                 f"cannot listen on {arguments.bind} port {port}: {failure.why};"
                 f" run {failure.way_out or way_out}"
             ) from failure
-        for mine, listening in zip(everybodys, socks, strict=True):
-            mine[protocol] = listening
+        for own, listening in zip(by_process, socks, strict=True):
+            own[protocol] = listening
         backlog = read_back(socks[0][0]).get("backlog", arguments.backlog)
         if backlog < arguments.backlog:
             _log.warning(
                 "the kernel caps the backlog at %d, expected %d; run: sysctl net.core.somaxconn=%d",
                 backlog, arguments.backlog, arguments.backlog,
             )  # fmt: skip
-    return [*everybodys]
+    return [*by_process]
 
 
 def _check_descriptors(workers: int, listeners: int) -> None:
-    """Raise StartUpError if there are not enough to look after so many workers."""
-    each = listeners + 1  # and the pipe that says ready
+    """Raise StartUpError if a supervisor has too few descriptors for so many workers."""
+    each = listeners + 1  # and the pipe of its ready line
     possible = max((raise_descriptors() - limits.DESCRIPTORS_RESERVED) // each, 1)
     if workers > possible:
         raise StartUpError(
@@ -170,7 +171,7 @@ def _check_descriptors(workers: int, listeners: int) -> None:
 
 
 def timeouts_of(arguments: Arguments) -> dict[str, Timeouts]:
-    """Return each protocol's time-outs."""
+    """Return each protocol's timeouts."""
     requests_s = arguments.timeout_header, arguments.timeout_body, arguments.timeout_write
     return {
         "http": Timeouts(arguments.timeout_keep_alive, *requests_s),
@@ -179,17 +180,17 @@ def timeouts_of(arguments: Arguments) -> dict[str, Timeouts]:
 
 
 def end() -> NoReturn:
-    """Exit with 0, and look after nothing: threads that were cut off need no clean-up."""
-    if sys.stderr is not None:  # closed by whoever started us
+    """Exit with 0 at once: threads that the grace period cut off must not delay it."""
+    if sys.stderr is not None:  # it was open at the start
         sys.stderr.flush()
     os._exit(0)
 
 
-def say_ready(model: str, socks: Socks) -> None:
-    """Print the line that says where the listeners are: the first of each protocol.
+def print_ready_line(model: str, socks: Socks) -> None:
+    """Print the ready line, with the first listener of each protocol.
 
     Raises:
-        StartUpError: Nobody can be told.
+        StartUpError: Standard output takes no line.
     """
     first = {protocol: address_of(listening[0]) for protocol, listening in socks.items()}
     line = (
@@ -198,10 +199,10 @@ def say_ready(model: str, socks: Socks) -> None:
     )
     try:
         os.write(1, line.encode("ascii"))
-    except OSError as failure:  # a pipe nobody reads, a full disk, or none at all
+    except OSError as failure:  # a pipe without a reader, a full disk, or none at all
         raise StartUpError(
-            f"cannot write the ready line: {failure.strerror}; run with a standard output that"
-            " takes it, such as > /dev/null"
+            f"cannot write the ready line: {failure.strerror}; run with a writable standard"
+            " output, such as > /dev/null"
         ) from failure
 
 
@@ -209,11 +210,11 @@ def announce(model: str, socks: Socks) -> None:
     """Print the ready line, and on standard error a line for each further address.
 
     Raises:
-        StartUpError: Nobody can be told.
+        StartUpError: Standard output takes no line.
     """
-    say_ready(model, socks)
+    print_ready_line(model, socks)
     for protocol, (_, *others) in socks.items():
         for sock in others:
-            with suppress(OSError, AttributeError):  # full, or closed: it serves all the same
+            with suppress(OSError, AttributeError):  # full or closed: the server serves anyway
                 sys.stderr.write(f"listening also {protocol}={address_of(sock)}\n")
                 sys.stderr.flush()

@@ -1,1 +1,1 @@
-"""Bytes in, steps out: no socket, no clock, no lock, no loop, not even through another module."""
+"""The protocols: bytes in, steps out, without I/O."""

@@ -1,7 +1,7 @@
 """The contract between bytes and models: bytes in, steps out.
 
-A connection owns no socket, no clock and no timer. A model feeds it what the peer sent and
-carries out the steps it answers with; how the model waits meanwhile is the model's whole point.
+A connection owns no socket, no clock and no timer. A model hands in the client's bytes and carries
+out the steps that the connection returns; how it waits meanwhile is what tells models apart.
 """
 
 from collections.abc import Iterator
@@ -56,37 +56,37 @@ REQUESTS, REQUEST_ERRORS, RECEIVED_BYTES, SENT_BYTES, RESETS = range(5)
 
 
 class Tally(Protocol):
-    """One connection's counts, by the columns above; it alone writes."""
+    """One connection's counts, by the columns above; only that connection's model writes them."""
 
     def __getitem__(self, column: int, /) -> int: ...
     def __setitem__(self, column: int, count: int, /) -> None: ...
 
 
 class Connection(Protocol):
-    """One client's byte stream, without its socket. No method raises for what a peer does."""
+    """One client's byte stream, without its socket. No method raises for what a client does."""
 
     state: State
     """Where the connection stands: RESPONDING from the first step to the end of the last one."""
 
     def receive_data(self, data: bytes) -> Iterator[Step]:
-        """Take the peer's next bytes and return the steps they call for.
+        """Take the client's next bytes and return the steps they call for.
 
-        Steps are made lazily: take them to the end before handing in more, and do not read
-        from the peer meanwhile.
+        Steps are made lazily: take them to the end before handing in more, and do not read from the
+        client meanwhile.
 
         Args:
             data: The next bytes of the stream, cut anywhere: a byte, half a header, three
-                pipelined requests. ``b""``: the peer has stopped sending (as recv() says it).
+                pipelined requests. ``b""``: the client has stopped sending (as from recv()).
         """
         ...
 
     def timed_out(self) -> Iterator[Step]:
-        """Tell that the deadline of the state has passed; answer with a 408 or nothing."""
+        """Close, because the state's deadline has passed; return a 408 where one is due."""
         ...
 
     def drain(self) -> None:
-        """Tell that the server is stopping: an idle connection is DRAINED, others soon CLOSED.
+        """Let the next reply be the last one, because the server stops.
 
-        A signal handler may call it, or another thread, at any time.
+        Another thread or a signal handler may call this at any time.
         """
         ...

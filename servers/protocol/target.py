@@ -1,4 +1,4 @@
-"""Where a request is aimed: its host and its target (RFC 9112 section 3.2, RFC 3986)."""
+"""A request's host and target (RFC 9112 section 3.2, RFC 3986)."""
 
 import ipaddress
 import re
@@ -10,33 +10,33 @@ _HOST = re.compile(
     rb"(?:\[([0-9A-Fa-f:.]+)\]|(?:[A-Za-z0-9\-._~!$&'()*+;=]|%[0-9A-Fa-f]{2})+)(?::0*+([0-9]{0,5}))?"
 )
 _ABSOLUTE_FORM = re.compile(rb"([A-Za-z][A-Za-z0-9+.\-]*)://([^/?]*)([^?]*)(?:\?(.*))?")
-# RFC 3986 sections 3.3 and 3.4, per place. A path is held to the letter: RFC 9112 section 3 asks
-# for 400, since what a filter on the way reads otherwise may have been made for that, and no path
-# of ours has such a character. A query is data that is not decoded: besides the letter, all that
-# browsers leave as it is (URL Standard, query percent-encode set) is taken: [ ] { } | \ ^ ` and a
-# percent sign that encodes nothing. They encode each of " < > and so those are refused.
+# RFC 3986 sections 3.3 and 3.4. The grammar of a path is enforced strictly: RFC 9112 section 3 asks
+# for 400, because a filter on the way may read other characters differently, and no path of this
+# server has one. A query is data and not decoded: it may also hold what browsers do not encode (URL
+# Standard, query percent-encode set), [ ] { } | \ ^ ` and a percent sign that encodes nothing.
+# Browsers encode " < and >, so these are refused.
 _PATH = re.compile(rb"[A-Za-z0-9\-._~!$&'()*+,;=:@/%]*+")
 _QUERY = re.compile(rb"[!$-;=?-~]*+")
 PLAIN_TARGET = re.compile(rb"/[A-Za-z0-9\-._~!$&'()*+,;=:@/]*+(?:\?[!$-;=?-~]*+)?")
-"""An origin-form that is right, and whose path encodes nothing."""
+"""A right origin-form whose path has nothing to decode."""
 
 _PERCENT = re.compile(rb"%([0-9A-Fa-f]{2})?")
 
 
 def check_host(value: bytes) -> None:
-    """Refuse what is no host with or without a port (RFC 9110 section 7.2)."""
+    """Refuse a value that is no host, with or without a port (RFC 9110 section 7.2)."""
     match = _HOST.fullmatch(value)
     if match is None or (match[2] and int(match[2]) > 65535):
         raise Refused(400, "malformed Host")
     if match[1] is not None:
         try:
             ipaddress.IPv6Address(match[1].decode("ascii"))
-        except ValueError:  # brackets hold an IPv6 address and nothing else
+        except ValueError:  # brackets must hold an IPv6 address
             raise Refused(400, "malformed Host") from None
 
 
 def set_target(request: Request, target: bytes) -> None:
-    """Work out path and query of a target that is not a plain path (RFC 9112 section 3.2)."""
+    """Set path and query of a request whose target is not a plain path (RFC 9112 section 3.2)."""
     path, query = request.path, request.query
     if target == b"*":
         if request.method != b"OPTIONS":
@@ -57,10 +57,10 @@ def set_target(request: Request, target: bytes) -> None:
 
 
 def _decode(path: bytes) -> bytes:
-    """Undo percent-encoding once; an encoded slash stays what it is, a part of a segment.
+    """Decode percent-encoding once; an encoded slash stays encoded, as a part of its segment.
 
-    Any other byte may be encoded, be it UTF-8 or not (RFC 3986 section 2.1): it is but not found.
-    NUL is no data of ours (section 7.3: it should be rejected).
+    Any other byte may be encoded, UTF-8 or not (RFC 3986 section 2.1): such a path is just not
+    found. NUL is refused (section 7.3).
     """
 
     def byte(match: re.Match[bytes]) -> bytes:

@@ -33,7 +33,7 @@ def test_at_max_connections_clients_wait_until_another_has_gone(model: str) -> N
             assert f'\nserver_open_connections{{protocol="http"}} {room}.0\n' in metrics
             assert f'\nserver_limit{{name="max_connections"}} {LIMIT}.0\n' in metrics
             clients.leave_in_turn()
-        line = rf"[^\n]*{LIMIT} connections, as --max-connections asks[^\n]*\n"
+        line = rf"[^\n]*at --max-connections \({LIMIT}\): clients wait in the backlog\n"
         assert re.fullmatch(f"({line}){{{server.workers}}}", server.log())
         assert server.stop() == 0
 

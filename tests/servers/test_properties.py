@@ -12,6 +12,7 @@ from servers.protocol.echo import EchoConnection
 from servers.protocol.http11 import HTTPConnection
 from tests.support.streams import (
     CHUNKED,
+    EXPECTING,
     GOOD,
     SIZED,
     SMALL,
@@ -30,7 +31,6 @@ from tests.support.streams import (
 )
 
 TRAILED = CHUNKED + b'5;a="b c"\r\nhello\r\n0;d\r\nX: y\r\n\r\n'
-EXPECTING = SIZED.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n")
 WAITING = GOOD.replace(b"/", b"/wait", 1)
 CLOSE = b"\r\nConnection: close\r\n"
 
@@ -108,9 +108,7 @@ def is_over_and_open(stream: bytes) -> bool:
     """Say whether all of the stream has been answered and another request may follow."""
     connection = connect()
     joined(connection, connection.receive_data(stream))
-    return connection.state is State.IDLE and not (
-        connection._reader and connection._reader.empty_lines
-    )
+    return connection.state is State.IDLE and not getattr(connection._reader, "empty_lines", 0)
 
 
 # -- what is missing in the end --------------------------------------------------------------------

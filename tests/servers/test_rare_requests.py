@@ -8,6 +8,7 @@ from servers.protocol.connection import State, Wait
 from tests.support.conversations import CONTINUE
 from tests.support.streams import (
     CHUNKED,
+    EXPECTING,
     GOOD,
     SIZED,
     connect,
@@ -17,7 +18,6 @@ from tests.support.streams import (
     talk,
 )
 
-EXPECTING = SIZED[:-7] + b"Expect: 100-continue\r\n\r\nhello"
 HEAD_OF_HEAD = b"HEAD / HTTP/1.1\r\nHost: a\r\n"
 
 

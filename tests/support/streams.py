@@ -20,6 +20,7 @@ BODY_BYTES_MAX = 200
 
 GOOD = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 SIZED = b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello"
+EXPECTING = SIZED.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n")
 CHUNKED = b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 repeatable = settings(derandomize=True, deadline=None, database=None, max_examples=400)
