@@ -181,6 +181,10 @@ def _show(results: Results) -> None:
     if results.sent:
         console.print()
         tables.print_tables(console, report.generator_table(results.sent))
+        for sent in results.sent:
+            if sent.error:
+                text = f"generator, round {sent.round_number}: {sent.name} failed: {sent.error}"
+                terminal.print_line(console, text)
     if results.holdings:
         console.print()
         tables.print_tables(console, report.holding_table(results.holdings))

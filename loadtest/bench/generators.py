@@ -22,6 +22,10 @@ RATIO_AIM = 6.0
 START_S = 3.0
 """From Locust's start until all users send: its imports take 2 s."""
 
+WINDOW_MIN_S = 3.0
+"""Locust counts by the seconds of the clock: only so long a window surely holds a whole one, with a
+second at either end to spare."""
+
 _ROOT = Path(__file__).parent.parent
 _OURS, _FAST = "ours", "FastHttpUser"
 _FILES = {
@@ -55,6 +59,7 @@ class Sent:
 def send(name: str, round_number: int, duration_s: float, cores: Cores, folder: Path) -> Sent:
     """Let a generator send flat out; after a failure, return a Sent with its reason."""
     file, users = _FILES[name]
+    window_s = max(duration_s, WINDOW_MIN_S)
     log = folder / f"{name}-{round_number}.log"
     try:
         with serving(
@@ -63,7 +68,7 @@ def send(name: str, round_number: int, duration_s: float, cores: Cores, folder: 
             command = [
                 sys.executable, "-m", "locust", "-f", str(file), "--headless", "--only-summary",
                 "--json", f"--users={USERS}", f"--spawn-rate={USERS}",
-                f"--run-time={START_S + duration_s + 1:.0f}s",
+                f"--run-time={START_S + window_s + 1:.0f}s",
                 f"--host=http://{server.address.host}:{server.address.port}", users,
             ]  # fmt: skip
             if name == _OURS:
@@ -71,7 +76,7 @@ def send(name: str, round_number: int, duration_s: float, cores: Cores, folder: 
             with running(command, cores.generator[:1], log) as locust:
                 time.sleep(START_S)
                 start_s, start_cpu_s = time.time(), cpu_s_of_tree(locust.pid)
-                time.sleep(duration_s)
+                time.sleep(window_s)
                 end_s, end_cpu_s = time.time(), cpu_s_of_tree(locust.pid)
                 output, _ = locust.communicate(timeout=60)
                 if locust.returncode:

@@ -4,29 +4,27 @@ import json
 import os
 import shutil
 import signal
-import statistics
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 pytest.importorskip("rich", reason="needs the extra 'bench'")
 
+from loadtest.bench import benchmark, generators
 from loadtest.bench import hold as hold_module
 from loadtest.bench.__main__ import main
 from loadtest.bench.contestants import COMPARISONS, PEERS, Comparison, missing_peers, order
 from loadtest.bench.cost import Run, Spread, ratio, requests_in
+from loadtest.bench.generators import Sent
 from loadtest.bench.hold import hold
 from loadtest.bench.holding import Holding
 from loadtest.bench.report import verdict
-from loadtest.measure.process_usage import cpu_of, cpu_s_of_tree, tree_of, usage_of_tree
-from loadtest.running.processes import running
 from loadtest.running.target import CellError
 from servers.registry import MODELS
-from tests.support.running import DEADLINE_S, process_is_gone, wait_until
+from tests.support.running import DEADLINE_S, wait_until
 
 needs_wrk_and_uvicorn = pytest.mark.skipif(
     shutil.which("wrk") is None or bool(missing_peers(["uvicorn"])),
@@ -147,51 +145,6 @@ def test_a_server_that_does_not_start_is_a_failure_with_its_reason(
     assert holding.missed() == []
 
 
-def test_cpu_time_includes_ended_threads_and_processes(tmp_path: Path) -> None:
-    burn = "import time\ndef burn():\n while time.thread_time() < 0.2: pass\n"
-    script = (
-        "import os, sys, threading\n"
-        f"{burn}"
-        "thread = threading.Thread(target=burn); thread.start(); thread.join()\n"
-        "if os.fork() == 0: burn(); os._exit(0)\n"
-        "os.wait()\n"
-        "if os.fork() == 0: burn(); print('done', flush=True)\n"
-        "sys.stdin.read()\n"
-    )
-    cores = sorted(os.sched_getaffinity(0))
-    with running([sys.executable, "-c", script], cores, tmp_path / "log") as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "done\n"
-        tree = tree_of(process.pid)
-        pids = [one.pid for one in tree]
-        assert len(pids) == 2
-        # A fork's child begins with a clock of its own at nought.
-        assert 0.58 <= cpu_s_of_tree(process.pid) < 1.5
-        usage = usage_of_tree(process.pid)
-        assert usage is not None and usage["processes"] == 2
-        assert 0.58 <= usage["cpu_user_s"] + usage["cpu_system_s"] < 1.5
-    wait_until(lambda: all(map(process_is_gone, pids)), "the end of the group")
-
-
-def test_cpu_time_is_read_in_less_than_a_tick() -> None:
-    tick_s = 1 / os.sysconf("SC_CLK_TCK")
-    own = [psutil.Process()]
-    steps, last_s = list[float](), sum(cpu_of(own))
-    while sum(steps) < 2 * tick_s:
-        now_s = sum(cpu_of(own))
-        steps.append(now_s - last_s)
-        last_s = now_s
-    assert all(step_s >= 0 for step_s in steps)
-    assert statistics.median(steps) < tick_s / 2
-
-
-def test_a_process_runs_on_its_cores(tmp_path: Path) -> None:
-    core = max(os.sched_getaffinity(0))
-    command = [sys.executable, "-c", "import os; print(os.sched_getaffinity(0))"]
-    with running(command, [core], tmp_path / "log") as process:
-        assert process.communicate(timeout=DEADLINE_S)[0] == f"{{{core}}}\n"
-
-
 @pytest.mark.parametrize(
     ("output", "message"),
     [
@@ -284,3 +237,25 @@ def test_without_wrk_it_names_the_package(
 def test_a_missing_peer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "uvloop" else ...)
     assert missing_peers(order(["uvloop"])) == {"uvicorn": ["uvloop"]}
+
+
+def test_a_generator_window_holds_a_whole_second_of_the_clock() -> None:
+    for start_s in (100.0, 100.4, 100.999):
+        counts = {str(second): 7 for second in range(90, 120)}
+        output = json.dumps([{"num_reqs_per_sec": counts}])
+        assert generators.rate_in(output, start_s, start_s + generators.WINDOW_MIN_S) == 7.0
+    with pytest.raises(CellError, match="counted no requests"):
+        generators.rate_in(json.dumps([{"num_reqs_per_sec": {}}]), 100.0, 103.0)
+
+
+def test_a_failed_generator_is_printed_with_its_reason(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(benchmark, "GENERATOR_ROUNDS", 1)
+    monkeypatch.setattr(
+        benchmark, "send", lambda name, number, *_: Sent(name, number, error="no Locust")
+    )
+    monkeypatch.setattr(benchmark, "adopt_orphans", lambda: None)  # of this very process
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    assert main(["--rounds=0", "--hold=0", f"--out={tmp_path}"]) == 1
+    assert "round 1: ours failed: no Locust" in capsys.readouterr().out
