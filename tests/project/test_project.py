@@ -40,6 +40,22 @@ def test_a_file_has_at_most_300_lines(path: Path) -> None:
     assert count <= 300, f"{name_of(path)} has {count} lines: split it where two ideas meet"
 
 
+def functions_of(path: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+    nodes = ast.walk(ast.parse(path.read_text("utf-8")))
+    return [node for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in SOURCES if not path.is_relative_to(ROOT / "tests")], ids=name_of
+)
+def test_a_function_has_at_most_60_lines(path: Path) -> None:
+    lengths = [
+        (function.name, (function.end_lineno or 0) - function.lineno + 1)
+        for function in functions_of(path)
+    ]
+    assert [(name, length) for name, length in lengths if length > 60] == []
+
+
 # -- the models ------------------------------------------------------------------------------------
 
 NAMING_A_MODEL = {
