@@ -132,10 +132,10 @@ def test_the_tests_of_the_project_take_a_new_model_up_without_a_change(tree: Tre
         "tests/project/test_project.py",
         "tests/project/test_layers.py",
         "tests/project/test_containers.py",
+        "tests/project/test_documents.py",
         "tests/servers/test_launcher.py::test_list_gives_every_model_a_line",
         "tests/loadtest/test_bench.py::test_every_model_runs_once_a_round_and_so_does_every_peer",
         "tests/loadtest/test_report.py::test_every_contender_has_its_own_look_and_a_model_keeps_its_look",
-        "--deselect=tests/project/test_project.py::test_a_file_has_at_most_300_lines",
     )
 
 
