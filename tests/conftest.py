@@ -1,4 +1,4 @@
-"""What every test may ask for: each model's server, by one parametrisation over the registry."""
+"""Fixtures for all tests: every model of the registry, its server, and a compose project."""
 
 import fcntl
 import os
@@ -14,12 +14,12 @@ from tests.support.running import Server, running
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let every server have so many workers that does not ask for its own number."""
+    """Add --workers: the workers of every server whose test does not choose a number."""
     parser.addoption("--workers", type=int, default=1)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Tell those who start servers."""
+    """Hand --workers to ``running``."""
     tests.support.running.WORKERS = config.getoption("--workers")
 
 
@@ -32,7 +32,7 @@ def model(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def server(model: str) -> Iterator[Server]:
-    """Return a server that many tests share; it must end as quietly as it ran."""
+    """Return a server that many tests share; it must exit with 0 and an empty log."""
     with running(model) as server:
         yield server
         assert server.stop() == 0
@@ -41,7 +41,7 @@ def server(model: str) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def any_server() -> Iterator[Server]:
-    """Return a server for tests of something else: of one model, and it matters not of which."""
+    """Return a server for tests in which the model does not matter."""
     with running("asyncio") as server:
         yield server
         assert server.stop() == 0
@@ -50,7 +50,7 @@ def any_server() -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def owned(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder for results that is somebody's."""
+    """Return a folder for results that another user owns."""
     folder = tmp_path_factory.mktemp("owned") / "results"
     folder.mkdir()
     for path in (folder, *list(folder.parents)[:3]):  # pytest keeps its folders to itself

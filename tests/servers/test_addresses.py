@@ -29,7 +29,7 @@ def others(server: Server) -> list[tuple[str, str, int]]:
 
 
 def hello(host: str, port: int) -> bool:
-    """Say whether a server answers at an address."""
+    """Return whether a server answers at an address."""
     with socket.create_connection((host, port), DEADLINE_S) as sock:
         sock.sendall(HELLO)
         sock.shutdown(socket.SHUT_WR)

@@ -1,4 +1,4 @@
-"""What a client cannot make the server do: hold much, do much in advance, or do work twice."""
+"""What a client costs: memory is bounded, replies are lazy, and work grows linearly."""
 
 import signal
 import sys
@@ -138,7 +138,7 @@ def test_a_batch_is_answered_in_steps_of_bounded_size() -> None:
     sizes = [len(step) for step in only_bytes(connection.receive_data(GOOD * 10_000))]
     assert len(sizes) > 10
     assert max(sizes) < limits.REPLY_BYTES_JOINED + PLACE_FOR_ONE_REPLY
-    # And joined they are: a system call for each would be what pipelining is to save.
+    # Replies are joined, since one system call each would lose what pipelining saves.
     assert min(sizes[:-1]) >= limits.REPLY_BYTES_JOINED
 
 
@@ -184,7 +184,7 @@ def test_no_request_behind_a_wait_is_parsed_before_its_end() -> None:
     assert mirror.asked == 0
     first = next(steps)
     assert isinstance(first, bytes)
-    assert statuses(first) == [200]  # it is not held back by the wait behind it
+    assert statuses(first) == [200]  # the wait behind it does not delay it
     assert next(steps) == Wait(0)
     assert mirror.asked == 2
     second = next(steps)

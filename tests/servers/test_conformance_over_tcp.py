@@ -1,4 +1,4 @@
-"""The in-memory connection is the oracle: every model answers over TCP as it does, to the byte."""
+"""The connection in memory is the oracle: every model answers over TCP as it does."""
 
 import socket
 

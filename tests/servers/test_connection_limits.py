@@ -93,7 +93,7 @@ def test_a_client_that_leaves_makes_room_for_the_next(model: str) -> None:
         for _ in range(50):
             with server.connect() as sock:
                 served += serves(sock)
-        # Not all: a busy machine may take longer to end a process than we wait for it.
+        # Not all: a busy machine may end a child later than the server waits for it.
         assert served > 20
         assert server.stop() == 0
         assert server.log() == ""
@@ -101,7 +101,7 @@ def test_a_client_that_leaves_makes_room_for_the_next(model: str) -> None:
 
 @contextlib.contextmanager
 def let_in(server: Server, what: str) -> Iterator[socket.socket]:
-    """Hold a connection that is served, as soon as there is room for one."""
+    """Hold a connection that is served, once the server has room for one."""
     tried: list[socket.socket] = []
 
     def is_served() -> bool:
@@ -116,8 +116,8 @@ def let_in(server: Server, what: str) -> Iterator[socket.socket]:
 
 
 def kill_its_child(sock: socket.socket, server: Server) -> None:
-    for pid in server.children:  # all of them: whose this is nobody can say
-        with contextlib.suppress(ProcessLookupError):  # it had just ended
+    for pid in server.children:  # all of them: no metric says which child serves this client
+        with contextlib.suppress(ProcessLookupError):  # it has just ended
             os.kill(pid, signal.SIGKILL)
 
 
@@ -125,18 +125,18 @@ def test_connections_are_counted_right_however_they_end(model: str) -> None:
     flags = [f"--limit-concurrency={LIMIT}", "--timeout-keep-alive=0.4", "--timeout-header=0.4"]
     with running(model, *flags) as server:
         for way in [*ENDS, kill_its_child]:
-            for _ in range(LIMIT + 1):  # one more than there is room for, if room were lost
+            for _ in range(LIMIT + 1):  # one too many, if the server lost count
                 with let_in(server, f"room before {way.__name__}") as sock:
                     way(sock, server)
 
-        def exactly_so_many_are_served() -> bool:
+        def exactly_the_limit_is_served() -> bool:
             with contextlib.ExitStack() as stack:
                 for number in range(LIMIT * server.workers):
                     stack.enter_context(let_in(server, f"room for client {number}"))
                 beyond = [stack.enter_context(server.connect()) for _ in range(BEYOND)]
                 return not any(map(serves, beyond))
 
-        wait_until(exactly_so_many_are_served, "just the room that there was")
+        wait_until(exactly_the_limit_is_served, "as many connections as before")
         assert server.stop() == 0
         assert server.log() == ""
 

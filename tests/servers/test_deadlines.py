@@ -1,4 +1,4 @@
-"""Deadlines: none of them can be stretched, and none hits a client that keeps to it."""
+"""Deadlines: no client can extend one, and no client that meets one is closed."""
 
 import socket
 import time
@@ -18,7 +18,7 @@ POST = b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n"
 
 @pytest.fixture(scope="module")
 def hurried(model: str) -> Iterator[Server]:
-    """Return a server with short deadlines for what has begun, and a long one for silence."""
+    """Return a server with short deadlines for requests and replies, and long ones for silence."""
     flags = [f"--timeout-{what}={T}" for what in ("header", "body", "write")]
     with running(model, *flags, "--timeout-keep-alive=60", "--timeout-echo-idle=60") as server:
         yield server
@@ -27,7 +27,7 @@ def hurried(model: str) -> Iterator[Server]:
 
 
 def trickle(sock: socket.socket, byte: bytes) -> bytes:
-    """Send a byte again and again until the server has had enough; return what it says."""
+    """Send a byte again and again until the server replies; return the reply."""
     sock.settimeout(0.05)
     give_up_s = time.monotonic() + DEADLINE_S
     while time.monotonic() < give_up_s:
@@ -56,12 +56,12 @@ def test_a_request_that_trickles_in_gets_408_at_its_deadline(
     with hurried.connect() as sock:
         sock.sendall(begun)
         begin_s = time.monotonic()
-        # "GEE..." is no method, but it might yet be: it ends for want of time or of room.
+        # "GEE..." may still become a method, so only the deadline or the size limit ends it.
         answer = trickle(sock, byte)
         assert time.monotonic() - begin_s >= T * 0.95
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert b"\r\nConnection: close\r\n" in answer
-    assert answer.endswith(b"\r\n\r\n") == begun.startswith(b"HEAD ")  # it has no content
+    assert answer.endswith(b"\r\n\r\n") == begun.startswith(b"HEAD ")  # a reply without content
 
 
 def test_a_head_behind_an_answered_request_has_a_deadline_of_its_own(hurried: Server) -> None:
@@ -79,7 +79,7 @@ def test_a_client_that_meets_each_deadline_is_served_for_longer_than_all_of_them
     with hurried.connect() as sock:
         for _ in range(5):  # each request cut in two, a quarter of a deadline apart
             sock.sendall(HEAD)
-            time.sleep(T / 4)  # this is what is tested: slow, but not too slow
+            time.sleep(T / 4)  # under test: slow, but within the deadline
             sock.sendall(b"\r\n")
             assert sock.recv(65536).startswith(b"HTTP/1.1 200 ")
 
@@ -121,11 +121,11 @@ def test_a_client_that_does_not_read_its_reply_is_cut_off(hurried: Server, reads
                     sock.recv(1)
                 except ConnectionResetError:
                     return True
-            return open_connections(hurried) == 1  # that is who asks
+            return open_connections(hurried) == 1  # the scrape
 
-        wait_until(is_cut_off, "an end")
+        wait_until(is_cut_off, "the end of the connection")
         assert time.monotonic() - begin_s >= T * 0.95
-        if not reads:  # and it is not left what the kernel holds, which nobody counts any more
+        if not reads:  # the reset also drops what the kernel still holds
             with pytest.raises(ConnectionResetError):
                 read_to_end(sock)
 
@@ -155,7 +155,7 @@ def test_an_echo_client_that_reads_nothing_is_cut_off(hurried: Server) -> None:
             except (ConnectionResetError, BrokenPipeError):
                 return True
 
-        wait_until(is_cut_off, "an end")
+        wait_until(is_cut_off, "the end of the connection")
 
 
 def test_a_slow_reader_that_keeps_up_gets_all_of_it(hurried: Server) -> None:
@@ -165,5 +165,5 @@ def test_a_slow_reader_that_keeps_up_gets_all_of_it(hurried: Server) -> None:
         received = 0
         while part := sock.recv(65536):
             received += len(part)
-            time.sleep(0.0005)  # this is what is tested: slow, but 64 KiB within the deadline
+            time.sleep(0.0005)  # under test: slow, but 64 KiB within the deadline
     assert size < received < size + 1000

@@ -1,4 +1,4 @@
-"""Uploads that are refused before they are there whole: the client still learns why."""
+"""Uploads that are refused before their end: the client still reads the reason."""
 
 import contextlib
 import http.client
@@ -65,7 +65,7 @@ def test_an_upload_that_takes_longer_than_a_lingering_is_heard_out(server: Serve
         begin_s = time.monotonic()
         while time.monotonic() - begin_s < 1.5 * limits.LINGER_S:
             sock.sendall(bytes(MIB // 4))
-            time.sleep(0.1)  # this is what is tested: slow, but an upload
+            time.sleep(0.1)  # under test: slow, but an upload
         sock.shutdown(socket.SHUT_WR)
         assert read_to_end(sock).startswith(b"HTTP/1.1 413 ")
 

@@ -1,4 +1,4 @@
-"""A start that fails: one line says why, and where others serve it is tried again."""
+"""A start that fails: one line gives the reason, and beside other workers it is repeated."""
 
 import contextlib
 import errno
@@ -39,7 +39,7 @@ def test_a_worker_that_cannot_start_for_now_ends_no_service(model: str, tmp_path
         for sock in socks:
             with contextlib.suppress(ConnectionResetError, BrokenPipeError):
                 answered += ask(sock).startswith(b"HTTP/1.1 200 ")
-        assert answered > 0  # by the worker that serves
+        assert answered > 0  # by the other worker
         flag.unlink()
         wait_until(lambda: len(server.acceptors) == 2, "another worker")
         assert steady in server.acceptors

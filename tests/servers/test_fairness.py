@@ -1,4 +1,4 @@
-"""A server that has been busy, or is kept busy by one client: nobody else pays for it."""
+"""Fairness: a busy server, or one busy client, costs the other clients nothing."""
 
 import contextlib
 import os
@@ -40,20 +40,20 @@ def clients_that_send(
 
 
 def test_requests_that_arrive_while_the_server_is_busy_meet_their_deadlines(model: str) -> None:
-    # The deadlines run from the replies on, which are before the server is stopped: a machine that
-    # has other things to do may need seconds in between (1.5 s were seen), and that is not tested.
+    # The deadlines start at the replies, before the server is stopped. A busy machine may need
+    # 1.5 s in between, which is not under test.
     deadline_s, sweep_s = 5, 0.5
     flags = [f"--timeout-{what}={deadline_s}" for what in ("keep-alive", "header")]
     with running(model, *flags) as server, contextlib.ExitStack() as clients:
         silent = clients_that_send(server, clients, HELLO)
         begun = clients_that_send(server, clients, HELLO + HELLO[:10])
-        time.sleep(2 * sweep_s)  # for a look that sees the heads which have begun
+        time.sleep(2 * sweep_s)  # for a sweep that finds the begun heads
         with stopped(server):
             for sock in silent:
                 sock.sendall(HELLO)
             for sock in begun:
                 sock.sendall(HELLO[10:])
-            time.sleep(deadline_s + 1.5)  # this is what is tested: longer than both may take
+            time.sleep(deadline_s + 1.5)  # under test: longer than both deadlines
         for sock in silent + begun:
             assert sock.recv(1000).endswith(b"Hello, World!")
 
@@ -129,7 +129,7 @@ def test_a_client_that_reads_a_large_reply_keeps_no_other_client_waiting(model: 
         turns.set()
         greedy.shutdown(socket.SHUT_RDWR)
         thread.join(DEADLINE_S)
-        # It gets ten gigabytes meanwhile where it has a loop for itself; a child has a core.
+        # A loop that never yields sends all ten gigabytes meanwhile; a child has a core of its own.
         assert taken > 0
         assert MODELS[model].own_process or taken < 1_000_000_000
 
@@ -169,7 +169,7 @@ def test_a_closed_standard_error_changes_nothing(model: str) -> None:
 
 
 def test_a_model_whose_package_is_missing_is_a_start_up_failure() -> None:
-    # Without site-packages no such package is there.
+    # -S leaves out site-packages, where both packages are.
     for name, needs in [(name, model.needs) for name, model in MODELS.items() if model.needs]:
         done = subprocess.run(
             [sys.executable, "-S", "-m", "servers", name, "--http-port=0", "--echo-port=0"],

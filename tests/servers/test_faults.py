@@ -1,4 +1,4 @@
-"""What clients and the machine do to a server: it lives, it rests, it serves the next client."""
+"""Faults of clients and of the machine: the server survives, leaks nothing, and serves on."""
 
 import contextlib
 import os
@@ -63,7 +63,7 @@ def test_bad_clients_of_every_kind_at_once_leave_nothing_behind(model: str) -> N
                 behave(sock, server)
 
         with check.no_leak(), ThreadPoolExecutor(len(BAD)) as pool:
-            for _ in pool.map(come, BAD * 5):  # raises what one of them has met
+            for _ in pool.map(come, BAD * 5):  # raises a client's failed assertion
                 pass
         assert server.stop() == 0
         assert server.log() == ""
@@ -82,7 +82,7 @@ def test_clients_that_reset_before_they_are_accepted_disturb_no_other_client(mod
             with later:
                 assert answer_of(later).startswith(b"HTTP/1.1 200 ")
         accepted = server.metrics()["server_accepted_connections_total{echo}"]
-        assert accepted == 500  # Linux hands out those that were reset, too
+        assert accepted == 500  # Linux also hands out connections that were reset
         assert server.stop() == 0
         assert server.log() == ""
 
@@ -120,7 +120,7 @@ def test_a_stopped_server_continues_and_answers_every_client(model: str) -> None
                 with stopped(server):
                     for sock in socks:
                         sock.sendall(HELLO)
-                    time.sleep(3.5)  # longer than each of its deadlines; what had arrived counts
+                    time.sleep(3.5)  # longer than each deadline; what has arrived counts
                 assert all(answer_of(sock).startswith(b"HTTP/1.1 200 ") for sock in socks)
             answered = busy.answered
             wait_until(lambda: busy.answered > answered + 100, "clients that are busy again")
@@ -140,8 +140,8 @@ def test_a_full_disk_behind_standard_error_changes_nothing(model: str) -> None:
                 stack.enter_context(no_descriptor_left(pid))
             sock = stack.enter_context(server.connect())
             sock.sendall(HELLO)
-            time.sleep(0.3)  # for as long as that the fault lasts
-        assert server.metrics()["server_accept_errors_total{http}"] >= 1  # so something was said
+            time.sleep(0.3)  # under test: the fault lasts for so long
+        assert server.metrics()["server_accept_errors_total{http}"] >= 1  # so it wrote a line
         assert server.stop() == 0
 
 
@@ -155,11 +155,11 @@ def test_a_blocked_standard_error_delays_no_client(model: str, journal: bool) ->
     with contextlib.suppress(BlockingIOError):
         while True:
             os.write(writer, b"x" * 4096)
-    os.set_blocking(writer, True)  # else what the server has is the same description
+    os.set_blocking(writer, True)  # the server shares this file description
     flags = ["--max-connections=1", "--timeout-keep-alive=60"]
     with running(model, *flags, stderr_fd=writer, workers=1) as server, server.connect() as inside:
         assert ask(inside).endswith(b"Hello, World!")
-        with server.connect() as waiting:  # which is worth a line
+        with server.connect() as waiting:  # worth a line in the log
             waiting.sendall(HELLO)
             assert ask(inside).endswith(b"Hello, World!")
             inside.close()
@@ -177,15 +177,15 @@ def test_a_lack_of_memory_costs_only_the_clients_that_needed_it(model: str) -> N
             for pid in server.acceptors:
                 stack.enter_context(little_memory_left(pid, 5_000_000))
             for _ in range(300):
-                with contextlib.suppress(OSError):  # sent away already, or not read
+                with contextlib.suppress(OSError):  # refused, or not read
                     sock = stack.enter_context(server.connect())
                     sock.settimeout(0.05)
                     sock.sendall(upload)
 
-        def all_are_gone() -> bool:
-            return server.metrics()["server_open_connections{http}"] == 1  # who asks
+        def all_have_left() -> bool:
+            return server.metrics()["server_open_connections{http}"] == 1  # the scrape
 
-        wait_until(all_are_gone, "nobody but the scrape")
+        wait_until(all_have_left, "no connection but the scrape")
         assert server.get("/") == b"Hello, World!"
         assert server.stop() == 0
         assert len(log := server.log()) < 10_000 * server.workers
@@ -211,12 +211,12 @@ def test_a_handler_that_raises_costs_one_connection_and_some_lines(model: str) -
 
 
 def vanish(sock: socket.socket) -> None:
-    """Let a client be gone without a word, as one does whose cable is cut."""
-    tcp_repair = 19  # tcp(7): what is closed in this state sends nothing
+    """Close a client's socket without a FIN or reset, as if its cable were cut."""
+    tcp_repair = 19  # tcp(7): a socket closed in this state sends nothing
     try:
         sock.setsockopt(socket.IPPROTO_TCP, tcp_repair, 1)
     except PermissionError:
-        pytest.skip("only root can let a connection vanish")
+        pytest.skip("only root can close a connection without a FIN")
     sock.close()
 
 
@@ -245,11 +245,11 @@ def test_connections_of_clients_that_vanish_are_closed_by_their_deadlines(model:
 
 
 def wait_until_accepted(server: Server, count: int) -> None:
-    """Wait until so many clients, and the one that asks, are there."""
+    """Wait until the server has accepted ``count`` clients and the scrape."""
 
-    def there() -> bool:
+    def accepted() -> bool:
         metrics = server.metrics()
         protocols = ("http", "echo")
         return sum(metrics[f"server_open_connections{{{name}}}"] for name in protocols) >= count + 1
 
-    wait_until(there, "clients that are served")
+    wait_until(accepted, "accepted clients")

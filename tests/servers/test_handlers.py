@@ -1,4 +1,4 @@
-"""What a connection makes of handlers that fail."""
+"""Handlers that fail: the connection answers 500, or ends."""
 
 import logging
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A kernel that lacks what it is asked for: the server goes on without it, or says so in a line."""
+"""A kernel without some feature: the server does without, or fails with one line that names it."""
 
 import errno
 import os
@@ -31,7 +31,7 @@ OPTIONAL = [
     f"prctl {PR_SET_PDEATHSIG} 0",
     "setrlimit 7 0",
 ]
-"""All that a server can do without."""
+"""System calls that a server can do without."""
 
 
 def assert_drains_whole(server: Server) -> None:
@@ -66,8 +66,8 @@ def test_a_server_without_optional_kernel_features_serves_and_drains(
         assert server.metrics()["server_accepted_connections_total{http}"] == 1
         assert_drains_whole(server)
         log = server.log()
-    said = MODELS[model].own_process or workers > 1
-    assert log.count("\n") == said and ("SIGKILL" in log) == said, log
+    warned = MODELS[model].own_process or workers > 1
+    assert log.count("\n") == warned and ("SIGKILL" in log) == warned, log
 
 
 def test_workers_count_where_there_are_no_files_in_memory() -> None:

@@ -1,4 +1,4 @@
-"""The launcher as people and process managers meet it: one line, flags, signals, exits."""
+"""The launcher: its ready line, flags, variables and exit statuses."""
 
 import os
 import re
@@ -25,7 +25,7 @@ from tests.support.running import DEADLINE_S, running
 
 
 def test_the_ready_line_names_both_listeners_and_nothing_follows_it(model: str) -> None:
-    with running(model) as server:  # which has matched the line as a whole
+    with running(model) as server:  # which matches the whole line
         with server.connect() as sock, server.connect("echo") as echo:
             sock.sendall(HELLO)
             echo.sendall(b"hello")

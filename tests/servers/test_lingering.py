@@ -1,4 +1,4 @@
-"""Replies outlive the end of a connection: a slow reader that still sends gets its reply whole."""
+"""The lingering close: a slow reader that still sends gets its whole reply."""
 
 import contextlib
 import socket
@@ -33,7 +33,7 @@ CLOSES = b"Connection: close\r\n"
 
 @pytest.fixture(scope="module")
 def impatient(model: str) -> Iterator[Server]:
-    """Return a server that bears with little silence, and with slow readers."""
+    """Return a server with short time-outs for silence, and the usual one for writing."""
     with running(model, "--timeout-keep-alive=1", "--timeout-echo-idle=1") as server:
         yield server
         assert server.stop() == 0
@@ -41,7 +41,7 @@ def impatient(model: str) -> Iterator[Server]:
 
 
 def read_slowly(sock: socket.socket, say: Callable[[float], bytes]) -> bytes:
-    """Read to the end at ``RATE``, and send what ``say`` returns for each time that has passed."""
+    """Read to the end at ``RATE``; send what ``say`` returns for the time passed so far."""
     answer, begin_s = bytearray(), time.monotonic()
     while part := sock.recv(16_384):
         answer += part
@@ -53,7 +53,7 @@ def read_slowly(sock: socket.socket, say: Callable[[float], bytes]) -> bytes:
 
 
 def chatter() -> Callable[[float], bytes]:
-    """Return what says an empty line twice a second."""
+    """Return a ``say`` that sends an empty line twice a second."""
     said = 0
 
     def say(passed_s: float) -> bytes:
@@ -66,7 +66,7 @@ def chatter() -> Callable[[float], bytes]:
 
 
 def once(words: bytes, after_s: float) -> Callable[[float], bytes]:
-    """Return what says something once, after so long."""
+    """Return a ``say`` that sends ``words`` once, after ``after_s``."""
     left = [words]
     return lambda passed_s: left.pop() if left and passed_s >= after_s else b""
 
@@ -153,7 +153,7 @@ def test_a_shutdown_waits_for_clients_that_still_read_their_replies(model: str) 
 def sends_on(sock: socket.socket) -> None:
     """Send 160 kB a second, which counts as an upload, until the server ends the connection."""
     with contextlib.suppress(ConnectionResetError, BrokenPipeError):
-        for _ in range(20 * int(limits.LINGER_UPLOAD_S)):  # or until nothing is to be hoped for
+        for _ in range(20 * int(limits.LINGER_UPLOAD_S)):  # or until the test has failed
             sock.sendall(bytes(16_384))
             time.sleep(0.1)
 
@@ -185,7 +185,7 @@ def test_a_shutdown_waits_until_an_idle_client_has_read_its_reply(
         server.process.terminate()
         assert len(content_of(begun + read_slowly(sock, lambda passed_s: b""))) == SIZE
         begin_s = time.monotonic()
-        assert server.process.wait(DEADLINE_S) == 0  # though it does not close
+        assert server.process.wait(DEADLINE_S) == 0  # though the client does not close
         assert time.monotonic() - begin_s < limits.LINGER_S
         assert server.log() == ""
 
@@ -195,18 +195,18 @@ def test_a_lingering_client_costs_a_few_wake_ups(model: str) -> None:
         sock.sendall(HELLO.replace(b"\r\n\r\n", b"\r\n" + CLOSES + b"\r\n"))
         assert read_to_end(sock).endswith(b"Hello, World!")
         before = wakings(server)
-        time.sleep(0.9 * limits.LINGER_S)  # this is what is tested: the server has little to do
+        time.sleep(0.9 * limits.LINGER_S)  # under test: the server wakes up rarely
         assert server.http is not None
         _, port = sock.getsockname()
         assert port in [end.peer_port for end in open_sockets(server.http[1])]  # it lingers still
-        assert wakings(server) - before < 10  # it was one each LINGER_POLL_S
+        assert wakings(server) - before < 10  # one for each LINGER_POLL_S would be more
 
 
 def test_a_shutdown_does_not_reset_a_client_that_begins_to_linger() -> None:
     def begin_lingering(thread: threading.Thread) -> State:
         thread.start()
-        thread.join(0.2)  # time enough to shut the writing, unless something prevents that
-        return State.DRAINED  # as it was when it was looked up
+        thread.join(0.2)  # time enough to shut down the writing side
+        return State.DRAINED  # the state a moment before
 
     class Connection:
         @property
@@ -240,7 +240,7 @@ def test_a_shutdown_does_not_reset_a_client_that_begins_to_linger() -> None:
 
 
 def refuses_more(sock: socket.socket) -> bool:
-    """Send an empty line, and say whether the connection has been reset."""
+    """Send an empty line; return whether the connection has been reset."""
     try:
         sock.send(b"\r\n")
     except (ConnectionResetError, BrokenPipeError):
@@ -268,9 +268,9 @@ def test_a_client_that_stops_reading_is_reset_at_the_write_deadline(
         begin_s = time.monotonic()
         sock.sendall(ASKS % (SIZE, ending))
         assert sock.recv(1)
-        wait_until(lambda: unsent_bytes(server, sock) > 0, "what is left")
-        wait_until(lambda: unsent_bytes(server, sock) == 0, "an end")
-        assert time.monotonic() - begin_s >= 3  # longer than silence may last, and a lingering
+        wait_until(lambda: unsent_bytes(server, sock) > 0, "bytes that the server still holds")
+        wait_until(lambda: unsent_bytes(server, sock) == 0, "the end of the connection")
+        assert time.monotonic() - begin_s >= 3  # longer than keep-alive and lingering
         with pytest.raises(ConnectionResetError):
             read_to_end(sock)
         assert server.stop() == 0

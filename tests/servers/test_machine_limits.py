@@ -1,4 +1,4 @@
-"""A machine at its limit, clients that vanish, servers that are killed: nothing is left over."""
+"""A machine at its limits: descriptors, processes, threads; and no process outlives a server."""
 
 import contextlib
 import os
@@ -39,8 +39,8 @@ NOPROC_MODELS = [name for name, model in MODELS.items() if model.unit in ("proce
 """Those that need a process or a thread for a connection."""
 
 
-def assert_stuck_in_peace(server: Server, waiting: list[socket.socket]) -> None:
-    """Look on for a second: nobody is answered or refused, and the server hardly works."""
+def assert_waits_at_rest(server: Server, waiting: list[socket.socket]) -> None:
+    """Check for a second that no client gets a reply, and that the server uses little CPU."""
     before_s, start_s = sum(map(cpu_s, server.processes)), time.monotonic()
     answered, _, _ = select.select(waiting, [], [], 1)
     assert answered == []
@@ -56,7 +56,7 @@ def test_a_low_descriptor_limit_is_raised_or_warned_of(model: str, nofile: str) 
     hard = int(nofile.partition(":")[2])
     with running(model, prefix=["prlimit", f"--nofile={nofile}"]) as server:
         assert server.metrics()["server_limit{descriptors}"] == hard
-        # Where each connection has a process of its own, it has that one's descriptors too.
+        # A connection with a process of its own has that process's descriptors, too.
         warned = hard == 200 and not MODELS[model].own_process
         assert server.log().count("\n") == warned
         assert ("ulimit -n" in server.log()) == warned
@@ -91,12 +91,12 @@ def test_clients_beyond_the_descriptors_wait_in_the_backlog(in_process: str) -> 
     with running(in_process, "--timeout-keep-alive=60", prefix=prefix) as server:
         warned, room = server.log(), 30 * server.workers
         with filled(server, room) as clients:
-            assert_stuck_in_peace(server, clients.waiting)
-            # Descriptors are left for this.
+            assert_waits_at_rest(server, clients.waiting)
+            # The reserve of descriptors serves /metrics.
             with clients.connected.pop() as sock:
                 metrics = metrics_over(sock)
             assert f'\nserver_open_connections{{protocol="http"}} {room}.0\n' in metrics
-            clients.leave_in_turn()  # all have been served, and nobody had to help
+            clients.leave_in_turn()  # each is accepted as another leaves
         log = server.log().removeprefix(warned)
         line = r"[^\n]*30 connections[^\n]*ulimit -n[^\n]*\n"
         assert re.fullmatch(f"({line}){{{server.workers}}}", log)
@@ -115,10 +115,10 @@ def test_a_server_that_cannot_open_anything_any_more_comes_back(model: str) -> N
                 ]
                 for sock in waiting:
                     sock.sendall(HELLO)
-                assert_stuck_in_peace(server, waiting)
+                assert_waits_at_rest(server, waiting)
             for sock in waiting:
                 assert sock.recv(1000)
-        # The pauses of 10 ms to 1 s leave room for that many tries and no more.
+        # The back-off of 10 ms to 1 s allows for fewer attempts than that.
         assert 1 <= server.metrics()["server_accept_errors_total{http}"] < 100
         line = r"[^\n]*no descriptor left[^\n]*ulimit -n[^\n]*\n"
         assert re.fullmatch(f"({line}){{1,{server.workers}}}", server.log())
@@ -134,7 +134,7 @@ def test_a_backlog_beyond_the_kernels_is_warned_of() -> None:
 
 def test_a_port_for_root_only_is_a_start_up_failure_for_others() -> None:
     if int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text()) <= 1:
-        pytest.skip("here every port is for everybody")
+        pytest.skip("here every user may bind every port")
     why = fails_to_start("--http-port=1", prefix=as_nobody())
     assert "port 1: Permission denied" in why
     assert "--http-port" in why
@@ -145,11 +145,11 @@ def test_a_port_for_root_only_is_a_start_up_failure_for_others() -> None:
 
 @pytest.mark.parametrize("needy", NOPROC_MODELS)
 def test_a_client_gets_503_when_no_process_or_thread_is_left(needy: str) -> None:
-    # One process: nobody may be forbidden to start the interpreter, as a supervisor has to.
+    # One process: another user may not be allowed to start the interpreter, as workers need.
     prefix = ["prlimit", "--nproc=6", *as_nobody()]
     with running(needy, prefix=prefix, workers=1) as server, contextlib.ExitStack() as clients:
         served = [clients.enter_context(server.connect("echo")) for _ in range(5)]
-        for sock in served:  # so that all have theirs
+        for sock in served:  # until each has its process or thread
             sock.sendall(b"hello")
             assert sock.recv(5) == b"hello"
         for _ in range(3):
@@ -160,7 +160,7 @@ def test_a_client_gets_503_when_no_process_or_thread_is_left(needy: str) -> None
             assert f"\r\nContent-Length: {len(content)}\r\n".encode() in head
             with server.connect("echo") as sock:
                 assert sock.recv(1) == b""
-        for sock in served:  # they have not noticed
+        for sock in served:  # undisturbed
             sock.sendall(b"still")
             assert sock.recv(5) == b"still"
             sock.close()
@@ -225,7 +225,7 @@ def test_signals_that_a_parent_has_blocked_are_heard(workers: int) -> None:
     with running("forking", prefix=prefix, workers=workers) as server:
         for _ in range(5):
             server.get("/")
-        wait_until(lambda: server.children == [], "the burial of children")
+        wait_until(lambda: server.children == [], "no child, not even a zombie")
         victim = server.acceptors[0]
         if workers > 1:
             os.kill(victim, signal.SIGKILL)
@@ -273,7 +273,7 @@ def test_no_process_outlives_a_server_that_is_killed_while_it_starts(model: str,
         cwd=ROOT,
         start_new_session=True,
     )
-    time.sleep(part * 0.04)  # not for anything: this is where in its start it is hit
+    time.sleep(part * 0.04)  # under test: the moment of its start at which it is killed
     process.kill()
     assert process.wait() == -signal.SIGKILL
     wait_until(lambda: alive_in_session(process.pid) == [], "the end of every process")

@@ -1,4 +1,4 @@
-"""What every model does beyond answering: waiting, streaming, idling, counting."""
+"""Every model waits, streams, closes idle connections, and counts."""
 
 import concurrent.futures
 import os
@@ -35,9 +35,9 @@ def read_reply(sock: socket.socket) -> bytes:
 @pytest.mark.whole_machine
 def test_a_thousand_clients_wait_about_one_wait(model: str) -> None:
     clients = 200 if MODELS[model].own_process else 1000
-    with running(model, "--timeout-keep-alive=60") as server:  # as long as greeting may take
+    with running(model, "--timeout-keep-alive=60") as server:  # longer than the first requests
         socks = [server.connect() for _ in range(clients)]
-        for sock in socks:  # so that all have their process, thread or greenlet
+        for sock in socks:  # until each has its process, thread or greenlet
             sock.sendall(HELLO)
             assert read_reply(sock) == b"Hello, World!"
         start_s = time.monotonic()
@@ -46,7 +46,7 @@ def test_a_thousand_clients_wait_about_one_wait(model: str) -> None:
         for sock in socks:
             assert read_reply(sock) == b"waited 3000 ms\n"
             sock.close()
-        # One after the other they would take clients x 3 s; the rest leaves room for any machine.
+        # One after the other would take clients x 3 s; the limit leaves room for a slow machine.
         assert 3.0 <= time.monotonic() - start_s < 30.0
 
 
@@ -137,7 +137,7 @@ def test_echo_holds_back_a_client_that_never_reads_and_loses_nothing(server: Ser
             sent.append(server.metrics()["server_received_bytes_total{echo}"])
             return sent[-1] == sent[-2] == sent[-3]
 
-        wait_until(stalled, "a full pipe")
+        wait_until(stalled, "full buffers")
         assert not sending.done()
         assert server.metrics()["server_resident_bytes"] - before < 60_000_000
         received = 0
@@ -161,7 +161,7 @@ def test_a_slow_reader_gets_every_byte(server: Server) -> None:
 def test_a_body_that_is_refused_does_not_cost_the_client_the_reply(server: Server) -> None:
     with server.connect() as sock:
         sock.sendall(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1048577\r\n\r\n")
-        sock.sendall(bytes(1048577))  # the server has long said no, and still takes it
+        sock.sendall(bytes(1048577))  # the server has refused it, and still reads
         answer = read_to_end(sock)
     assert answer.startswith(b"HTTP/1.1 413 ")
     assert answer.endswith(b"1048576 bytes of content\n")
@@ -210,7 +210,7 @@ def test_metrics_count_requests_connections_and_bytes(model: str) -> None:
         after: dict[str, float] = {}
 
         def alone() -> bool:
-            after.update(server.metrics())  # asked for by a client of its own, and so a child
+            after.update(server.metrics())  # a client of its own, and so a child
             processes = 2 if MODELS[model].own_process else 1
             processes += server.workers if server.workers > 1 else 0
             echoes = after["server_open_connections{echo}"]

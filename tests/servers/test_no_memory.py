@@ -1,6 +1,6 @@
-"""No memory for what a server allocates for a client: that client is lost, and the server goes on.
+"""A MemoryError where a server allocates something for a client costs that client alone.
 
-Which allocation fails is no matter of chance here: a file says when one of them does.
+A file decides when an allocation fails, so that nothing depends on chance.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ def no_memory():
 
 class Sabotage:
     def find_spec(self, name, path, target=None):
-        if name == "servers.process.service":  # the model is there, and not begun
+        if name == "servers.process.service":  # the model is imported, and has not started
             sys.meta_path.remove(self)
             exec(CODE, {{"no_memory": no_memory}})
 
@@ -84,7 +84,7 @@ NO_SOCKET_THAT_OWNS = NO_SOCKET.replace(
 
 @pytest.fixture
 def flag(tmp_path: Path) -> Path:
-    """Return a file: as long as it is there, there is no memory."""
+    """Return a file: as long as it exists, allocations fail."""
     return tmp_path / "no memory"
 
 
@@ -96,7 +96,7 @@ def sabotaged(flag: Path, code: str) -> Mapping[str, str]:
 
 
 def lost(server: Server) -> bytes:
-    """Return what one client gets that asks meanwhile; b"" if it is reset."""
+    """Return what one client receives meanwhile; b"" if it is reset."""
     with server.connect() as sock, suppress(ConnectionResetError, BrokenPipeError):
         sock.sendall(HELLO)
         return read_to_end(sock)
@@ -104,7 +104,7 @@ def lost(server: Server) -> bytes:
 
 
 def assert_serves_and_ends(server: Server) -> None:
-    """See whether all is as it was."""
+    """Check that the server serves as before, and stop it."""
     wait_until(lambda: server.children == [], "no child")
     assert [server.get("/") for _ in range(20)] == [b"Hello, World!"] * 20
     wait_until(lambda: server.metrics()["server_open_connections{http}"] == 1, "no other client")

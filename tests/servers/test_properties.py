@@ -1,4 +1,4 @@
-"""What must hold for any input whatever, however it is cut and whenever the server stops."""
+"""Properties of any input, however it is cut and whenever the server stops."""
 
 from collections.abc import Callable, Iterator
 from itertools import accumulate
@@ -54,22 +54,21 @@ def test_the_answer_is_the_same_byte_by_byte(stream: bytes) -> None:
 @repeatable
 def test_noise_gets_400_or_was_but_empty_lines(parts: list[bytes]) -> None:
     noise = b"".join(parts)
-    assume(b"HTTP/" not in noise)  # Hypothesis tries what it finds in our sources, requests too
-    assert (said := talk(parts)) == talk([noise])
-    assert said.asked == 0
-    assert statuses(said.answer) == [400] or (not noise.replace(b"\r\n", b"") and not said.answer)
+    assume(b"HTTP/" not in noise)  # Hypothesis also tries literals of the sources
+    assert (got := talk(parts)) == talk([noise]) and got.asked == 0
+    assert statuses(got.answer) == [400] or (not noise.replace(b"\r\n", b"") and not got.answer)
 
 
 @given(streams())
 @repeatable
 def test_nothing_behind_a_close_is_answered_or_looked_at(stream: bytes) -> None:
-    said = talk([stream])
-    replies = split_answer(said.answer)
+    got = talk([stream])
+    replies = split_answer(got.answer)
     assert not any(CLOSE in reply for reply in replies[:-1])
-    if said.closed_by_server:
+    if got.closed_by_server:
         assert CLOSE in replies[-1]
-        assert talk([stream + GOOD]) == said
-        assert talk([stream, GOOD]) == said
+        assert talk([stream + GOOD]) == got
+        assert talk([stream, GOOD]) == got
 
 
 @given(cut(streams()), st.binary())
@@ -94,18 +93,18 @@ def test_a_closed_connection_stays_closed_and_silent(parts: list[bytes], late: b
 @example([GOOD[:-2] + b"Accept: b\r\n\r\n"], GOOD.replace(b"a", b"a\r\nHost: a"))
 @repeatable
 def test_earlier_requests_change_no_verdict(before: list[bytes], stream: bytes) -> None:
-    # The parser of usual heads is used again and again: it must not remember anything.
+    # The parser of plain heads is reused: it must keep nothing.
     before = list(filter(is_over_and_open, before))
-    said = [talk([one]) for one in [*before, stream]]
+    got = [talk([one]) for one in [*before, stream]]
     assert talk([*before, stream]) == Talk(
-        b"".join(one.answer for one in said),
-        said[-1].closed_by_server,
-        sum(one.asked for one in said),
+        b"".join(one.answer for one in got),
+        got[-1].closed_by_server,
+        sum(one.asked for one in got),
     )
 
 
 def is_over_and_open(stream: bytes) -> bool:
-    """Say whether all of the stream has been answered and another request may follow."""
+    """Return whether the whole stream is answered and another request may follow."""
     connection = connect()
     joined(connection, connection.receive_data(stream))
     return connection.state is State.IDLE and not getattr(connection._reader, "empty_lines", 0)

@@ -1,4 +1,4 @@
-"""Clients that other people wrote: what they make of every model, over real sockets."""
+"""Real clients against every model: aiohttp, asyncio, http.client, curl, wrk and ab."""
 
 import asyncio
 import hashlib

@@ -1,4 +1,4 @@
-"""A shutdown under load: whoever has asked in time is answered, whatever else goes on."""
+"""A shutdown under load: every request that arrives before the signal is answered."""
 
 import contextlib
 import os
@@ -34,7 +34,7 @@ WAYS = pytest.mark.parametrize(
     [(signal.SIGTERM, False), (signal.SIGINT, True), (signal.SIGTERM, True)],
     ids=["SIGTERM", "Ctrl-C", "SIGTERM to all"],
 )
-"""A process manager's, a terminal's, and systemd's."""
+"""The ways of a process manager, a terminal, and systemd."""
 
 
 def end(server: Server, signum: int, to_all: bool) -> None:
@@ -60,7 +60,7 @@ def test_no_request_of_200_busy_clients_is_lost_that_arrived_before_the_end(
 
 @pytest.mark.parametrize("root", [True, False], ids=["root", "nobody"])
 def test_clients_in_the_backlog_are_served_before_the_end(model: str, root: bool) -> None:
-    # Nobody may be forbidden to start the interpreter, which a supervisor has to do anew.
+    # Another user may not be allowed to start the interpreter, as workers need.
     prefix, workers = ([], None) if root else (as_nobody(), 1)
     with running(model, prefix=prefix, workers=workers) as server:
         with stopped(server):
@@ -83,7 +83,7 @@ def refuses(server: Server) -> bool:
         try:
             server.connect(protocol).close()
             return False
-        except ConnectionResetError:  # it was about to be closed
+        except ConnectionResetError:  # the listener is about to close
             return False
         except ConnectionRefusedError:
             continue
@@ -105,7 +105,7 @@ def test_requests_in_flight_are_answered_whole_and_idle_connections_closed(
         wait_until_received(server, waiting, new)
         end(server, signum, to_all)
         assert idle.recv(1) == new.recv(1) == echo.recv(1) == b""
-        with waiting:  # it is closed as soon as it is read
+        with waiting:  # closed once it is read
             head, _, content = read_to_end(waiting).partition(b"\r\n\r\n")
         assert server.process.wait(DEADLINE_S) == 0
         assert server.log() == ""
@@ -123,7 +123,7 @@ def test_begun_requests_and_replies_are_finished_while_new_clients_are_refused(m
         wait_until_received(server, half)
         server.process.send_signal(signal.SIGTERM)
         wait_until(lambda: refuses(server), "closed listeners")
-        with slow, half:  # once we have closed too, there is nothing to linger for
+        with slow, half:  # both ends closed: the server does not linger
             half.sendall(b"TP/1.1\r\nHost: a\r\n\r\n")
             head, _, content = read_to_end(half).partition(b"\r\n\r\n")
             assert len((begun + read_to_end(slow)).partition(b"\r\n\r\n")[2]) == length
@@ -148,12 +148,12 @@ def test_requests_that_began_to_arrive_before_the_signal_are_answered(
         socks = [stack.enter_context(server.connect()) for _ in range(20)]
         for sock in socks:
             assert ask(sock).endswith(b"Hello, World!")
-        with stopped(server):  # so that nobody has read of them when the signal comes
+        with stopped(server):  # so that the signal arrives before the server has read
             for sock in socks:
                 sock.sendall(first)
             server.process.send_signal(signal.SIGTERM)
         wait_until(lambda: refuses(server), "closed listeners")
-        time.sleep(0.1)  # for those who would be closed as idle
+        time.sleep(0.1)  # time enough to close them, if the server took them for idle
         for sock in socks:
             sock.sendall(rest)
         for sock in socks:
@@ -193,7 +193,7 @@ def test_a_client_that_never_pauses_does_not_delay_the_end(model: str) -> None:
     with running(model) as server, server.connect("echo") as sock:
 
         def play() -> None:
-            with contextlib.suppress(OSError):  # in the end
+            with contextlib.suppress(OSError):  # the server has closed
                 while True:
                     sock.sendall(b"ping")
                     if not sock.recv(4):
@@ -203,7 +203,7 @@ def test_a_client_that_never_pauses_does_not_delay_the_end(model: str) -> None:
         thread.start()
         start_s = time.monotonic()
         assert server.stop() == 0
-        assert time.monotonic() - start_s < 15  # and not the 30 s that are allowed
+        assert time.monotonic() - start_s < 15  # less than the grace period of 30 s
         thread.join(DEADLINE_S)
 
 
@@ -218,7 +218,7 @@ def test_the_grace_period_is_kept_while_a_handler_computes(model: str) -> None:
 
 
 def stuck_clients(server: Server, clients: contextlib.ExitStack) -> None:
-    """Connect clients that will not end by themselves, each in another way."""
+    """Connect clients whose requests do not end by themselves, each for another reason."""
     for sent in (
         b"GET / HT",
         b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhel",

@@ -1,4 +1,4 @@
-"""The supervisor, whichever model its workers serve: what it does when one of them fails."""
+"""The supervisor, whatever its workers serve: failures, pauses, and reloads."""
 
 import contextlib
 import os
@@ -35,7 +35,7 @@ def test_sighup_does_not_shorten_a_pause(fate: Path) -> None:
         os.kill(server.acceptors[0], signal.SIGKILL)
         wait_until(lambda: "the next one starts in 0.8 s" in server.log(), "a pause")
         server.process.send_signal(signal.SIGHUP)
-        time.sleep(0.5)  # a successor that is started now has died by then
+        time.sleep(0.5)  # a successor started now would have died by then
         assert "started in 1.6 s" not in server.log()
         fate.unlink()
         wait_until(lambda: len(server.acceptors) == 2, "a successor")
@@ -46,7 +46,7 @@ def test_a_worker_may_die_of_any_signal() -> None:
     with running("asyncio", workers=2) as server:
         victim = server.acceptors[0]
         os.kill(victim, signal.SIGRTMIN + 3)
-        wait_until(lambda: f"worker {victim} ended with signal" in server.log(), "word of it")
+        wait_until(lambda: f"worker {victim} ended with signal" in server.log(), "a log line")
         assert server.stop() == 0
 
 
@@ -106,7 +106,7 @@ def test_sighup_replaces_no_worker_where_a_successor_cannot_start(fate: Path) ->
         workers = server.acceptors
         fate.write_text("3")
         server.process.send_signal(signal.SIGHUP)
-        wait_until(lambda: "reload stopped" in server.log(), "word of it")
+        wait_until(lambda: "reload stopped" in server.log(), "a log line")
         assert server.acceptors == workers
         assert [server.get("/") for _ in range(20)] == [b"Hello, World!"] * 20
         fate.unlink()
@@ -150,7 +150,7 @@ def test_a_worker_that_does_not_leave_is_ended_after_the_grace_period() -> None:
         for pid in stopped:
             os.kill(pid, signal.SIGSTOP)
         server.process.send_signal(signal.SIGHUP)
-        wait_until(lambda: not set(stopped) & set(server.acceptors), "their end")
+        wait_until(lambda: not set(stopped) & set(server.acceptors), "two other workers")
         assert server.get("/") == b"Hello, World!"
         assert server.stop() == 0
         assert server.log().count("has not drained in time: killed\n") == 2

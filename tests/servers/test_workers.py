@@ -1,4 +1,4 @@
-"""Several processes under a supervisor: shares, deaths, replacement, and one set of counts."""
+"""Workers under a supervisor: equal shares, deaths, reloads, and one set of counts."""
 
 import contextlib
 import os
@@ -19,7 +19,7 @@ WORKERS = 2
 
 
 def replaced(server: Server, before: list[int]) -> bool:
-    """Say whether all workers are others than before."""
+    """Return whether all workers have been replaced."""
     now = server.acceptors
     return len(now) == WORKERS and not set(now) & set(before)
 
@@ -36,7 +36,7 @@ def test_each_worker_gets_its_share_of_the_clients(model: str) -> None:
         before = held()
         with clients(server, 200):
             shares = [now - then for now, then in zip(held(), before, strict=True)]
-        # 100 each, and a standard deviation of 7, if each client's worker is drawn by lot.
+        # 100 each, and a standard deviation of 7, if chance picks each client's worker.
         assert len(shares) == WORKERS
         assert all(50 < share < 150 for share in shares), shares
         assert server.stop() == 0
@@ -58,11 +58,11 @@ def test_each_worker_reports_the_metrics_of_all(model: str) -> None:
     with running(model, workers=WORKERS) as server, clients(server, 30) as socks:
         for sock in socks:
             ask(sock)
-        for scrapes in range(9):  # each of them from a worker drawn by lot
+        for scrapes in range(9):  # chance picks each one's worker
             metrics = server.metrics()
             assert metrics["server_requests_total{http}"] == 2 * 30 + scrapes
             assert metrics["server_accepted_connections_total{http}"] == 30 + scrapes + 1
-            # The scrape before may not have ended yet.
+            # The previous scrape may not have ended yet.
             assert metrics["server_open_connections{http}"] in (31, 32)
             assert metrics["server_limit{workers}"] == WORKERS
         children = 31 if MODELS[model].own_process else 0
@@ -92,7 +92,7 @@ def test_the_counts_of_a_killed_worker_are_kept(model: str) -> None:
         assert after["server_requests_total{http}"] == before["server_requests_total{http}"] + 1
         wait_until(
             lambda: server.metrics()["server_open_connections{http}"] < 30,
-            "no connection of the dead",
+            "no connection of the killed worker",
         )
 
 
@@ -100,7 +100,7 @@ def test_a_killed_worker_is_replaced_and_its_queued_clients_are_served(model: st
     with running(model, workers=WORKERS) as server, clients(server, 30) as socks:
         victim = server.acceptors[0]
         children = children_of(victim)
-        os.kill(victim, signal.SIGSTOP)  # so that who comes now is in its queue when it dies
+        os.kill(victim, signal.SIGSTOP)  # so that new clients are in its queue when it dies
         with contextlib.ExitStack() as stack:
             late = [stack.enter_context(server.connect()) for _ in range(30)]
             for sock in late:
@@ -112,8 +112,11 @@ def test_a_killed_worker_is_replaced_and_its_queued_clients_are_served(model: st
         for sock in socks:
             with contextlib.suppress(ConnectionResetError, BrokenPipeError):
                 survivors += ask(sock).startswith(b"HTTP/1.1 200 ")
-        assert 0 < survivors < 30  # those of the other workers
-        wait_until(lambda: all(map(process_is_gone, [victim, *children])), "the end of the dead")
+        assert 0 < survivors < 30  # those of the other worker
+        wait_until(
+            lambda: all(map(process_is_gone, [victim, *children])),
+            "the end of its processes",
+        )
         wait_until(lambda: len(server.acceptors) == WORKERS, "a successor")
         assert server.stop() == 0
         assert re.fullmatch(rf"[^\n]*worker {victim} [^\n]*SIGKILL[^\n]*\n", server.log())
@@ -132,7 +135,7 @@ def test_sighup_replaces_all_workers_under_load_and_no_request_fails(model: str)
 
 
 def replace_and_look_on(server: Server) -> str:
-    """Send SIGHUP; return what is wrong with the answers of those who are idle, or who wait."""
+    """Send SIGHUP; return an error in the replies to idle or waiting clients, or ""."""
     workers = server.acceptors
     with clients(server, 10) as idle, clients(server, 10) as waiting:
         for sock in waiting:
@@ -141,13 +144,13 @@ def replace_and_look_on(server: Server) -> str:
         for sock in waiting:
             if not answer_of(sock).startswith(b"HTTP/1.1 200 "):
                 return "a wait was cut short"
-        for sock in idle:  # nobody closes these: each is told so in an answer
+        for sock in idle:  # not closed while idle: a reply announces the close
             answer = b""
             while b"\r\nConnection: close\r\n" not in answer:
                 answer = ask(sock)
                 if not answer.startswith(b"HTTP/1.1 200 "):
                     return f"an idle connection was answered {answer!r}"
-    wait_until(lambda: replaced(server, workers), "the end of those before")
+    wait_until(lambda: replaced(server, workers), "the end of the previous workers")
     return ""
 
 
@@ -188,7 +191,7 @@ def test_sigterm_to_all_processes_at_once_loses_no_request(some_model: str) -> N
 
 def test_a_server_without_workers_ignores_sighup(model: str) -> None:
     with running(model, workers=1) as server, clients(server, 2) as socks:
-        for pid in server.processes:  # as a terminal does that closes
+        for pid in server.processes:  # as a closing terminal does
             os.kill(pid, signal.SIGHUP)
         for sock in socks:
             assert ask(sock).startswith(b"HTTP/1.1 200 ")

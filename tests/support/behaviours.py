@@ -1,4 +1,4 @@
-"""How clients behave: well, badly, and how their connections end."""
+"""Behaviours of clients, good and bad, and the ways in which connections end."""
 
 import os
 import random
@@ -11,7 +11,7 @@ from tests.support.limits_of_machine import HELLO
 from tests.support.running import Server, read_to_end
 
 Behaviour = Callable[[socket.socket, Server], None]
-"""What is done on a connection that is there; raises AssertionError if it is answered otherwise."""
+"""Uses an open connection; raises AssertionError if the reply is wrong."""
 
 
 def fin(sock: socket.socket, server: Server) -> None:
@@ -110,7 +110,7 @@ ENDS: list[Behaviour] = [
     fin, reset, reset_in_a_head, reset_in_a_reply, leave_in_a_wait, speak_garbage, be_silent,
     trickle_out,
 ]  # fmt: skip
-"""The ways in which a connection ends, but for the death of its server."""
+"""The ways in which a connection ends while its server lives."""
 
 BAD: list[Behaviour] = [*ENDS, vanish_in_a_request, send_and_never_read, send_too_much]
 GOOD: list[Behaviour] = [

@@ -1,4 +1,4 @@
-"""A real browser: Chromium by Playwright, and what it has said and asked for."""
+"""A real browser: Chromium by Playwright, its console, and the hosts it connects to."""
 
 import shutil
 from collections.abc import Iterator
@@ -19,10 +19,10 @@ TIMEOUT_MS = 30_000
 
 @dataclass
 class Seen:
-    """What a page has said and asked for.
+    """The errors and the requests of a page.
 
     Attributes:
-        errors: On its console, and those nobody caught.
+        errors: On its console, and uncaught ones.
         hosts: Of its requests over a network.
     """
 
@@ -30,7 +30,7 @@ class Seen:
     hosts: set[str] = field(default_factory=set)
 
     def watch(self, page: Page) -> None:
-        """Take note from now on."""
+        """Record from now on."""
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("console", self._hear)
         page.on("request", lambda request: self._note(request.url))
@@ -56,7 +56,7 @@ def chromium() -> Iterator[Browser]:
 
 @contextmanager
 def opened(browser: Browser, url: str, **options: Any) -> Iterator[tuple[Page, Seen]]:
-    """Open a page for the length of a block; it must not have complained when that ends."""
+    """Open a page for the length of a block; it must end without an error."""
     context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}} | options)
     context.set_default_timeout(TIMEOUT_MS)
     page, seen = context.new_page(), Seen()
@@ -69,7 +69,7 @@ def opened(browser: Browser, url: str, **options: Any) -> Iterator[tuple[Page, S
 
 @contextmanager
 def redrawn(page: Page) -> Iterator[None]:
-    """Do something after which all charts are drawn anew, and wait until they are."""
+    """Wait after a block until all charts have been drawn again."""
     page.wait_for_selector("#charts[data-turn]")
     before = page.locator("#charts").get_attribute("data-turn")
     yield
@@ -77,7 +77,7 @@ def redrawn(page: Page) -> Iterator[None]:
 
 
 def data_of(page: Page, chart: str) -> list[dict[str, Any]]:
-    """Return what a chart has drawn, once it has."""
+    """Wait until a chart is drawn, and return its data."""
     page.locator(f"#chart-{chart}").scroll_into_view_if_needed()
     page.wait_for_selector(f"#chart-{chart} .plot[data-drawn]")
     found: list[dict[str, Any]] = page.evaluate(

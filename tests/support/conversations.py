@@ -23,7 +23,7 @@ _APP = App(lambda with_pss: b"")  # it keeps nothing of a connection
 
 @dataclass(frozen=True)
 class Conversation:
-    """What a client sends, in turns, and what it must be told."""
+    """What a client sends, in turns, and the replies that it must get."""
 
     name: str
     turns: tuple[bytes, ...]
@@ -37,7 +37,7 @@ class Conversation:
 
     @property
     def malformed(self) -> bool:
-        """Whether an error is the right answer to some of it."""
+        """Whether some of it must be answered with an error."""
         return any(reply[0] in "45" for reply in self.replies)
 
 
@@ -90,7 +90,7 @@ def converse(parts: Iterable[bytes]) -> tuple[bytes, bool]:
 
 
 def split_replies(answer: bytes, methods: Sequence[str]) -> list[str]:
-    """Return "STATUS content" of each reply; HEAD's have none, whatever their length says."""
+    """Return "STATUS content" of each reply; a reply to HEAD has none, despite its length."""
     replies, asked = [], iter(methods)
     while answer:
         head, _, answer = answer.partition(b"\r\n\r\n")

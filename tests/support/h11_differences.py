@@ -62,7 +62,7 @@ def _authorities(message: Message) -> list[bytes]:
 
 
 def _well_formed_method(message: Message) -> bool:
-    """Say whether the method, and what CONNECT takes for its target, might be somebody's."""
+    """Return whether some server might know the method, and CONNECT's form of target."""
     if message.method == b"CONNECT":
         has_port = re.search(rb":0*[1-9][0-9]*$", message.target)
         return has_port is not None and not _bad_host(message.target)
@@ -76,7 +76,7 @@ def _extension_bytes(message: Message) -> int:
 
 
 def _is_1_1(message: Message) -> bool:
-    """Say whether a request is read as HTTP/1.1 (RFC 9110 section 2.5)."""
+    """Return whether a request is read as HTTP/1.1 (RFC 9110 section 2.5)."""
     version = message.request.http_version
     return version[:1] == b"1" and version != b"1.0"
 

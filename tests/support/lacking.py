@@ -1,4 +1,7 @@
-"""A kernel that lacks something, and a machine with other addresses: made for one process tree."""
+"""A kernel without some features, or a machine with other addresses, for one process tree.
+
+server -> setsockopt(), prctl(), ... -> _SHIM, preloaded: fails as KERNEL_LACKS says -> libc
+"""
 
 import errno
 import functools
@@ -137,7 +140,7 @@ def _shim() -> Path:
 
 
 def mounted(*mounts: str) -> list[str]:
-    """Return a command prefix under which other files lie in some places.
+    """Return a command prefix that mounts other file systems over some paths.
 
     Args:
         mounts: Arguments of mount(8), a string each.
@@ -146,7 +149,7 @@ def mounted(*mounts: str) -> list[str]:
 
 
 def hosts(path: Path, *lines: str, without_ipv6: bool | None = None) -> list[str]:
-    """Return a command prefix under which /etc/hosts says these lines, and nothing else is asked.
+    """Return a command prefix under which names are looked up in these lines alone.
 
     Args:
         path: Where a file may be written.

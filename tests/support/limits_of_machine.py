@@ -1,4 +1,4 @@
-"""A machine without descriptors or processes left, and what a server holds of one."""
+"""Limits on descriptors, memory and processes, and what a server uses of them."""
 
 import os
 import re
@@ -30,7 +30,7 @@ class Socket(NamedTuple):
 
 
 def open_sockets(port: int) -> list[Socket]:
-    """Return the IPv4 sockets of a port, but the listening one and those nobody has accepted."""
+    """Return the accepted IPv4 sockets of a port, without the listener."""
     socks = []
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
         if f":{port:04X} " not in line:  # there may be thousands
@@ -58,14 +58,14 @@ def wait_until_received(server: Server, *clients: socket.socket) -> None:
             and ends[server_port].unread_bytes == 0
         )
 
-    # What it has received may still be in its hands.
+    # It may still be working on what it has read.
     wait_until(
         lambda: all(map(received, clients)) and asleep(server), "a server that has received all"
     )
 
 
 def asleep(server: Server) -> bool:
-    """Say whether each thread of each of the server's processes waits for something."""
+    """Return whether each thread of each of the server's processes waits for something."""
     return all(state == "S" for pid in server.processes for state in tasks_of(pid))
 
 
@@ -141,7 +141,7 @@ def alive_in_session(session: int) -> list[int]:
 
 @contextmanager
 def no_descriptor_left(pid: int) -> Iterator[None]:
-    """Let a process open nothing more, for the length of a block."""
+    """Let a process open no more descriptors, for the length of a block."""
     before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
     taken = {int(name) for name in os.listdir(f"/proc/{pid}/fd")}  # noqa: PTH208
     lowest_free = min(set(range(len(taken) + 1)) - taken)
@@ -154,7 +154,7 @@ def no_descriptor_left(pid: int) -> Iterator[None]:
 
 @contextmanager
 def little_memory_left(pid: int, left_bytes: int) -> Iterator[None]:
-    """Let a process have no more than so much more memory, for the length of a block."""
+    """Let a process allocate at most ``left_bytes`` more, for the length of a block."""
     before = resource.prlimit(pid, resource.RLIMIT_AS)
     pages = int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[0])
     most = pages * resource.getpagesize() + left_bytes
@@ -166,9 +166,9 @@ def little_memory_left(pid: int, left_bytes: int) -> Iterator[None]:
 
 
 def as_nobody() -> list[str]:
-    """Return a command prefix that gives up root, with a user id that nobody else has."""
+    """Return a command prefix that gives up root for an unused user id."""
     if os.getuid() != 0 or shutil.which("setpriv") is None:
-        pytest.skip("only root, with setpriv, can start a server as somebody else")
+        pytest.skip("only root, with setpriv, can start a server as another user")
     uid = 100_000 + os.getpid()  # RLIMIT_NPROC counts all processes of a user
     prefix = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups"]
     trial = subprocess.run(
@@ -198,7 +198,7 @@ def launch(
 
 
 def fails_to_start(*argv: str, prefix: Sequence[str] = ()) -> str:
-    """Return the one line that says why."""
+    """Start a server that must fail; return the one line on its standard error."""
     status, out, err = launch("threaded", "--http-port=0", "--echo-port=0", *argv, prefix=prefix)
     assert (status, out) == (3, ""), err
     assert re.fullmatch(r"[^\n]+\n", err)

@@ -21,7 +21,7 @@ class LocustPage:
         self.url = url
 
     def ask(self, path: str, **fields: object) -> str:
-        """Return what it answers; with fields, to a form."""
+        """Return the reply; with fields, to a form."""
         data = (
             urllib.parse.urlencode(fields, doseq=True).encode()
             if fields or path == "/stop"
@@ -32,11 +32,11 @@ class LocustPage:
             return text
 
     def host(self) -> str:
-        """Return what it is filled in with; each user class has a host of its own too."""
+        """Return the host in its form; each user class has its own, too."""
         return str(self._arguments()["host"])
 
     def statistics(self) -> dict[str, Any]:
-        """Return what it shows while a test runs."""
+        """Return the statistics of the running test."""
         found: dict[str, Any] = json.loads(self.ask("/stats/requests"))
         return found
 
@@ -47,7 +47,7 @@ class LocustPage:
         return arguments
 
     def state(self) -> str:
-        """Return what the test is doing: as it is now, where the statistics are 2 s old."""
+        """Return the state of the test now; that of the statistics is up to 2 s old."""
         return str(self._arguments()["state"])
 
     def classes(self) -> tuple[list[str], list[str]]:
@@ -56,20 +56,20 @@ class LocustPage:
         return [*arguments["users"]], arguments["available_user_classes"]
 
     def logs(self) -> str:
-        """Return what its Logs tab shows of the process that leads."""
+        """Return the master's lines on its Logs tab."""
         return "\n".join(json.loads(self.ask("/logs"))["master"])
 
     def swarm(self, users: int, **fields: object) -> dict[str, Any]:
-        """Press START, or change the test that runs; return what the page is told."""
-        said: dict[str, Any] = json.loads(
+        """Press START, or change the running test; return the reply."""
+        reply: dict[str, Any] = json.loads(
             self.ask("/swarm", **{"user_count": users, "spawn_rate": users} | fields)
         )
-        return said
+        return reply
 
     def start(self, users: int, **fields: object) -> None:
         """Start a test, or change the one that runs, with all users at once."""
-        said = self.swarm(users, **fields)
-        assert said["success"], said
+        reply = self.swarm(users, **fields)
+        assert reply["success"], reply
 
     def stop(self) -> None:
         """Stop the test."""

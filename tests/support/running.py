@@ -1,4 +1,4 @@
-"""A server in a process of its own, started by its launcher and ended without a trace."""
+"""A server in its own process, started by its launcher, that leaves no process behind."""
 
 import ctypes
 import os
@@ -20,13 +20,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from servers.counting.process_tree import children_of
 
 DEADLINE_S = 30.0
-"""Nothing a test waits for takes this long unless it is broken."""
+"""A deadline for all that a test waits for: only a defect lets it pass."""
 
 _SYS_PIDFD_GETFD = 438
 _libc = ctypes.CDLL(None)
 
 WORKERS = 1
-"""How many processes serve, of every server that does not ask for its own number."""
+"""Workers of every server whose test does not choose a number."""
 
 READY = re.compile(r"listening model=(\S+) http=(\S+) echo=(\S+) pid=(\d+)\n")
 
@@ -144,7 +144,7 @@ def running(
     """Run a server for the length of a block; it must leave no process behind.
 
     Args:
-        workers: None: as many as all servers have; 0: nothing is said of them.
+        workers: None: as ``--workers`` of pytest; 0: without the flag.
     """
     if workers is None:
         workers = WORKERS
@@ -198,13 +198,13 @@ def _address(text: str) -> tuple[str, int] | None:
 
 
 def wait_until(true: Callable[[], bool], what: str, limit_s: float = DEADLINE_S) -> None:
-    """Look again and again until something is so; fail after the deadline."""
+    """Poll until a condition is true; fail after the deadline."""
     give_up_s = time.monotonic() + limit_s
     while not true():
-        assert time.monotonic() < give_up_s, f"never came: {what}"
+        assert time.monotonic() < give_up_s, f"timed out waiting for {what}"
         time.sleep(0.005)
 
 
 def process_is_gone(pid: int) -> bool:
-    """Say whether no such process is left, not even a zombie."""
+    """Return whether no such process is left, not even a zombie."""
     return not Path(f"/proc/{pid}").exists()

@@ -1,4 +1,4 @@
-"""Streams of bytes as chance makes them, and how to have a conversation with them in memory."""
+"""Random streams of bytes, and conversations with them in memory."""
 
 import re
 from collections.abc import Generator, Iterable
@@ -80,7 +80,7 @@ def assembled(draw: st.DrawFn) -> bytes:
 
 @st.composite
 def right(draw: st.DrawFn) -> bytes:
-    """A request that is right, so that others behind it are looked at, too."""
+    """A correct request, so that requests behind it are parsed, too."""
     line = draw(st.sampled_from([b"POST /echo HTTP/1.1", b"GET / HTTP/1.1", b"HEAD /?a HTTP/1.1"]))
     head = [line, b"Host: a", *draw(st.lists(st.sampled_from([b"X: y", b"Accept:"]), max_size=2))]
     kind = draw(st.sampled_from(["none", "sized", "chunked"]))
@@ -155,7 +155,7 @@ def single_bytes(stream: bytes) -> list[bytes]:
 
 
 class Mirror(App):
-    """Stands in for the application: answers with what it was asked, and computes nothing."""
+    """An application that answers with the request, and computes nothing."""
 
     def __init__(self) -> None:
         super().__init__(lambda with_pss: b"")
@@ -185,7 +185,7 @@ def _stream(request: Request) -> Response:
 
 
 def connect(app: App | None = None, body_bytes_max: int = BODY_BYTES_MAX) -> HTTPConnection:
-    """Return a connection whose clock stands still, to a mirror if to nothing else."""
+    """Return a connection with a stopped clock, by default to a mirror."""
     return HTTPConnection(
         app or Mirror(), lambda: DATE, [0] * 8, body_bytes_max, log_handler_failure
     )
@@ -202,7 +202,7 @@ def joined(connection: Connection, steps: Iterable[Step]) -> bytes:
 
 
 def split_answer(answer: bytes) -> list[bytes]:
-    """Take an answer apart into replies. No body says what looks like a status line."""
+    """Split an answer into replies. No body contains what looks like a status line."""
     return re.split(rb"(?=HTTP/1\.1 [0-9]{3} [A-Z])", answer)[1:]
 
 
@@ -212,7 +212,7 @@ def statuses(answer: bytes) -> list[int]:
 
 @dataclass(frozen=True)
 class Talk:
-    """All that was answered to a stream, who ended it, and what the application got to see."""
+    """The answer to a stream, which side closed, and the requests that the application received."""
 
     answer: bytes
     closed_by_server: bool

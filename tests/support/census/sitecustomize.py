@@ -1,7 +1,4 @@
-"""Loaded by a server that is under watch, before all else: it tells, when asked, what it holds.
-
-Asked by a signal, it writes how many objects of each kind are alive that stand for a connection.
-"""
+"""Loaded by a server under test: on a signal it counts the objects of a connection's classes."""
 
 import gc
 import os
@@ -15,7 +12,7 @@ KINDS = {
 }  # fmt: skip
 
 
-def _tell(*_: object) -> None:
+def _count(*_: object) -> None:
     gc.collect()
     alive = Counter(type(thing).__name__ for thing in gc.get_objects())
     path = Path(os.environ["CENSUS"]) / str(os.getpid())
@@ -24,4 +21,4 @@ def _tell(*_: object) -> None:
 
 
 if "CENSUS" in os.environ:
-    signal.signal(signal.SIGRTMIN + 1, _tell)
+    signal.signal(signal.SIGRTMIN + 1, _count)
