@@ -195,11 +195,12 @@ def test_a_lingering_client_costs_a_few_wake_ups(model: str) -> None:
         sock.sendall(HELLO.replace(b"\r\n\r\n", b"\r\n" + CLOSES + b"\r\n"))
         assert read_to_end(sock).endswith(b"Hello, World!")
         before = wakings(server)
-        time.sleep(0.9 * limits.LINGER_S)  # under test: the server wakes up rarely
+        time.sleep(0.75 * limits.LINGER_S)  # under test: the server wakes up rarely
         assert server.http is not None
         _, port = sock.getsockname()
         assert port in [end.peer_port for end in open_sockets(server.http[1])]  # it lingers still
-        assert wakings(server) - before < 10  # one for each LINGER_POLL_S would be more
+        # Sweeps are among them; polls for bytes that the client still has to take would be 15.
+        assert wakings(server) - before < 10
 
 
 def test_a_shutdown_does_not_reset_a_client_that_begins_to_linger() -> None:
