@@ -126,8 +126,7 @@ class ClientProtocol(asyncio.Protocol):
         if self._state is not READING or size >= limits.FAIR_READ_BYTES:
             self._receive_unusual(data)
         else:
-            steps = self.connection.receive_data(data)
-            self._advance(steps)  # 1. waits for the client's bytes
+            self._advance(self.connection.receive_data(data))  # 1. waits for the client's bytes
 
     def _advance(self, steps: Iterator[Step]) -> None:
         """Carry out steps until one has to be waited for."""

@@ -132,6 +132,13 @@ def test_every_generated_block_stands_in_one_file() -> None:
     assert sorted(blocks) == sorted(generate.BLOCKS)
 
 
+def test_the_readmes_excerpts_are_short_enough_for_a_first_screen() -> None:
+    for part in generate.starts().removeprefix("```python\n").split("\n\n"):
+        assert len(part.removesuffix("\n```\n").splitlines()) - 1 <= 6, part  # one names the file
+    for text in (generate.blocking_handler(), generate.callback_core()):
+        assert len(text.splitlines()) - 3 <= 12, text  # three are the fences and the file's name
+
+
 def test_the_readme_lists_every_model_first() -> None:
     rows = re.findall(r"^\| `([\w-]+)` \|", README, re.MULTILINE)
     assert rows[: len(MODELS)] == list(MODELS), "run: make generate"

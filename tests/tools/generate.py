@@ -8,9 +8,11 @@ repository, and reads from every layer. (``loadtest.report.readme`` writes what 
 comparison says.)
 """
 
+import ast
 import json
 import re
-from collections.abc import Callable, Mapping
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -20,7 +22,7 @@ from loadtest.bench.fresh import Fresh
 from loadtest.bench.generators import Sent
 from loadtest.bench.generators import ratio as generator_ratio
 from loadtest.bench.holding import Holding
-from servers.registry import MODELS
+from servers.registry import MODELS, module_of
 from tests.support.commands import ROOT
 
 FILES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "docker-compose.yml"]
@@ -85,7 +87,35 @@ def generator_text() -> str:
     )
 
 
+def starts() -> str:
+    """Return what starts a connection in each model that starts something."""
+    parts = []
+    for name in MODELS:
+        path = f"{module_of(name).replace('.', '/')}.py"
+        lines = _lines_of(path, "start")
+        if lines:
+            parts.append("\n".join([f"# {name}: {path}", *lines]))
+    return _code("\n\n".join(parts))
+
+
+def blocking_handler() -> str:
+    """Return the handler of the models that wait by blocking."""
+    path = "servers/waiting/blocking.py"
+    return _code("\n".join([f"# {path}", *_lines_of(path, "serve_client")]))
+
+
+def callback_core() -> str:
+    """Return the three places where a client of an event loop waits."""
+    path = "servers/waiting/client_protocol.py"
+    receive = _lines_of(path, "data_received", "self._advance(")
+    advance = _lines_of(path, "_advance", "for step in steps", "break")
+    return _code("\n".join([f"# {path}", *receive, *advance]))
+
+
 BLOCKS: Mapping[str, Callable[[], str]] = {
+    "starts": starts,
+    "blocking": blocking_handler,
+    "callbacks": callback_core,
     "models": models_table,
     "services": services,
     "ratios": ratios_table,
@@ -123,6 +153,37 @@ def generated(text: str) -> str:
     return _BLOCK.sub(
         lambda match: f"{match['begin']}{BLOCKS[match['name']]()}{match['end']}", text
     )
+
+
+def _lines_of(path: str, function: str, first: str = "def ", last: str = "") -> list[str]:
+    """Return lines of a function without its docstring; none where there is no such function.
+
+    Args:
+        path: Of the source, from the repository's root.
+        function: Its name.
+        first: How the first line begins.
+        last: How the last line begins; "": to the end of the function.
+    """
+    source = (ROOT / path).read_text("utf-8")
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef) and node.name == function:
+            numbers = set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+            if ast.get_docstring(node) is not None:
+                numbers -= set(range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1))
+            every = source.splitlines()
+            lines = [every[number - 1] for number in sorted(numbers)]
+            begin = _index_of(lines, first)
+            end = _index_of(lines, last) if last else len(lines) - 1
+            return textwrap.dedent("\n".join(lines[begin : end + 1])).splitlines()
+    return []
+
+
+def _index_of(lines: Sequence[str], begin: str) -> int:
+    return next(index for index, line in enumerate(lines) if line.strip().startswith(begin))
+
+
+def _code(text: str) -> str:
+    return f"```python\n{text}\n```\n"
 
 
 @cache
