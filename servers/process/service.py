@@ -11,7 +11,7 @@ from servers.counting.metrics import Metrics
 from servers.counting.shared_table import table_bytes
 from servers.counting.tables import PROTOCOLS, Place, Tables
 from servers.process import log
-from servers.process.arguments import Arguments
+from servers.process.arguments import FLAGS, Arguments
 from servers.process.clock import date_line
 from servers.process.startup import (
     announce,
@@ -32,19 +32,7 @@ from servers.registry import MODELS, Serve
 from servers.sockets.listeners import Listener, Socks, kind_of
 from servers.waiting.shutdown import Shutdown
 
-_IN_METRICS = (
-    "workers",
-    "backlog",
-    "max_connections",
-    "limit_concurrency",
-    "max_body_size",
-    "timeout_header",
-    "timeout_body",
-    "timeout_write",
-    "timeout_keep_alive",
-    "timeout_echo_idle",
-    "timeout_graceful_shutdown",
-)
+_NOT_IN_METRICS = {"bind", "http_port", "echo_port"}  # addresses: not limits
 
 
 def run(arguments: Arguments, serve: Serve) -> NoReturn:
@@ -117,8 +105,12 @@ def _serve(
 
 def settings_in_metrics(arguments: Arguments) -> dict[str, float]:
     """Return the settings that /metrics reports, by name."""
-    options = {name: getattr(arguments, name) for name in _IN_METRICS}
-    return {name: value for name, value in options.items() if value is not None}
+    settings = {flag.field: getattr(arguments, flag.field) for flag in FLAGS}
+    return {
+        name: value
+        for name, value in settings.items()
+        if isinstance(value, int | float) and name not in _NOT_IN_METRICS
+    }
 
 
 def listeners_of(arguments: Arguments, socks: Socks, metrics: Metrics) -> list[Listener]:

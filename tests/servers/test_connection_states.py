@@ -1,5 +1,6 @@
 """The states of a connection: the table in the docstring of ``State`` is what connections do."""
 
+import inspect
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 
@@ -33,11 +34,11 @@ def _time_out(connection: Connection) -> Iterator[Step]:
 def _documented() -> tuple[Transitions, dict[State, str]]:
     """Return the transitions and the deadlines that the docstring's table allows."""
     assert State.__doc__ is not None
-    _, head, body, *_ = State.__doc__.split("===\n")
+    _, head, body, *_ = inspect.cleandoc(State.__doc__).split("===\n")
     columns = {name: head.index(name) for name in ("deadline", "next")}
     transitions, deadlines = set(), {}
     for line in body.splitlines():
-        name = line[: len("    RESPONDING  ")].strip()
+        name = line[: len("RESPONDING  ")].strip()
         if name in State.__members__:
             state = State[name]
             deadlines[state] = line[columns["deadline"] : columns["next"]].strip()
