@@ -24,7 +24,7 @@ BRIEF: dict[str, dict[str, float]] = {
 generator flat out, and most commands under test need its figures to be there, not to be exact."""
 
 LIMIT_S = 300
-"""For a command: a comparison of 24 cells takes a minute, and five on a machine with a load of 28."""
+"""For a command: a comparison of 24 cells takes a minute, on an overloaded machine up to five."""
 
 
 def script(name: str) -> list[str]:
