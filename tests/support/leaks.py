@@ -56,7 +56,7 @@ class LeakCheck:
         return sum(len([*tasks_of(pid)]) for pid in self.server.processes)
 
     def _clients(self) -> Counter[str]:
-        return self._objects() & Counter({"Client": 1, "Peer": 1})
+        return self._objects() & Counter({"Client": 1, "ClientProtocol": 1})
 
     def _objects(self) -> Counter[str]:
         """Return how many objects of a connection's classes are alive in all acceptors."""

@@ -7,9 +7,19 @@ from collections import Counter
 from pathlib import Path
 
 KINDS = {
-    "Client", "EchoConnection", "Greenlet", "HTTPConnection", "Peer", "TCPTransport", "Task",
-    "TimerHandle", "TrackedRawGreenlet", "_SelectorSocketTransport",
-}  # fmt: skip
+    "Client",
+    "ClientProtocol",
+    "EchoConnection",
+    "Greenlet",
+    "HTTPConnection",
+    "TCPTransport",
+    "Task",
+    "TimerHandle",
+    "TrackedRawGreenlet",
+    "Watch",
+    "_Lingerer",
+    "_SelectorSocketTransport",
+}
 
 
 def _count(*_: object) -> None:
