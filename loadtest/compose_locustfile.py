@@ -57,7 +57,7 @@ def _is_there(name: str) -> bool:
 
 
 def url(name: str) -> str:
-    """Return where a variant serves HTTP; echo is on port 7000 beside it."""
+    """Return the URL of a variant; its echo is on port 7000."""
     return f"http://{name}:{HTTP_PORT}"
 
 

@@ -1,7 +1,7 @@
-"""What the clients do: small classes, each of which shows one thing. Yours subclass these.
+"""The scenarios: small classes, each of which shows one thing. Subclass them for your own.
 
-A Locust user is one connection. It waits for nothing itself: the engine calls its channel, and the
-user's own greenlet only sleeps until Locust ends it.
+A Locust user is one connection. Its greenlet only sleeps until Locust ends it: the engine makes the
+requests.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ _BLOCK = bytes(range(32, 96))  # what GET /bytes repeats
 
 
 def _after_rounds(rounds: int) -> int:
-    """Return what GET /cpu computes: x -> ax + c, ``rounds`` times from 1, by repeated squaring."""
+    """Return the result of GET /cpu: x -> ax + c, ``rounds`` times from 1, by repeated squaring."""
     a, c, value = 1_103_515_245, 12_345, 1
     while rounds:
         if rounds & 1:
@@ -34,13 +34,14 @@ def _after_rounds(rounds: int) -> int:
 
 
 class Scenario(User):
-    """A user that holds one connection, and makes one request on it at a time.
+    """A user that holds one connection and makes one request at a time on it.
 
     Attributes:
-        request_type: What Locust's page shows as type.
-        request_name: What it shows as name.
-        share_hz: Requests a second of each such user, whatever the rate; None: the common rate.
-        quiet: Whether it only holds its connection after a first reply.
+        request_type: Type on Locust's page.
+        request_name: Name on Locust's page.
+        share_hz: Requests a second of each user of the class, whatever the rate; None: the common
+            rate.
+        quiet: Whether the user only holds its connection after a first reply.
         read_rate_bytes_per_s: How fast replies are read; None: as they come.
     """
 
@@ -53,16 +54,21 @@ class Scenario(User):
     read_rate_bytes_per_s: float | None = None
 
     @property
-    def crew(self) -> LoadProcess:
+    def load_process(self) -> LoadProcess:
         """The connections of this process."""
         return LoadProcess.of(self.environment)
 
+    @property
+    def crew(self) -> LoadProcess:
+        """Former name of ``load_process``, until the next release."""
+        return self.load_process
+
     def address(self) -> Address:
-        """Return where the server is."""
+        """Return the server's address."""
         return address_of(self.host, 80)
 
     def next_exchange(self) -> Exchange:
-        """Return what to ask now; called just before it is sent."""
+        """Return the next request; called just before it is sent."""
         raise NotImplementedError
 
     @classmethod
@@ -70,43 +76,44 @@ class Scenario(User):
         """See that users of this class can make their requests of this host.
 
         Raises:
-            NotConnectedError: The host is none.
-            ValueError: What is to be asked for cannot be, or would not be; says what was expected.
+            NotConnectedError: The host is not valid.
+            ValueError: The requests cannot be made, or the host has a path that the class ignores;
+                says what was expected.
         """
         if target := url_of(host, 80).target:
             raise ValueError(
-                f"expected a host without a path, which {cls.__name__} does not ask for, got"
+                f"expected a host without a path, which {cls.__name__} does not request, got"
                 f" {target!r}"
             )
 
     def on_start(self) -> None:
         """Begin to connect."""
-        self._channel = self.crew.add(self)
+        self._channel = self.load_process.add(self)
 
     @task
     def ask(self) -> None:
-        """Do nothing: all there is to do is the engine's."""
+        """Do nothing: the engine makes the requests."""
 
     def wait_time(self) -> float:
         """Sleep until Locust ends the user."""
         return 1e9
 
     def on_stop(self) -> None:
-        """Leave no connection behind."""
-        self.crew.remove(self._channel)
+        """Close the connection."""
+        self.load_process.remove(self._channel)
 
 
 class HTTPScenario(Scenario):
-    """GET a path: subclass it, say which, and what has to come.
+    """GET a path: subclass it with the path and the expected reply.
 
     Attributes:
         method: Of the request.
-        path: And the query, if there is one; "": what ``--path`` or the host says.
-        content: What is sent with it.
-        expected: The content that must come; None: any, with status 200.
+        path: Path and query; "": those of ``--path`` or of the host.
+        content: Of the request.
+        expected: The right content of the reply; None: any.
         closes: Whether each request has a connection of its own.
-        status: That must come.
-        headers: Further lines of the request, ``Name: value``.
+        status: The right status.
+        headers: Further fields of the request, ``Name: value``.
     """
 
     abstract = True
@@ -120,83 +127,83 @@ class HTTPScenario(Scenario):
 
     @classmethod
     def check(cls, host: str, spec: LoadSpec) -> None:
-        """See that the request can be made, and that what is to be held may stay."""
+        """See that the request can be made, and that no header closes a connection to be held."""
         url = url_of(host, 80)
         if url.scheme == "tcp":
             raise ValueError(f"expected http://HOST:PORT for a scenario over HTTP, got {host!r}")
         if cls.quiet and (cls.closes or asks_to_close(spec.headers)):
             raise ValueError("expected no 'Connection: close' where connections are held")
-        if isinstance(cls.path, str):  # else it is each user's own, as a property
+        if isinstance(cls.path, str):  # a property differs for each user
             _exchange(cls, url, spec)
 
     def on_start(self) -> None:
         """Begin to connect."""
-        self._exchange = self.crew.shared(self, self._new_exchange)
+        self._exchange = self.load_process.shared(self, self._new_exchange)
         super().on_start()
 
     def next_exchange(self) -> Exchange:
-        """Return the request, the same for all users of the class: what one knows, all know."""
+        """Return the request that all users of the class share: one learns its reply for all."""
         return self._exchange
 
     def _new_exchange(self) -> HTTPExchange:
-        return _exchange(self, url_of(self.host, 80), self.crew.spec)
+        return _exchange(self, url_of(self.host, 80), self.load_process.spec)
 
 
-def _exchange(asks: HTTPScenario | type[HTTPScenario], url: Url, spec: LoadSpec) -> HTTPExchange:
-    path = asks.path or spec.path or url.target or "/"
+def _exchange(of: HTTPScenario | type[HTTPScenario], url: Url, spec: LoadSpec) -> HTTPExchange:
+    path = of.path or spec.path or url.target or "/"
     if url.target not in ("", path):
-        raise ValueError(f"expected a host without a path to ask for {path}, got {url.target!r}")
+        raise ValueError(f"expected a host without a path to request {path}, got {url.target!r}")
     return HTTPExchange(
-        url.address, path, asks.method, asks.content, asks.expected, asks.closes, asks.status,
-        headers=(*asks.headers, *spec.headers),
+        url.address, path, of.method, of.content, of.expected, of.closes, of.status,
+        headers=(*of.headers, *spec.headers),
     )  # fmt: skip
 
 
 class Hello(HTTPScenario):
-    """What a request costs when there is nothing to do: GET / on a connection that is kept."""
+    """The cost of a request without work: GET / on a kept connection."""
 
     request_name = "/"
     expected = b"Hello, World!"
 
 
 class Get(HTTPScenario):
-    """Any path of any server: only status 200 and a whole reply are asked for."""
+    """Any path of any server: the reply must be complete and have status 200."""
 
     path, request_name = "", "--path"
 
 
 class Echo(Scenario):
-    """What the model itself costs, with no HTTP on top: bytes there and back over TCP."""
+    """The cost of the model itself, without HTTP: bytes there and back over TCP."""
 
     request_type, request_name = "ECHO", "bytes"
     _pool: ClassVar[bytes] = b""
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
-        length = _POOL_BYTES + self.crew.spec.echo_bytes
+        length = _POOL_BYTES + self.load_process.spec.echo_bytes
         if len(Echo._pool) != length:
             Echo._pool = os.urandom(length)
         self._at = random.randrange(_POOL_BYTES)
 
     def address(self) -> Address:
-        """Return where echo is spoken."""
-        return address_of(self.crew.spec.echo_host or super().address().host, ECHO_PORT)
+        """Return the address of the server's echo."""
+        return address_of(self.load_process.spec.echo_host or super().address().host, ECHO_PORT)
 
     def next_exchange(self) -> Exchange:
-        """Return bytes that are neither another user's nor those of the last time."""
+        """Return bytes that differ from other users' and from the last ones."""
         self._at = start = (self._at + 1) % _POOL_BYTES
-        return EchoExchange(Echo._pool[start : start + self.crew.spec.echo_bytes])
+        return EchoExchange(Echo._pool[start : start + self.load_process.spec.echo_bytes])
 
 
 class Wait(HTTPScenario):
-    """How many can be made to wait at once, and at what cost: a reply that takes 50 ms."""
+    """Many waits at the same time, and their cost: each reply takes 50 ms."""
 
     path = request_name = "/wait?ms=50"
     expected = b"waited 50 ms\n"
 
 
 class Connect(HTTPScenario):
-    """Where processes and threads part: a connection for each request."""
+    """The cost of a connection: each request has its own."""
 
     request_type, request_name = "CONNECT", "/"
     expected = b"Hello, World!"
@@ -204,21 +211,21 @@ class Connect(HTTPScenario):
 
 
 class Cpu(HTTPScenario):
-    """What more cores are worth when the interpreter lock is held: some 10 ms of Python each."""
+    """More cores where the interpreter lock is held: some 10 ms of Python a request."""
 
     path = request_name = "/cpu?n=100000"
     expected = b"%d\n" % _after_rounds(100_000)
 
 
 class Hash(HTTPScenario):
-    """What more cores are worth when it is released: SHA-256 over a megabyte."""
+    """More cores where the lock is released: SHA-256 of a megabyte."""
 
     path = request_name = "/hash?kib=1024"
     expected = f"{hashlib.sha256(bytes(1024 * 1024)).hexdigest()}\n".encode("ascii")
 
 
 class Convoy(Hello):
-    """What many light requests suffer from a few heavy ones: the latency of GET / beside Heavy."""
+    """Light requests behind a few heavy ones: the latency of GET / beside Heavy."""
 
     request_type = "CONVOY"
 
@@ -234,21 +241,21 @@ class Heavy(HTTPScenario):
 
 
 class Active(Hello):
-    """What it costs to be surrounded by silence: GET / beside thousands of Held."""
+    """The cost of idle connections: GET / beside thousands of Held."""
 
     request_type = "ACTIVE"
     fixed_count = 100
 
 
 class Held(Hello):
-    """The thousands: one request each, then silence on a connection that stays open."""
+    """The idle ones: one request each, then silence on a connection that stays open."""
 
     request_type = "HELD"
     quiet = True
 
 
 class Stream(HTTPScenario):
-    """Whether big replies to slow readers keep memory flat: a megabyte, read at 2 MB/s."""
+    """Big replies to slow readers, which should not cost memory: a megabyte, read at 2 MB/s."""
 
     path = request_name = "/bytes?n=1000000"
     expected = (_BLOCK * (1_000_000 // 64 + 1))[:1_000_000]

@@ -1,4 +1,4 @@
-"""The folder of a run: enough to compute every number again, and to say what it was run on."""
+"""Writes the folder of a run: the command, the machine, and every cell with its raw values."""
 
 import logging
 from collections.abc import Mapping
@@ -32,25 +32,25 @@ def write_run(
 
 
 def write_cell(folder: Path, seen: Observation) -> Result:
-    """Write what was observed and, apart, the numbers computed from it; return these.
+    """Write an observation and, in another file, its numbers; return the numbers.
 
     Raises:
-        OSError: It could not be written; then there is nothing of it in the folder.
+        OSError: It could not be written; then the folder has no part of it.
     """
     result = result_of(seen)
     try:
         observation.write(folder, seen)
         write_json(folder / "cell.json", asdict(result))
-    except OSError:  # half a cell is none
+    except OSError:  # half a cell is useless
         observation.remove(folder)
         raise
     return result
 
 
 def summarise(result: Result, folder: Path) -> None:
-    """Print a cell's times, on standard error: standard output is Locust's, for --json.
+    """Print a cell's times on standard error: Locust's --json needs standard output.
 
-    The verdict goes to Locust's log, so that the page's Logs tab has it, too.
+    The verdict goes to Locust's log, so that the page's Logs tab shows it, too.
     """
     tables.print_tables(terminal.console(stderr=True), cell_table(result))
     verdict = result.verdict

@@ -1,4 +1,4 @@
-"""What a request over HTTP asks for and says, as ``run`` and ``compare`` take it."""
+"""--path and --header of ``run`` and ``compare``."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 def add_request(parser: Parser) -> None:
-    """Add what a request over HTTP asks for and says."""
+    """Add the options of a request over HTTP."""
     parser.add_argument(
         "--path", metavar="PATH", type=checked(target_of),
-        help="and query that the scenario get asks for (default: the target's own, or /)",
+        help="and query that the scenario get requests (default: the target's own, or /)",
     )  # fmt: skip
     parser.add_argument(
         "--header", metavar="'NAME: VALUE'", type=checked(field_line), action="append", default=[],
@@ -26,10 +26,10 @@ def add_request(parser: Parser) -> None:
 def check_request(
     scenarios: Sequence[str], path: str | None, headers: Sequence[str], target: "Target | None"
 ) -> str:
-    """Return the path that is to be asked for.
+    """Return the path that the scenario ``get`` requests.
 
     Raises:
-        ValueError: A path or a header would not be sent; says what to do.
+        ValueError: The scenarios would ignore the path or a header; says what was expected.
     """
     if path is not None and "get" not in scenarios:
         raise ValueError(f"expected the scenario get with --path, got {','.join(scenarios)}")

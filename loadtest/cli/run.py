@@ -34,9 +34,9 @@ scenarios:
     + "\n"
     + verdicts_and_statuses(
         {
-            0: "there is a figure, whatever limited it",
-            1: f"there is none ({', '.join(sorted(SPOILT))}; of a search, at each of its rates),\n"
-            "       or it could not be run",
+            0: "the cell or search has a figure, whatever its verdict",
+            1: f"it has none ({', '.join(sorted(SPOILT))}; a search: at every rate),\n"
+            "       or could not be run",
         }
     )
 )
@@ -75,7 +75,7 @@ def add_run(commands: Any) -> None:
     )
     parser.add_argument(
         "--pid", metavar="N", type=whole_number(1, 1 << 22), default=0,
-        help="of the target, where it has no /metrics: its CPU time is taken from the kernel",
+        help="process of a target without /metrics: the kernel reports its CPU time",
     )  # fmt: skip
     parser.add_argument(
         "--scenario", metavar="NAME", type=one_of(SCENARIOS),
@@ -83,11 +83,11 @@ def add_run(commands: Any) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--rate", metavar="N", type=number(0.01, 1e6), default=0.0,
-        help="requests a second in all (default: flat out, one after the other)",
+        help="requests a second in all (default: flat out, each right after the last reply)",
     )  # fmt: skip
     parser.add_argument(
         "--find-capacity", metavar="P=T",
-        help="search the highest rate at which this holds, such as p99=50ms",
+        help="search for the highest rate at which this objective holds, such as p99=50ms",
     )  # fmt: skip
     option("--connections", "N", "64", whole_number(1, 1_000_000), "clients at the same time")
     option("--duration", "S", "10", number(0.1, 86400), "length of the window")
@@ -116,13 +116,12 @@ def _run(parser: Parser, arguments: argparse.Namespace) -> int:
             f"expected --connections {entry.connections_min} or more for {arguments.scenario},"
             f" got {arguments.connections}"
         )
-    # A model that is started for it is one process: its descriptors are an end, too.
+    # A model that we start is one process, with a descriptor limit of its own.
     room = connections_max(arguments.processes if arguments.target else 1)
     if arguments.connections > room:
         parser.error(
-            f"expected --connections up to {room} (the descriptor limit of each process; of them"
-            f" there are --processes {arguments.processes}, and 1 of a MODEL), got"
-            f" {arguments.connections}"
+            f"expected --connections up to {room} (the descriptor limit of each process: there are"
+            f" --processes {arguments.processes}, and 1 for a MODEL), got {arguments.connections}"
         )
     if arguments.find_capacity is not None and arguments.rate:
         parser.error("expected --rate or --find-capacity, and not both")

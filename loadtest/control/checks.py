@@ -1,4 +1,4 @@
-"""Which user classes make sense together: of Locust's, that is any set, and any number of users."""
+"""Checks before a test starts: Locust takes any set of classes, any host, any number of users."""
 
 import logging
 from collections.abc import Collection
@@ -17,14 +17,14 @@ _log = logging.getLogger("loadtest")
 
 
 def mixture_problem(classes: Collection[type[User]], users: int | None) -> str:
-    """Return why a test of these classes would not show what it says; "" where it would.
+    """Return why a test of these classes would be misleading; "" if it would not.
 
-    Two scenarios are a pair of classes: what one does to the other is the result. A half of a
-    pair says it under a name that is not true, and a third class changes it. Any others go
-    together, as long as each has a connection.
+    Two scenarios are a pair of classes: the effect of one on the other is the result. Half a pair
+    has no such effect, and a third class changes it. All others go together, as long as each class
+    has a connection.
 
     Args:
-        classes: That are to run; other users than ours are none of our business.
+        classes: The test's user classes; those that are no ``Scenario`` are not checked.
         users: How many users there will be; None: not known yet.
     """
     if not classes:
@@ -48,10 +48,10 @@ def mixture_problem(classes: Collection[type[User]], users: int | None) -> str:
 
 
 def request_problem(classes: Collection[type[User]], host: str, spec: LoadSpec) -> str:
-    """Return why users of some classes could not ask, or would ask for something else; "" if not.
+    """Return why users could not make the requests of their classes; "" if they can.
 
     Args:
-        classes: That are to run; other users than ours are none of our business.
+        classes: The test's user classes; those that are no ``Scenario`` are not checked.
         host: Of the test; "": each class has its own.
         spec: Of the test.
     """
@@ -59,15 +59,15 @@ def request_problem(classes: Collection[type[User]], host: str, spec: LoadSpec) 
         try:
             if issubclass(c, Scenario):
                 c.check(host or c.host, spec)
-        except NotConnectedError as error:  # it says what was expected and what was got
+        except NotConnectedError as error:  # its text says what was expected
             return f"host: {error}"
-        except ValueError as error:  # it does, too
+        except ValueError as error:  # so does this
             return f"{c.__name__}: {error}"
     return ""
 
 
 def select_default_scenario(environment: Environment) -> None:
-    """Take the first scenario where none is named and all there are make no sense together."""
+    """Select the first scenario if none is named and all of them make no sense together."""
     given, classes = environment.parsed_options, environment.user_classes
     assert given is not None
     first = [c for c in classes if c.__name__ in _FIRST]

@@ -1,8 +1,8 @@
-"""Locust's page, as far as it is ours: what is ticked at first, and what START refuses.
+"""Our part of Locust's page: which classes are ticked at first, and what START refuses.
 
-Locust ticks every class there is, takes each field as it comes, and answers what it cannot read
-with a 500, which its page calls an unknown error. A refusal is a reply of 200 whose message the
-page shows; the log has it, too.
+Locust ticks every class, does not check fields, and answers one that it cannot parse with a 500,
+which its page calls an unknown error. A refusal of ours is a 200 whose message the page shows; the
+log has it, too.
 """
 
 import argparse
@@ -30,11 +30,11 @@ from loadtest.knobs import Knob, parsed
 _ORDER = [name for entry in SCENARIOS.values() for name in entry.users]
 
 _STYLE = b"<style>thead:has(input[type=checkbox]) { display: none }</style>"
-"""No box that ticks all: all at once make no sense, and Locust's own shows those that are ticked at
-first as all there are."""
+"""Hides the box that ticks all classes: all at once make no sense, and Locust shows those that are
+ticked at first as if they were all."""
 
 LOGS_EVERY_S = 5.0
-"""How often an open page asks for the log while a test runs; afterwards never again."""
+"""How often an open page reads the log while a test runs; it never does afterwards."""
 
 _log = logging.getLogger("loadtest")
 
@@ -73,9 +73,9 @@ def watch(environment: Environment, web_ui: WebUI, knobs: Sequence[Knob]) -> Log
     @before_render_template.connect_via(web_ui.app)
     def _tick(_: Flask, context: dict[str, Any], **__: Any) -> None:
         arguments = context.get("template_args", {})
-        if users := arguments.get("users"):  # not so on the page of the login
+        if users := arguments.get("users"):  # the login page has none
             ticked = _names(environment)
-            arguments["available_user_classes"] = ticked  # all that are ticked at first
+            arguments["available_user_classes"] = ticked  # these are ticked at first
             order = [*ticked, *(name for name in _ORDER if name in users), *users]
             shown = {"users": {name: users[name] for name in dict.fromkeys(order)}}
             context["template_args"] = dict(sorted((arguments | shown).items()))
@@ -95,7 +95,7 @@ def watch(environment: Environment, web_ui: WebUI, knobs: Sequence[Knob]) -> Log
         if request.endpoint != "locust.swarm":
             return None
         if web_ui.userclass_picker_is_active and "user_classes" not in request.form:
-            # Locust would take all there are.
+            # Locust would run all classes.
             ticked = [("user_classes", name) for name in _names(environment)]
             request.form = ImmutableMultiDict([*request.form.items(multi=True), *ticked])
         classes = _chosen(environment, picked=web_ui.userclass_picker_is_active)
@@ -117,19 +117,19 @@ def _names(environment: Environment) -> list[str]:
 
 
 def _wrong_flag(knobs: Sequence[Knob]) -> str:
-    """Return what is wrong with the first of our fields that is; "" if none is."""
+    """Return what is wrong with the first wrong field of ours; "" if all are right."""
     for each in knobs:
         text = request.form.get(each.dest)
         try:
             if text is not None:
                 each.read(text)
-        except argparse.ArgumentTypeError as error:  # it says what was expected and what was got
+        except argparse.ArgumentTypeError as error:  # its text says what was expected
             return f"{each.flag}: {error}"
     return ""
 
 
 def _wrong_host(environment: Environment, classes: Collection[type[User]]) -> str:
-    """Return why users of ours cannot ask the host for what they are to ask for; "" if they can."""
+    """Return why users of ours could not make their requests of the host; "" if they can."""
     given = environment.parsed_options
     assert given is not None
     path = request.form.get("path", given.path)
@@ -138,7 +138,7 @@ def _wrong_host(environment: Environment, classes: Collection[type[User]]) -> st
 
 
 def _chosen(environment: Environment, picked: bool) -> list[type[User]]:
-    """Return the classes that a test would run."""
+    """Return the classes of the test that the form describes."""
     if not picked:
         return environment.user_classes
     names = request.form.getlist("user_classes")
@@ -147,7 +147,7 @@ def _chosen(environment: Environment, picked: bool) -> list[type[User]]:
 
 
 def _users(environment: Environment) -> int | None:
-    """Return how many users are asked for; None: a shape decides, or Locust itself complains."""
+    """Return the number of users in the form; None: a shape decides, or Locust refuses it."""
     text = request.form.get("user_count", "")
     shaped = environment.shape_class or request.form.get("shape_class", "Default") != "Default"
     return int(text) if text.isascii() and text.isdigit() and not shaped else None

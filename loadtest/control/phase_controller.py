@@ -1,7 +1,7 @@
-"""Leads one load through its phases, and collects what all processes have seen.
+"""Controls the phases of one load, and collects what all processes have measured.
 
-It runs where Locust's statistics come together: in the master, or in the only process there is.
-Connect (every connection has a first reply), warm up (at the full rate), window, last replies.
+It runs in Locust's master, or in the only process. The phases: connect (until every connection has
+a first reply), warm up (at the full rate), window, last replies.
 """
 
 import time
@@ -36,18 +36,18 @@ SAMPLE_INTERVAL_S = 1.0
 
 
 class PhaseController:
-    """Leads one load.
+    """Controls the phases of one load.
 
     Args:
         environment: Locust's.
-        plan: What is to be done.
-        shares_hz: Of each user class its own rate for each user; None: the common rate.
+        plan: What the cell is meant to be.
+        shares_hz: User class -> the rate of each of its users; None: the common rate.
         quiet: The classes that only hold their connections.
-        sampler: Of the server.
+        sampler: Samples server and kernel.
 
     Attributes:
-        trouble: Why there is no result; "" while nothing is known against it.
-        stage: The one that has begun last.
+        trouble: Why there will be no result; "" while nothing has failed.
+        stage: The last one that has begun.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class PhaseController:
         self.stage = Stage.CONNECT
         self._opened_s = 0.0
 
-    # -- what the processes tell -------------------------------------------------------------
+    # -- from the load processes -------------------------------------------------------------
 
     def add_records(self, worker: str, records: list[Record]) -> None:
         """Add what a load process has measured."""
@@ -101,24 +101,24 @@ class PhaseController:
     # -- the phases --------------------------------------------------------------------------
 
     def idle(self) -> None:
-        """Take the sample to which memory is compared; before there is any connection."""
-        self._sampler.sample(proportional=True)  # the first one costs the server memory of its own
+        """Sample the server before there is any connection, as the base for its memory."""
+        self._sampler.sample(proportional=True)  # a first sample costs the server memory
         self._mark("idle", proportional=True)
 
     def change_users(self) -> None:
-        """Take note that there are others than planned: what is measured is of both."""
-        self.trouble = "users were added, ended or moved during the test; start another test"
+        """Note that the users have changed during the test, which spoils its result."""
+        self.trouble = "users were added, removed or moved during the test; start another test"
 
     def forget_connections(self) -> None:
-        """Forget what the processes have told; they tell it again."""
+        """Drop what load processes have reported; they report it again."""
         self._established.clear()
         self._failures.clear()
 
     def connect(self) -> bool:
-        """Wait until every connection has had a reply; return whether they all have.
+        """Wait until every connection has had a right reply; return whether all have.
 
-        Not for ever: until time is up, none has had one for as long as a server may be silent, or
-        every connection has had a reply that is wrong, and would be wrong again.
+        It gives up when the time is over, when no further connection has had a reply for as long as
+        a server may be silent, or when every connection has had a wrong reply twice.
         """
         wanted, deadline_s = self._runner.target_user_count, self._plan.deadline_s
         begin_s = heard_s = time.monotonic()
@@ -145,11 +145,11 @@ class PhaseController:
             self._changed.wait(give_up_s - now_s)
             self._changed.clear()
         if without := sorted(self._shares_hz.keys() - self.established().keys()):
-            self.trouble = f"{wanted:,} users, and none of them was of: {', '.join(without)}"
+            self.trouble = f"{wanted:,} users, none of them of class {', '.join(without)}"
         return not without
 
     def begin(self) -> None:
-        """Let them ask."""
+        """Begin the warm-up: let all connections make requests."""
         self.stage = Stage.WARM_UP
         established = self.established()
         rated = {
@@ -168,20 +168,20 @@ class PhaseController:
         self._runner.send_message(BEGIN, periods_s)
 
     def open(self) -> None:
-        """Let the window begin."""
+        """Open the window."""
         self.stage = Stage.WINDOW
         self._mark("open")
         self._opened_s = time.monotonic()
         self._runner.send_message(OPEN)
 
     def sample(self) -> None:
-        """Take a sample of the server every second, for ever."""
+        """Sample server and kernel every second, until the greenlet is killed."""
         while True:
             gevent.sleep(SAMPLE_INTERVAL_S)
             self._sampler.sample()
 
     def close(self) -> None:
-        """Let the window end, and wait for what is still to come."""
+        """Close the window, and wait until every load process has finished."""
         self.stage = Stage.LAST_REPLIES
         self._runner.send_message(CLOSE)
         self._window_s = time.monotonic() - self._opened_s
@@ -190,27 +190,27 @@ class PhaseController:
         while not self._workers & self._present() <= self._usage.keys():
             if (left_s := give_up_s - time.monotonic()) <= 0:
                 break
-            self._changed.wait(min(left_s, 1.0))  # and look again who is there
+            self._changed.wait(min(left_s, 1.0))  # then look again which processes are left
             self._changed.clear()
         self._mark("loaded", proportional=True)
 
     def established(self) -> dict[str, int]:
-        """Return how many connections there are, by class."""
+        """Return the connections with a right first reply, by class."""
         return dict(sum((Counter(counts) for counts in self._established.values()), Counter()))
 
     def observation(self) -> Observation:
-        """Return all that has been seen."""
+        """Return everything that was measured."""
         trouble = self.trouble
         if not trouble and not self._window_s:
-            trouble = f"it was ended before the window, in: {self.stage}"
+            trouble = f"the test was stopped before the window, in stage: {self.stage}"
         if not trouble and len(self._sampler.servers) > 1:
-            trouble = f"one server took the place of another: {', '.join(self._sampler.servers)}"
+            trouble = f"another server took over the address: {', '.join(self._sampler.servers)}"
         if not trouble and len(self._usage) > self._plan.workers:
             trouble = f"{len(self._usage)} workers made load, expected {self._plan.workers}"
         missing = sorted(self._workers - self._usage.keys()) if self._window_s else []
         lost = self._plan.workers - len(self._workers)
         if self._window_s and lost > 0:
-            missing += [f"{lost} of {self._plan.workers} that never came"]
+            missing += [f"{lost} of {self._plan.workers} that never connected"]
         return Observation(
             plan=replace(self._plan),
             established=self.established(),

@@ -1,4 +1,4 @@
-"""What the server and the kernel say of themselves, once a second, on the clock of the load."""
+"""Samples of the server and of the kernel, once a second, on the clock of the load."""
 
 import math
 import time
@@ -28,26 +28,28 @@ _SERVER = {
     "server_requests_total{http}": "requests_http",
     "server_received_bytes_total{echo}": "received_bytes_echo",
 }
-"""A sample of our servers' /metrics -> its name here."""
+"""Name in our servers' /metrics -> name in a sample."""
 
 _KERNEL = {
     "netstat": ("ListenOverflows", "ListenDrops", "TCPTimeouts", "TCPSynRetrans"),
     "snmp": ("RetransSegs",),
 }
-"""Counters of /proc/net, which are the whole network namespace's (kernel: snmp_counter.rst).
-A connection that finds the accept queue full counts as ListenOverflows."""
+"""Counters of /proc/net, for the whole network namespace (kernel: snmp_counter.rst). A connection
+that finds the accept queue full counts as ListenOverflows."""
 
 
 class Sampler:
     """Takes samples of one server.
 
     Args:
-        address: Where it speaks HTTP; None where it does not.
-        pid: Of any server, instead of what it says of itself; None where not known.
+        address: Of its HTTP; None if it has none.
+        pid: Measure this process tree instead of reading /metrics; None: read them.
 
     Attributes:
-        conditions: Limits and socket options that it has said it serves under.
-        servers: The models that it has said it is: more than one if another took its address.
+        samples: All so far.
+        cpu_s: CPU time that parsing took.
+        conditions: Limits and socket options under which the server serves, from /metrics.
+        servers: Models named in /metrics: more than one if another server took over the address.
     """
 
     def __init__(self, address: Address | None, pid: int | None) -> None:
@@ -59,10 +61,10 @@ class Sampler:
         self.says = pid is None and address is not None and self._scrape() is not None
 
     def sample(self, proportional: bool = False) -> dict[str, Any]:
-        """Take a sample and keep it: of the kernel, and of the server or None.
+        """Take and keep a sample of the kernel and, if possible, of the server.
 
         Args:
-            proportional: With proportional memory, which takes 0.3 ms a process to find out.
+            proportional: With proportional memory, which costs 0.3 ms a process.
         """
         sample: dict[str, Any] = {"time_s": now_s(), "kernel": kernel_counters()}
         if self._pid is not None:
@@ -75,46 +77,46 @@ class Sampler:
         return sample
 
     def _scrape(self, query: str = "") -> dict[str, float] | None:
-        """Return what the server says of itself, if it does."""
+        """Return a sample from the server's /metrics; None without our metrics."""
         assert self._address is not None
         try:
             with HTTPClient(self._address, SCRAPE_LIMIT_S) as client:
                 text = client.get("/metrics" + query, expected=None)
-        except ReplyError:  # it has no /metrics, or no time for them: then there is no sample
+        except ReplyError:  # no /metrics, or no reply in time
             return None
         begin_s = time.process_time()
-        said = parsed(text)
+        values = parsed(text)
         self.cpu_s += time.process_time() - begin_s
-        if not said:
+        if not values:
             return None
         self.conditions = self.conditions or conditions(text)
         self.servers += [model for model in models(text) if model not in self.servers]
-        return said
+        return values
 
 
 def parsed(text: bytes) -> dict[str, float]:
-    """Return our samples of a Prometheus text, by our names; of anybody else's, none.
+    """Return a sample from a Prometheus text of ours; an empty one from any other text.
 
-    What has one of our names need not be ours: it counts where all are there that a cost needs.
+    Another server may use one of our names: the text is ours if it has all that a cost needs.
     """
-    found = {}
+    values = {}
     for sample in _samples(text, _PREFIXES):
         labels = ",".join(sample.labels.values())
         name = _SERVER.get(f"{sample.name}{{{labels}}}" if labels else sample.name)
         if name is not None:
-            found[name] = sample.value
-    return found if found.keys() >= _NEEDED else {}
+            values[name] = sample.value
+    return values if values.keys() >= _NEEDED else {}
 
 
 def conditions(text: bytes) -> dict[str, float]:
-    """Return limits and socket options out of a Prometheus text of ours."""
+    """Return limits and socket options from a Prometheus text of ours."""
     return {
         " ".join(sample.labels.values()): sample.value for sample in _samples(text, _CONDITIONS)
     }
 
 
 def models(text: bytes) -> list[str]:
-    """Return the model that a Prometheus text of ours names; of anybody else's, none."""
+    """Return the models that a Prometheus text of ours names; none from any other text."""
     return [
         sample.labels["model"]
         for sample in _samples(text, ("server_info{",))
@@ -123,31 +125,31 @@ def models(text: bytes) -> list[str]:
 
 
 def _samples(text: bytes, prefixes: tuple[str, ...]) -> list[Sample]:
-    """Return the samples of lines that begin so; none if one of them is no Prometheus text.
+    """Return the samples of lines with these prefixes; none if one of them is no Prometheus text.
 
-    The target is any server: what it says may be in any encoding, of any form, and no number.
+    The target may be any server, and its text anything.
     """
     lines = text.decode("utf-8", "replace").splitlines()
     wanted = "\n".join(line for line in lines if line.startswith(prefixes))
     try:
         families = [*text_string_to_metric_families(wanted)]
-    except Exception:  # the parser raises what it runs into: ValueError, IndexError, and more
+    except Exception:  # the parser documents none: ValueError, IndexError and others were met
         return []
     samples = [sample for family in families for sample in family.samples]
     return samples if all(math.isfinite(sample.value) for sample in samples) else []
 
 
 _CONDITIONS = ('server_limit{name="descriptors"}', "server_socket_option{")
-"""What the kernel was asked back; all other limits are constants of this project."""
+"""Values that the server read back from the kernel; all other limits are constants of ours."""
 
 _NEEDED = {"cpu_user_s", "cpu_system_s", "processes", "open_http", "open_echo"}
-"""Without these nothing can be computed from a sample."""
+"""A cost needs all of these."""
 
 _PREFIXES = tuple({name.partition("{")[0] for name in _SERVER})
 
 
 def kernel_counters() -> dict[str, int]:
-    """Return the counters of what TCP has lost or had to repeat."""
+    """Return the counters of TCP's losses and retransmissions."""
     counters: dict[str, int] = {}
     for file, names in _KERNEL.items():
         try:

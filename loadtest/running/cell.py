@@ -1,4 +1,4 @@
-"""One cell: Locust, in processes of its own, against one target, until it has ended."""
+"""One cell: starts Locust in its own processes against one target, and awaits its end."""
 
 import subprocess
 import sys
@@ -37,10 +37,10 @@ class Load(LoadSpec):
 
     Attributes:
         scenario: Its name.
-        classes: The users that make it up.
-        connections: Of all of them together.
+        classes: Its user classes.
+        connections: Of all classes together.
         processes: How many make the load.
-        distant: Whether these run elsewhere and call us, on ``port``.
+        distant: Whether these run on other machines and connect to ``port``.
         port: Where the master listens for them.
     """
 
@@ -53,11 +53,11 @@ class Load(LoadSpec):
 
     @property
     def limit_s(self) -> float:
-        """How long it may take, with all that comes before and after it."""
+        """How long a cell with this load may take, from start to end."""
         return cell_limit_s(self.connections, self.warmup_s + self.window_s, self.deadline_s)
 
     def flags(self, target: Target, folder: Path, stage_fd: int) -> list[str]:
-        """Return what Locust is to be called with."""
+        """Return Locust's command-line flags."""
         cell = CellSpec(
             server_pid=target.pid,
             server_cores=target.cores,
@@ -75,7 +75,7 @@ class Load(LoadSpec):
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C while a cell ran; it has what was measured until then, if that is anything."""
+    """Ctrl-C during a cell; ``result`` has what was measured before, if anything."""
 
     def __init__(self, result: Result | None) -> None:
         super().__init__()
@@ -109,7 +109,7 @@ def run_target(
     say: Say,
     forks: LocustForkServer | None = None,
 ) -> Result:
-    """Run a cell against a server that is there; what Locust says goes into files in the folder.
+    """Run a cell against a server that runs; Locust's output goes into files in the folder.
 
     Args:
         say: Called with each stage when it begins.
@@ -118,7 +118,7 @@ def run_target(
     Raises:
         CellError: It could not be run.
         Interrupted: Ctrl-C.
-        OSError: The disk takes no more.
+        OSError: The disk is full, or refuses writes.
     """
     failures: list[str] = []
     try:
@@ -142,20 +142,20 @@ def run_target(
             failures = stages.failures
     except KeyboardInterrupt as interrupt:
         raise Interrupted(_result(folder)) from interrupt
-    except subprocess.TimeoutExpired as stuck:  # not even killed does it end
+    except subprocess.TimeoutExpired as stuck:  # it does not even end when it is killed
         raise CellError(f"the generator had not ended after {stuck.timeout:g} s") from stuck
     result = _result(folder)
     if result is None:
-        require_space(folder)  # a full disk has no log that says so
-        said = "; ".join([late] * bool(late) + (failures or _last_lines(folder)))
-        if full := disk_error_in(said, folder):
+        require_space(folder)  # on a full disk there is no log that explains it
+        reasons = "; ".join([late] * bool(late) + (failures or _last_lines(folder)))
+        if full := disk_error_in(reasons, folder):
             raise full
-        raise CellError(f"the generator failed: {said}")
+        raise CellError(f"the generator failed: {reasons}")
     return result
 
 
 def _stop(lead: _Process, load: Load, say: Say) -> None:
-    """End Locust, which keeps what was measured, within a time."""
+    """Let Locust end and keep what was measured; it is killed if that takes too long."""
     say(Stage.STOPPING)
     lead.terminate()
     with suppress(subprocess.TimeoutExpired):  # then it is killed

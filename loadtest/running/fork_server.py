@@ -1,7 +1,7 @@
-"""Locust, imported once and forked for each cell: half of a short cell was importing it.
+"""Imports Locust once and forks it for each cell: the import took half of a short cell.
 
-A cell's process is still its own, with nothing of the last cell in it: the one that is forked
-never runs anything itself.
+Each cell still has a process of its own, without traces of the last one: the process that forks
+runs no cell itself.
 
 python -m loadtest.running.fork_server   reads lines of JSON: {"argv": [...], "log": PATH}
 """
@@ -28,21 +28,21 @@ from servers.sockets.kernel import die_with_parent
 
 
 class Forked:
-    """A process that is not our child: what ``subprocess.Popen`` would tell of it, and do to it."""
+    """A process that is not our child, with the methods of ``subprocess.Popen``."""
 
     def __init__(self, pid: int) -> None:
         try:
             self._fd = os.pidfd_open(pid)
         except ProcessLookupError:  # it has ended already: its log says why
-            self._fd, writer = os.pipe()  # readable for ever, as the descriptor of what has ended
+            self._fd, writer = os.pipe()  # always readable, as the pidfd of an ended process
             os.close(writer)
 
     def poll(self) -> int | None:
-        """Return None while it runs, and then 0: its status is its own business."""
+        """Return None while it runs, then 0: only its parent can read its status."""
         return 0 if select.select([self._fd], [], [], 0)[0] else None
 
     def terminate(self) -> None:
-        """Ask it to end."""
+        """Send SIGTERM."""
         with suppress(OSError):  # it has ended, before there was a descriptor of it or since
             signal.pidfd_send_signal(self._fd, signal.SIGTERM)
 
@@ -57,7 +57,7 @@ class Forked:
         return 0
 
     def kill(self) -> None:
-        """End it, whatever it does."""
+        """Kill it, and wait for its end."""
         with suppress(OSError):  # it has ended, before there was a descriptor of it or since
             signal.pidfd_send_signal(self._fd, signal.SIGKILL)
         self.wait(IMPORT_LIMIT_S)
@@ -65,10 +65,10 @@ class Forked:
 
 
 class LocustForkServer:
-    """What forks.
+    """The process that forks Locust, as its parent uses it.
 
     Args:
-        process: Of ``python -m loadtest.running.fork_server``.
+        process: ``python -m loadtest.running.fork_server``.
         stages: Reads what each Locust reports; all of them inherit its other end.
     """
 
@@ -77,7 +77,7 @@ class LocustForkServer:
 
     @contextmanager
     def running(self, argv: Sequence[str], log: Path) -> Iterator[Forked]:
-        """Run Locust for the length of a block; afterwards it has ended.
+        """Run Locust for the length of a block, which ends it.
 
         Raises:
             CellError: The process that forks has ended, or does not answer.
@@ -86,13 +86,13 @@ class LocustForkServer:
         self.stages.begin()
         wanted = json.dumps({"argv": list(argv), "log": str(log.absolute())})
         try:
-            # Past the buffer: what a broken pipe left there would be raised again at its close.
+            # Not buffered: bytes left by a broken pipe would raise again when the file is closed.
             os.write(self._process.stdin.fileno(), f"{wanted}\n".encode())
         except BrokenPipeError as error:
             raise CellError("the process that forks Locust has ended") from error
         readable, _, _ = select.select([self._process.stdout], [], [], IMPORT_LIMIT_S)
         if not readable:
-            self._process.kill()  # a late answer would be taken for that of the next cell
+            self._process.kill()  # a late answer would be taken for the next cell's
             self._process.wait()
             raise CellError(
                 f"the process that forks Locust has not answered for {IMPORT_LIMIT_S:g} s"
@@ -109,10 +109,10 @@ class LocustForkServer:
 
 @contextmanager
 def locust_fork_server(cores: Sequence[int], log: Path) -> Iterator[LocustForkServer]:
-    """Have Locust ready for the length of a block.
+    """Run a fork server for the length of a block.
 
     Raises:
-        CellError: It does not come up; says why.
+        CellError: It does not start; says why.
     """
     command = [sys.executable, "-m", "loadtest.running.fork_server"]
     with (
@@ -125,12 +125,12 @@ def locust_fork_server(cores: Sequence[int], log: Path) -> Iterator[LocustForkSe
 
 
 def main() -> None:
-    """Import Locust, then fork for each line of standard input, until that ends."""
+    """Import Locust, then fork it for each line of standard input, until that ends."""
     importlib.import_module("locust.main")
     importlib.import_module("loadtest.locustfile")
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them: they leave no zombie
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children leave no zombies
     gc.collect()
-    gc.freeze()  # or the first collection in a child would copy all of it
+    gc.freeze()  # else the first collection in a child would copy all pages
     print("ready", flush=True)
     while line := sys.stdin.readline():
         wanted = json.loads(line)
@@ -141,7 +141,7 @@ def main() -> None:
 
 
 def _become_locust(argv: list[str], log: str) -> None:
-    """Run Locust in this process, as if it had been started; does not return."""
+    """Run Locust in this process as if started by a shell; does not return."""
     locust: Any = sys.modules["locust.main"]
     status = 1
     try:
@@ -156,14 +156,14 @@ def _become_locust(argv: list[str], log: str) -> None:
         status = 0
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else 1
-    except BaseException:  # as an interpreter that ends by it would do
+    except BaseException:  # print it, as the interpreter would at its end
         with suppress(OSError):  # the disk of the log may be full
             traceback.print_exc()
     finally:
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError):  # the same
                 stream.flush()
-        os._exit(status)  # not sys.exit(): the parent's loop is not ours to go on with
+        os._exit(status)  # not sys.exit(), which would go on in the parent's loop
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the load is aimed at: a model of ours, started for it, or a server that runs somewhere."""
+"""Targets of a load: a model of ours, started for it, or a server that runs already."""
 
 import socket
 from collections.abc import Sequence
@@ -9,11 +9,11 @@ from loadtest.client.address import Address, url_of
 from loadtest.measure.errors import NotConnectedError
 
 PROBE_S = 5.0
-"""For a server that runs somewhere to take a connection."""
+"""For a server to accept a connection."""
 
 
 class CellError(Exception):
-    """A cell could not be run; says why."""
+    """A cell could not be run; the text says why."""
 
 
 @dataclass(frozen=True)
@@ -21,12 +21,12 @@ class Target:
     """A server.
 
     Attributes:
-        name: What results call it.
+        name: In results.
         host: ``http://HOST:PORT`` or ``tcp://HOST:PORT``.
-        echo: Where echo is spoken; "" where it is not known.
-        pid: Of the server, if it is to be watched from outside; 0 if not.
+        echo: ``HOST:PORT`` of its echo; "" if unknown.
+        pid: Of the process whose use is measured from outside; 0: none.
         cores: How many it may use; 0: not known.
-        path: That its URL named, with a query; "" if it named none.
+        path: Path and query of its URL; "" without them.
     """
 
     name: str
@@ -41,12 +41,12 @@ class Target:
         """Return the server at ``http://HOST:PORT[/PATH]`` or ``tcp://HOST:PORT``.
 
         Args:
-            text: What a user wrote.
+            text: A user's.
             pid: Of the server; 0: not known.
-            name: What results call it; "": what the user wrote.
+            name: In results; "": the user's text.
 
         Raises:
-            ValueError: It is neither, or it is not there; says what to do.
+            ValueError: The text is neither, or no server answers; says what to do.
         """
         tcp = text[:6].lower() == "tcp://"
         if not tcp and text[:7].lower() != "http://":
@@ -56,9 +56,9 @@ class Target:
         try:
             url = url_of(text, 7000 if tcp else 80)
             socket.create_connection(url.address, PROBE_S).close()
-        except NotConnectedError as error:  # it says what was expected and what was got
+        except NotConnectedError as error:  # its text says what was expected
             raise ValueError(str(error)) from error
-        except OSError as error:  # nobody there, or no such host
+        except OSError as error:  # no server listens, or no such host
             raise ValueError(
                 f"expected a server at {text}, got: {error.strerror or error}; start it first, or"
                 " name one of ours"
@@ -69,11 +69,11 @@ class Target:
 
     @property
     def url(self) -> str:
-        """What ``parse`` can take again."""
+        """The text that ``parse`` takes."""
         return self.host + self.path
 
     def path_with(self, path: str | None, scenarios: Sequence[str]) -> str:
-        """Return what the scenario ``get`` is to ask this server for.
+        """Return the path that the scenario ``get`` requests from this server.
 
         Args:
             path: Of the command line; None: it says none.
@@ -93,21 +93,21 @@ class Target:
 
     @property
     def speaks_http(self) -> bool:
-        """Whether it can be asked over HTTP."""
+        """Whether it has HTTP."""
         return self.host.startswith("http://")
 
 
 def free_port() -> int:
-    """Return a port that was free a moment ago: not everybody can say which they have picked."""
+    """Return a port that was free a moment ago, for a program that cannot report its own choice."""
     with socket.create_server(("127.0.0.1", 0)) as sock:
         return Address(*sock.getsockname()[:2]).port
 
 
 def process_is_there(pid: int) -> bool:
-    """Return whether a pid is that of a process that has not ended, and of no thread."""
+    """Return whether a pid is that of a running process, not of a thread or a zombie."""
     try:
         status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace")
-    except OSError:  # there is none, or it is hidden from us, and could not be watched
+    except OSError:  # no such process, or a hidden one, which cannot be measured
         return False
-    said = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
-    return said.get("Tgid") == str(pid) and not said.get("State", "Z").startswith(("Z", "X"))
+    fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    return fields.get("Tgid") == str(pid) and not fields.get("State", "Z").startswith(("Z", "X"))

@@ -136,7 +136,7 @@ def test_a_mixture_is_judged_by_the_class_that_is_worst(tmp_path: Path, any_serv
     ended = run([*argv, "--users=2", "Slow", "Weighty"])
     assert ended.returncode == 0, ended.stderr
     assert cell_in(tmp_path)["verdict"] == {
-        "name": "invalid", "why": "2 users, and none of them was of: Slow",
+        "name": "invalid", "why": "2 users, none of them of class Slow",
     }  # fmt: skip
 
 
@@ -217,4 +217,6 @@ def test_connections_that_never_come_about_make_the_cell_invalid(tmp_path: Path)
         locust.send_signal(signal.SIGTERM)
         locust.communicate(timeout=DEADLINE_S)
     verdict = cell_in(tmp_path)["verdict"]
-    assert verdict == {"name": "invalid", "why": "it was ended before the window, in: connect"}
+    assert verdict == {
+        "name": "invalid", "why": "the test was stopped before the window, in stage: connect",
+    }  # fmt: skip

@@ -178,7 +178,7 @@ def test_a_mixture_that_makes_no_sense_is_refused_on_the_page_and_in_its_log(
         ({"echo_bytes": "1.5"}, "echo-bytes: expected a whole number from 1 to 1048576"),
         ({"echo_host": "x:y"}, "echo-host: expected http://HOST:PORT or HOST:PORT, got 'x:y'"),
         ({"host": "https://x"}, "host: expected http://HOST:PORT or HOST:PORT, got 'https://x'"),
-        ({"host": "http://x/y"}, "Hello: expected a host without a path to ask for /, got '/y'"),
+        ({"host": "http://x/y"}, "Hello: expected a host without a path to request /, got '/y'"),
     ],
 )
 def test_a_field_that_cannot_be_read_is_refused_with_a_sentence(
@@ -213,7 +213,7 @@ def test_on_the_page_one_test_follows_the_other_and_a_change_of_users_is_told(
         ours.page.stop()
         cell = ours.cell()
         assert cell["verdict"]["name"] == "invalid"
-        assert "users were added, ended or moved during the test" in cell["verdict"]["why"]
+        assert "users were added, removed or moved during the test" in cell["verdict"]["why"]
         ours.interrupt()
 
 

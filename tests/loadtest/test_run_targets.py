@@ -166,7 +166,7 @@ def test_locust_takes_the_path_of_its_host_and_headers(tmp_path: Path) -> None:
     [
         (["--host=http://127.0.0.1:9/api", "Hello"], "Hello: expected a host without a path"),
         (["--host=http://127.0.0.1:9/api", "Echo"], "Echo: expected a host without a path"),
-        (["--host=http://127.0.0.1:9/api", "--path=/x", "Get"], "a host without a path to ask"),
+        (["--host=http://127.0.0.1:9/api", "--path=/x", "Get"], "a host without a path to request"),
         (["--host=http://u:p@127.0.0.1:9", "Hello"], "expected no credentials"),
         (["--host=http://127.0.0.1:9/#a", "Get"], "expected no fragment"),
         (["--host=http://..", "Get"], "expected a host of 1 to 63 characters between dots"),
