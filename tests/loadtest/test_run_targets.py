@@ -73,7 +73,7 @@ def test_a_search_against_a_target_that_answers_wrongly_ends_flat_out_and_says_w
         ended = run([*argv, "--connections", "4", "--out", str(tmp_path)])
     assert ended.returncode == 1, ended.stderr
     said = " ".join(ended.stdout.split())
-    assert "p99=50ms is not searched for: flat out no request had a right reply" in said
+    assert "no search for p99=50ms: flat out, no request had a right reply" in said
     assert "verdict: errors: " in said and "404" in said
     cells = folder_of(ended.stdout).glob("*/cell.json")
     assert [path.parent.name for path in cells] == ["get-4-flat-out"]
