@@ -6,9 +6,11 @@ import sys
 from pathlib import Path
 
 import psutil
+import pytest
 
 from loadtest.measure.process_usage import cpu_of, cpu_s_of_tree, tree_of, usage_of_tree
 from loadtest.running.processes import running
+from tests.support.commands import ROOT
 from tests.support.running import DEADLINE_S, process_is_gone, wait_until
 
 
@@ -55,3 +57,9 @@ def test_a_process_runs_on_its_cores(tmp_path: Path) -> None:
     command = [sys.executable, "-c", "import os; print(os.sched_getaffinity(0))"]
     with running(command, [core], tmp_path / "log") as process:
         assert process.communicate(timeout=DEADLINE_S)[0] == f"{{{core}}}\n"
+
+
+@pytest.mark.parametrize("text", ["<< 3) | 2", '"listening model='])
+def test_loadtest_has_one_meter_of_processes_and_one_reader_of_the_ready_line(text: str) -> None:
+    sources = (ROOT / "loadtest").rglob("*.py")
+    assert sum(path.read_text("utf-8").count(text) for path in sources) == 1
