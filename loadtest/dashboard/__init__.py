@@ -1,1 +1,1 @@
-"""python -m loadtest dashboard: the same page, served, and growing while a run goes on."""
+"""python -m loadtest dashboard: the pages of all runs, served, and growing while a run is live."""

@@ -94,16 +94,16 @@ def _crossed(
     builder: ChartBuilder, crosses: Mapping[tuple[str, str], Sequence[tuple[str, str]]], edge: float
 ) -> Iterator[Trace]:
     """Yield the crosses; several on one line stand side by side."""
-    taken: Counter[str] = Counter()
+    crosses_on: Counter[str] = Counter()
     for (contender, run), own in crosses.items():
         lines = [line for line, _ in own]
-        taken.update(lines)
+        crosses_on.update(lines)
         yield builder.trace(
             contender,
             run,
             "not ranked",
             mode="markers",
-            x=[edge * _BEYOND ** (taken[line] - 1) for line in lines],
+            x=[edge * _BEYOND ** (crosses_on[line] - 1) for line in lines],
             y=lines,
             text=[verdict for _, verdict in own],
             hovertemplate="<b>%{text}</b>: not ranked<extra>%{fullData.name}</extra>",
