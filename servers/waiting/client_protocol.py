@@ -15,7 +15,8 @@ its state, and an event leads on::
 
 Steps are carried out in READING. One that has to be waited for leads to WAITING, BLOCKED or
 YIELDING; the last one leads to READING, or to CLOSING if the connection is closed by then. A missed
-deadline, the end of a shutdown and a lost connection lead from each state to CLOSING or CLOSED.
+deadline and the end of the grace period lead to CLOSING from each state but STARTING, a lost
+connection leads to CLOSED from each.
 
 Only in READING does the loop read, so the client's own window holds it back. Bytes and a FIN that
 it delivers even so, having read them already, are kept until the steps are carried out.
@@ -267,7 +268,7 @@ class ClientProtocol(asyncio.Protocol):
         return unsent_bytes(self.fileno()) + in_loop
 
     def _send_last_reply(self) -> None:
-        """Close a connection on which no steps are left, with what it has to say at its end."""
+        """Close a connection on which no steps are left, with its 408 if a request had begun."""
         self._leave(READING)
         try:
             self._advance(self.connection.timed_out())
@@ -283,7 +284,7 @@ class ClientProtocol(asyncio.Protocol):
             linger(self, self._loop)
 
     def _leave(self, state: ClientState) -> None:
-        """Change the state from outside: whatever is waited for does not matter any more."""
+        """Change the state, and drop the steps and the timer of the one before."""
         self._state = state
         self._steps = None
         if self._timer is not None:
