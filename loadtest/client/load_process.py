@@ -71,6 +71,11 @@ class LoadProcess:
         self._taken_s = now_s()
         self._usage: dict[str, dict[str, float]] = {}
 
+    @property
+    def options(self) -> LoadSpec:
+        """Former name of ``spec``, until the next release."""
+        return self.spec
+
     # -- for the users -----------------------------------------------------------------------
 
     def add(self, user: Asker) -> Channel:

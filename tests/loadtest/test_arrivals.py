@@ -1,4 +1,4 @@
-"""Requests are due by the clock, whatever the server does; what is too late is counted."""
+"""Requests are due by the clock, whatever the server does; late ones are dropped and counted."""
 
 import statistics
 
@@ -39,7 +39,7 @@ def test_poisson_arrivals_have_the_mean_and_the_spread_of_their_kind() -> None:
     assert statistics.stdev(gaps) == pytest.approx(2.0, rel=0.1)
 
 
-def test_what_is_later_than_the_deadline_is_dropped_and_counted() -> None:
+def test_a_schedule_drops_and_counts_what_is_later_than_the_deadline() -> None:
     one, meter = turns(constant(deadline_s=3.0)), Meter()
     meter.open(0.0)
     assert one.next_s(99.0, meter) == 100.0
@@ -47,7 +47,7 @@ def test_what_is_later_than_the_deadline_is_dropped_and_counted() -> None:
     assert meter.inside.dropped == 6
 
 
-def test_what_is_due_after_the_end_is_not_asked() -> None:
+def test_no_request_is_due_after_the_end() -> None:
     one, meter = turns(constant()), Meter()
     one.next_s(99.0, meter)
     one.finish(101.5)
@@ -55,7 +55,7 @@ def test_what_is_due_after_the_end_is_not_asked() -> None:
     assert one.next_s(105.0, meter) == NEVER
 
 
-def test_what_is_given_up_is_counted_without_the_request_in_flight() -> None:
+def test_abandoned_requests_are_counted_without_the_one_in_flight() -> None:
     for in_flight, dropped in ((False, 5), (True, 4)):
         one, meter = turns(constant()), Meter()
         meter.open(0.0)

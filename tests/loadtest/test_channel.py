@@ -15,7 +15,7 @@ from tests.support.driving import RIGHT, User, answering, at_rate, driving, righ
 from tests.support.running import Server, running
 
 
-def test_a_server_that_closes_without_a_word_has_not_replied() -> None:
+def test_a_connection_closed_before_any_byte_is_no_reply() -> None:
     with (
         answering(lambda sock, number: False) as address,
         driving(User(address)) as driven,
@@ -24,7 +24,7 @@ def test_a_server_that_closes_without_a_word_has_not_replied() -> None:
         assert driven.requests == 0 and not driven.channel.has_replied
 
 
-def test_a_connection_waits_for_the_begin_and_then_asks_one_after_the_other() -> None:
+def test_a_connection_waits_for_begin_then_makes_one_request_after_the_other() -> None:
     with answering(right) as address, driving(User(address)) as driven:
         driven.established()
         gevent.sleep(0.05)
@@ -35,7 +35,7 @@ def test_a_connection_waits_for_the_begin_and_then_asks_one_after_the_other() ->
         assert not driven.errors
 
 
-def test_a_second_begin_takes_the_place_of_the_first() -> None:
+def test_a_second_begin_replaces_the_first() -> None:
     def only_one(sock: socket.socket, number: int) -> bool:
         time.sleep(0.01)
         return not select.select([sock], [], [], 0)[0] and right(sock, number)
@@ -49,7 +49,7 @@ def test_a_second_begin_takes_the_place_of_the_first() -> None:
         assert not driven.errors
 
 
-def test_a_kept_connection_that_the_server_has_closed_is_made_anew_without_an_error() -> None:
+def test_a_kept_connection_that_the_server_closes_is_reopened_without_an_error() -> None:
     def once(sock: socket.socket, number: int) -> bool:
         sock.sendall(RIGHT)
         return False
@@ -61,7 +61,7 @@ def test_a_kept_connection_that_the_server_has_closed_is_made_anew_without_an_er
         assert not driven.errors
 
 
-def test_what_was_due_while_the_server_was_silent_is_late_from_when_it_was_due() -> None:
+def test_latency_counts_from_when_a_request_was_due_while_the_server_was_silent() -> None:
     def silent_once(sock: socket.socket, number: int) -> bool:
         if number == 3:
             time.sleep(0.5)
@@ -78,7 +78,7 @@ def test_what_was_due_while_the_server_was_silent_is_late_from_when_it_was_due()
         assert (quantile_s(driven.times["service_time"], 0.75) or 1) < late[0]
 
 
-def test_what_is_late_beyond_the_deadline_is_dropped_and_counted() -> None:
+def test_requests_later_than_the_deadline_are_dropped_and_counted() -> None:
     def silent_once(sock: socket.socket, number: int) -> bool:
         if number == 3:
             time.sleep(0.5)
@@ -90,7 +90,7 @@ def test_what_is_late_beyond_the_deadline_is_dropped_and_counted() -> None:
         driven.until(lambda: driven.dropped >= 30)
 
 
-def test_an_end_is_reached_when_all_that_was_due_has_been_answered() -> None:
+def test_a_channel_is_idle_once_every_due_request_has_its_reply() -> None:
     with answering(right) as address, driving(User(address)) as driven:
         driven.established()
         driven.channel.begin(at_rate(0.01))
@@ -107,7 +107,7 @@ def test_an_end_is_reached_when_all_that_was_due_has_been_answered() -> None:
 @pytest.mark.parametrize(
     ("deadline_s", "errors", "given_up"), [(0.1, {"TimedOutError": 1}, 0), (60.0, {}, 1)]
 )
-def test_what_has_no_reply_at_the_end_is_an_error_only_if_the_server_has_had_its_time(
+def test_a_request_without_a_reply_at_the_end_is_an_error_only_after_the_deadline(
     deadline_s: float, errors: dict[str, int], given_up: int
 ) -> None:
     def then_silent(sock: socket.socket, number: int) -> bool:
@@ -126,7 +126,7 @@ def test_what_has_no_reply_at_the_end_is_an_error_only_if_the_server_has_had_its
         assert not driven.channel.busy
 
 
-def test_a_server_that_has_gone_is_tried_again_and_each_try_is_counted() -> None:
+def test_a_stopped_server_is_tried_again_and_each_try_is_counted() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = Address(*listener.getsockname())
     with driving(User(address)) as driven:
@@ -134,7 +134,7 @@ def test_a_server_that_has_gone_is_tried_again_and_each_try_is_counted() -> None
         assert driven.requests == 0
 
 
-def test_bytes_that_nobody_asked_for_are_an_error() -> None:
+def test_bytes_without_a_request_are_an_error() -> None:
     def talkative(sock: socket.socket, number: int) -> bool:
         right(sock, number)
         time.sleep(0.05)
@@ -159,7 +159,7 @@ def test_bytes_after_a_last_reply_make_it_wrong() -> None:
             assert driven.requests == 0
 
 
-def test_a_connection_that_is_to_be_held_and_ends_is_an_error() -> None:
+def test_the_end_of_a_held_connection_is_an_error() -> None:
     class Held(User):
         quiet = True
 
@@ -174,7 +174,7 @@ def test_a_connection_that_is_to_be_held_and_ends_is_an_error() -> None:
             assert driven.requests == 0 and not driven.channel.has_replied
 
 
-def test_a_fault_of_the_scenario_is_an_error_of_its_own() -> None:
+def test_an_exception_in_a_scenario_is_a_scenario_error() -> None:
     class Faulty(User):
         def next_exchange(self) -> Exchange:
             raise ZeroDivisionError("my own fault")
@@ -183,7 +183,7 @@ def test_a_fault_of_the_scenario_is_an_error_of_its_own() -> None:
         driven.until(lambda: driven.errors["ScenarioError"] >= 2)
 
 
-def test_a_request_each_on_a_connection_of_its_own_waits_for_the_end_of_each() -> None:
+def test_a_connection_for_each_request_is_closed_before_the_next() -> None:
     with running(next(iter(MODELS))) as server:
         assert server.http is not None
         address = Address(*server.http)

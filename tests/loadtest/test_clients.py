@@ -1,4 +1,4 @@
-"""Only a reply that is right to the last byte counts: what the clients make of wrong ones."""
+"""Only a reply that is right to the last byte counts; each kind of wrong one is an error."""
 
 import contextlib
 import socket
@@ -54,7 +54,7 @@ def answering(*pieces: bytes, reset: bool = False, hold: bool = False) -> Iterat
             thread.join()
 
 
-def test_a_right_reply_is_returned_however_it_is_cut() -> None:
+def test_the_client_returns_a_right_reply_however_it_is_cut() -> None:
     with answering(RIGHT[:3], RIGHT[3:40], RIGHT[40:]) as address, HTTPClient(address) as client:
         assert client.get("/", b"hello") == b"hello"
 
@@ -85,7 +85,7 @@ def test_a_wrong_reply_is_an_error_of_its_own_name(reply: bytes, error: type[Rep
     assert raised.type is error
 
 
-def test_what_follows_a_last_reply_is_an_error() -> None:
+def test_bytes_after_a_last_reply_are_an_error() -> None:
     with (
         answering(RIGHT, b"", b"HTTP/1.1 400 Bad Request\r\n\r\n") as address,
         HTTPClient(address) as client,
@@ -94,7 +94,7 @@ def test_what_follows_a_last_reply_is_an_error() -> None:
         client.get_and_close("/", b"hello")
 
 
-def test_a_reset_is_told_from_a_close() -> None:
+def test_a_reset_and_a_close_are_different_errors() -> None:
     with (
         answering(RIGHT[:20], reset=True) as address,
         HTTPClient(address) as client,
@@ -112,7 +112,7 @@ def test_a_silent_server_is_given_up() -> None:
         client.get("/", b"hello")
 
 
-def test_an_address_where_nobody_listens_is_refused() -> None:
+def test_a_closed_port_is_a_refused_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = Address(*listener.getsockname())
     with pytest.raises(RefusedError):
@@ -151,7 +151,7 @@ def test_an_echo_must_be_the_same_bytes(sent: list[bytes], error: type[ReplyErro
         [reply.feed(data) for data in sent]
 
 
-def test_chunks_are_a_reply_that_says_how_long_it_is() -> None:
+def test_a_chunked_reply_keeps_its_connection() -> None:
     reply = HTTP.new_reply()
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     assert not reply.feed(head + b"2\r\nhe\r\n")
@@ -168,12 +168,12 @@ def test_chunks_are_a_reply_that_says_how_long_it_is() -> None:
         ("http://a/", Address("a", 80)),
     ],
 )
-def test_an_address_is_read_from_what_people_write(text: str, address: Address) -> None:
+def test_an_address_is_parsed_from_a_users_text(text: str, address: Address) -> None:
     assert address_of(text, 80) == address
 
 
 @pytest.mark.parametrize("text", ["", "https://a", "a:b", "http://[::1", "a:70000"])
-def test_what_is_no_address_is_said_to_be_none(text: str) -> None:
+def test_a_text_that_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(NotConnectedError, match="expected http://HOST:PORT"):
         address_of(text, 80)
 

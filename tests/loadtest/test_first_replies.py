@@ -1,4 +1,4 @@
-"""What may come instead of a right first reply: one that is wrong once, or one without an end."""
+"""Failures before a right first reply: a reply that is wrong once, or one without an end."""
 
 import json
 import socket
@@ -45,7 +45,7 @@ def test_one_wrong_reply_does_not_end_a_cell(wrong: int) -> None:
     [([404, 404], True), ([500, 501], True), ([503, 500], False), ([500, 503], False),
      ([408] * 4, False), ([502] * 4, False), ([504, 429, 425, 503], False)],
 )  # fmt: skip
-def test_only_a_reply_that_is_wrong_twice_in_a_row_is_wrong_for_ever(
+def test_only_a_reply_that_is_wrong_twice_in_a_row_is_final(
     replies: list[int], final: bool
 ) -> None:
     def starts(sock: socket.socket, number: int) -> bool:
@@ -91,7 +91,7 @@ def test_a_reply_that_has_begun_is_not_called_silence() -> None:
 
 
 def trickles(sock: socket.socket, number: int) -> None:
-    """Send a byte of a head each tenth of a second for as long as it is read."""
+    """Send a byte of a head each tenth of a second while the client reads."""
     sock.sendall(b"HTTP/1.1 200 OK\r\nX-Without-End: ")
     while True:
         sock.settimeout(0.1)

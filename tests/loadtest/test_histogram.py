@@ -1,4 +1,4 @@
-"""Times are counted as the HDR library counts them, and what is shown comes from merged counts."""
+"""Times are counted as the HDR library counts them, and shown numbers come from merged counts."""
 
 import math
 from pathlib import Path
@@ -75,7 +75,7 @@ def test_merged_histograms_are_those_of_all_times_together(parts: list[list[int]
     assert together is not None and recorded(again) == recorded(together)
 
 
-def test_taking_counts_begins_anew() -> None:
+def test_taking_counts_resets_them() -> None:
     counts = counted([5, 5000])
     assert counts.take() is not None
     assert counts.take() is None
@@ -123,7 +123,7 @@ def record(worker: str, from_s: float, times_us: list[int]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("now_s", [1_790_000_000.123, 1_795_452_553.2024486, 1_790_000_000.0])
-def test_what_is_written_is_read_again_by_us_and_by_the_hdr_library(
+def test_an_observation_is_read_back_by_us_and_by_the_hdr_library(
     tmp_path: Path, now_s: float
 ) -> None:
     records = [record("a", now_s, [100]), record("b", now_s + 0.1, [300, 400])]

@@ -1,4 +1,4 @@
-"""What a connection of the load makes of HTTP as servers speak it: over real sockets."""
+"""A connection of the load copes with HTTP as real servers speak it: over real sockets."""
 
 import select
 import socket
@@ -59,7 +59,7 @@ def once(reply: bytes) -> Callable[[socket.socket, int], bool]:
 
 @pytest.mark.parametrize("period_s", [None, 0.01])
 @pytest.mark.parametrize("reply", LAST.values(), ids=LAST)
-def test_a_reply_that_is_its_connections_last_is_right_and_the_next_request_connects_anew(
+def test_the_last_reply_of_a_connection_is_right_and_the_next_request_reconnects(
     reply: bytes, period_s: float | None
 ) -> None:
     with answering(once(reply)) as address, driving(User(address)) as driven:
@@ -70,7 +70,7 @@ def test_a_reply_that_is_its_connections_last_is_right_and_the_next_request_conn
         assert driven.reconnects in (driven.requests - 1, driven.requests)
 
 
-def test_a_server_that_does_not_end_what_it_says_it_ends_does_not_stop_the_load() -> None:
+def test_a_server_that_announces_an_end_and_does_not_close_does_not_stop_the_load() -> None:
     def stays(sock: socket.socket, number: int) -> bool:
         sock.sendall(LAST["close"])
         return True
@@ -82,7 +82,7 @@ def test_a_server_that_does_not_end_what_it_says_it_ends_does_not_stop_the_load(
         assert not driven.errors and driven.reconnects >= 3
 
 
-def test_a_right_reply_whose_connection_has_not_ended_when_the_time_is_up_is_right() -> None:
+def test_a_right_reply_counts_though_its_connection_is_open_at_the_end() -> None:
     def stays(sock: socket.socket, number: int) -> bool:
         sock.sendall(LAST["close"])
         return True
@@ -99,7 +99,7 @@ def test_a_right_reply_whose_connection_has_not_ended_when_the_time_is_up_is_rig
 
 
 @pytest.mark.parametrize("period_s", [None, 0.01])
-def test_a_right_reply_that_is_its_connections_last_may_end_in_a_reset(
+def test_the_last_reply_of_a_connection_may_end_in_a_reset(
     period_s: float | None,
 ) -> None:
     def reset_after(sock: socket.socket, number: int) -> bool:
@@ -115,7 +115,7 @@ def test_a_right_reply_that_is_its_connections_last_may_end_in_a_reset(
         assert not driven.errors and not driven.retries
 
 
-def test_what_comes_after_a_last_reply_makes_it_wrong() -> None:
+def test_a_last_reply_with_bytes_after_it_is_wrong() -> None:
     def more(sock: socket.socket, number: int) -> bool:
         sock.sendall(LAST["close"])
         select.select([], [], [], 0.02)
@@ -196,7 +196,9 @@ def test_a_reply_without_content_ends_with_its_head_and_is_judged_by_what_is_exp
         (LAST["HTTP/1.0"] + b"!", LeftOverError),
     ],
 )
-def test_what_is_no_reply_at_all_has_its_name(reply: bytes, error: type[ReplyError]) -> None:
+def test_each_kind_of_broken_reply_has_an_error_of_its_own(
+    reply: bytes, error: type[ReplyError]
+) -> None:
     with pytest.raises(error):
         HTTPReply("GET", 200, None).feed(reply)
 
@@ -245,7 +247,7 @@ def test_a_refusal_is_read_though_the_server_takes_no_more_of_the_request() -> N
             assert driven.errors.keys() == {"WrongStatusError"}
 
 
-def test_the_schedule_goes_on_while_connections_are_made_anew() -> None:
+def test_the_schedule_goes_on_while_connections_are_reopened() -> None:
     def slow_once(sock: socket.socket, number: int) -> bool:
         if number == 3:
             select.select([], [], [], 0.3)

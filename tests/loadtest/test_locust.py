@@ -50,7 +50,7 @@ def test_locust_drives_scenarios_with_its_own_flags(any_server: Server, tmp_path
     assert received >= 128 * echoed["num_requests"]
 
 
-def test_locust_says_that_replies_are_wrong(any_server: Server, tmp_path: Path) -> None:
+def test_locust_counts_wrong_replies_as_failures(any_server: Server, tmp_path: Path) -> None:
     # The HTTP port does not speak echo: every reply is a 400.
     assert any_server.http is not None
     wrong = f"--echo-host={any_server.http[0]}:{any_server.http[1]}"
@@ -61,13 +61,13 @@ def test_locust_says_that_replies_are_wrong(any_server: Server, tmp_path: Path) 
     assert entry["num_failures"] == entry["num_requests"] > 0
 
 
-def test_a_wrong_flag_of_ours_is_told_before_any_load() -> None:
+def test_a_wrong_flag_is_refused_before_any_load() -> None:
     ended = run([*LOCUST, "--headless", "--echo-bytes", "0"])
     assert ended.returncode == 2
     assert "expected a whole number from 1 to 1048576, got '0'" in ended.stderr
 
 
-def test_classes_that_make_no_sense_together_are_told_before_any_load() -> None:
+def test_classes_that_make_no_sense_together_are_refused_before_any_load() -> None:
     ended = run([*LOCUST, "--headless", "--users=10", "Hello", "Heavy"])
     assert ended.returncode == 2
     assert "Convoy and Heavy are one scenario, convoy" in ended.stderr
@@ -85,7 +85,7 @@ WINDOW = ["--headless", "--only-summary", "--users=10", "--spawn-rate=10", "--ra
 WINDOW += ["--warmup=0.2", "--window=1"]
 
 
-def test_a_scenario_of_ones_own_is_a_class_that_says_what_to_ask(
+def test_a_users_own_scenario_is_a_class_with_a_path_and_a_reply(
     tmp_path: Path, any_server: Server
 ) -> None:
     (tmp_path / "mine.py").write_text(
@@ -103,7 +103,7 @@ def test_a_scenario_of_ones_own_is_a_class_that_says_what_to_ask(
     assert cell["classes"]["Json"]["requests"] > 0 and cell["classes"]["Json"]["errors"] == {}
 
 
-def test_where_no_scenario_is_named_the_first_one_is_taken_and_the_log_says_so(
+def test_without_a_named_scenario_locust_runs_the_first_and_logs_it(
     tmp_path: Path, any_server: Server
 ) -> None:
     ended = run([*LOCUST, *WINDOW, *hosts(any_server), f"--cell={tmp_path}"])
@@ -114,7 +114,9 @@ def test_where_no_scenario_is_named_the_first_one_is_taken_and_the_log_says_so(
     assert f"verdict: {cell['verdict']['name']}: " in ended.stderr
 
 
-def test_a_mixture_is_judged_by_the_class_that_is_worst(tmp_path: Path, any_server: Server) -> None:
+def test_the_worst_class_decides_the_verdict_of_a_mixture(
+    tmp_path: Path, any_server: Server
+) -> None:
     # Each connection is asked 10 times a second: at 300 ms that is three times what one can do.
     (tmp_path / "mine.py").write_text(
         "from loadtest import plugin\n"
@@ -178,7 +180,7 @@ def master_and_workers(
         yield master, [stack.enter_context(started(worker)) for _ in range(expected)]
 
 
-def test_what_workers_measure_is_merged_at_the_master(any_server: Server, tmp_path: Path) -> None:
+def test_the_master_merges_what_workers_measure(any_server: Server, tmp_path: Path) -> None:
     with master_and_workers(any_server, tmp_path, 2) as (master, _):
         _, errors = master.communicate(timeout=LIMIT_S)
     assert master.returncode == 0, errors
@@ -191,7 +193,7 @@ def test_what_workers_measure_is_merged_at_the_master(any_server: Server, tmp_pa
     assert len(set(re.findall(r"^Tag=(Hello@\S+?),", logs, re.MULTILINE))) == 2
 
 
-def test_a_worker_that_is_lost_makes_the_cell_invalid(any_server: Server, tmp_path: Path) -> None:
+def test_a_lost_worker_makes_the_cell_invalid(any_server: Server, tmp_path: Path) -> None:
     long = ["--window=8", "--deadline=1"]
     with master_and_workers(any_server, tmp_path, 2, *long) as (master, workers):
         assert master.stderr is not None
@@ -205,7 +207,7 @@ def test_a_worker_that_is_lost_makes_the_cell_invalid(any_server: Server, tmp_pa
     assert "lost a process of the generator" in verdict["why"]
 
 
-def test_connections_that_never_come_about_make_the_cell_invalid(tmp_path: Path) -> None:
+def test_a_test_stopped_before_its_window_is_invalid(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     argv = [*LOCUST, *WINDOW, f"--host=http://127.0.0.1:{port}", f"--cell={tmp_path}", "Hello"]

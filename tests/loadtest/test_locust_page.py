@@ -191,7 +191,7 @@ def test_a_field_that_cannot_be_read_is_refused_with_a_sentence(
 
 
 @ALONE_OR_NOT
-def test_on_the_page_one_test_follows_the_other_and_a_change_of_users_is_told(
+def test_the_page_runs_one_test_after_the_other_and_a_change_of_users_spoils_one(
     any_server: Server, tmp_path: Path, processes: list[str]
 ) -> None:
     with locust(any_server, tmp_path, *processes, "Hello") as ours:

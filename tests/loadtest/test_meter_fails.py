@@ -1,4 +1,4 @@
-"""Whatever fails in the meter ends the cell, with its reason in one line: it never hangs."""
+"""A failure in the meter ends the cell with its reason in one line: the cell never hangs."""
 
 import json
 import os
@@ -34,13 +34,13 @@ BOOM = "[/srv/app] boom"
 
 SITES = {
     "the start of a test": "control.test_run:TestRun.start",
-    "the lead's greenlet": "control.phase_controller:PhaseController.open",
+    "the greenlet of the phases": "control.phase_controller:PhaseController.open",
     "the sampling": "control.sampling:Sampler.sample",
-    "what was seen in all": "control.phase_controller:PhaseController.observation",
+    "the observation": "control.phase_controller:PhaseController.observation",
     "a connection": "client.channel:Channel.wake",
-    "the load's beginning": "client.load_process:LoadProcess.begin",
+    "the begin of the load": "client.load_process:LoadProcess.begin",
     "each second": "client.load_process:LoadProcess.every_second",
-    "the load's end": "client.load_process:LoadProcess.finish",
+    "the end of the load": "client.load_process:LoadProcess.finish",
 }
 WORKERS_SITE = "client.load_process:LoadProcess.close"
 
@@ -61,7 +61,7 @@ else:
 
 
 def ended_by(site: str, server: Server, folder: Path, *flags: str) -> tuple[str, int, str]:
-    """Run Locust, of which a part raises; return which, its status and what it said."""
+    """Run Locust with a function that raises; return the function, the status and the log."""
     folder.mkdir()
     path = folder / "locustfile.py"
     path.write_text(LOCUSTFILE.format(site=site, boom=BOOM))
@@ -72,7 +72,7 @@ def ended_by(site: str, server: Server, folder: Path, *flags: str) -> tuple[str,
     return site, ended.returncode, ended.stderr
 
 
-def test_what_raises_ends_the_test_and_says_why(any_server: Server, tmp_path: Path) -> None:
+def test_an_exception_ends_the_test_with_its_reason(any_server: Server, tmp_path: Path) -> None:
     jobs: list[tuple[str, Path, list[str]]] = [
         (site, tmp_path / str(number), []) for number, site in enumerate(SITES.values())
     ]
@@ -103,7 +103,7 @@ def test_what_raises_ends_the_test_and_says_why(any_server: Server, tmp_path: Pa
         b"server_threads 1 2 3 4", b"\0" * 100, b"server_processes" + b"{" * 1000, b"<html>",
     ],
 )  # fmt: skip
-def test_metrics_that_are_none_are_no_sample(text: bytes) -> None:
+def test_text_that_is_no_metrics_of_ours_is_no_sample(text: bytes) -> None:
     assert sampling.parsed(text) == {}
     assert sampling.conditions(text) == {}
     assert [*sampling.models(text)] == []
@@ -146,7 +146,7 @@ def test_a_generator_that_hangs_or_dies_is_ended_by_its_parent(
         cell.run_target(target, load(10.0, 0.5), Cores.halves(), tmp_path, lambda _: None)
 
 
-def test_locust_goes_on_and_keeps_its_cell_when_nothing_reads_what_it_says(
+def test_locust_keeps_its_cell_when_its_output_is_a_broken_pipe(
     any_server: Server, tmp_path: Path
 ) -> None:
     assert any_server.http is not None
@@ -162,7 +162,7 @@ def test_locust_goes_on_and_keeps_its_cell_when_nothing_reads_what_it_says(
     assert json.loads((tmp_path / "cell.json").read_text("utf-8"))["window_s"] >= 1
 
 
-def test_a_generator_that_ends_before_it_is_looked_at_is_one_that_has_ended() -> None:
+def test_a_process_that_ended_before_its_pidfd_was_opened_counts_as_ended() -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         process.wait()
         forked = Forked(process.pid)

@@ -47,7 +47,7 @@ def test_the_next_address_of_a_name_is_tried_for_each_connection(
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0), (0, 1, 0), (1, 1, 0)])
-def test_a_limit_of_this_side_is_told_before_the_refusal_of_another_address(
+def test_the_generators_own_limit_outweighs_the_refusal_of_another_address(
     monkeypatch: pytest.MonkeyPatch, order: tuple[int, ...]
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as nobody:

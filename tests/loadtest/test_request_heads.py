@@ -1,4 +1,4 @@
-"""What a user writes is sent as it was meant, or refused at once: hosts, paths, headers."""
+"""Hosts, paths and headers of a user are sent as meant, or refused at once."""
 
 import argparse
 import re
@@ -31,7 +31,7 @@ def fields_of(exchange: HTTPExchange) -> list[str]:
         ("//two", "//two"),
     ],
 )
-def test_a_path_is_encoded_where_that_is_what_was_meant(text: str, sent: str) -> None:
+def test_a_path_is_encoded_as_browsers_do_it(text: str, sent: str) -> None:
     assert target_of(text) == sent
     assert HTTPExchange(HERE, text).request.startswith(f"GET {sent} HTTP/1.1\r\n".encode("ascii"))
 
@@ -40,7 +40,7 @@ def test_a_path_is_encoded_where_that_is_what_was_meant(text: str, sent: str) ->
     "text",
     ["", "a", "http://a/", "/a\r\nX: y", "/a\nb", "/a\tb", "/\x00", "/a#b", "/%", "/%zz", "/a%2"],
 )
-def test_a_path_that_could_mean_something_else_is_refused(text: str) -> None:
+def test_an_ambiguous_path_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"^expected .*, got " + re.escape(repr(text))):
         target_of(text)
     with pytest.raises(argparse.ArgumentTypeError, match=r"^expected"):
@@ -53,7 +53,7 @@ def test_a_path_that_could_mean_something_else_is_refused(text: str) -> None:
     ("text", "line"),
     [("X-A: b", "X-A: b"), ("a:b", "a: b"), ("A:", "A: "), ("A: \t b:c \t", "A: b:c")],
 )
-def test_a_header_goes_out_as_it_is(text: str, line: str) -> None:
+def test_a_header_is_sent_unchanged(text: str, line: str) -> None:
     assert field_line(text) == line
     assert line in fields_of(HTTPExchange(HERE, headers=[text]))
 
@@ -65,12 +65,12 @@ def test_a_header_goes_out_as_it_is(text: str, line: str) -> None:
         "Content-Length: 5", "transfer-encoding: chunked",
     ],
 )  # fmt: skip
-def test_a_header_that_is_none_or_would_frame_the_request_is_refused(text: str) -> None:
+def test_a_broken_header_or_one_that_frames_the_request_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"^expected"):
         field_line(text)
 
 
-def test_a_request_says_what_sends_it_unless_a_header_does() -> None:
+def test_a_request_has_our_user_agent_unless_a_header_replaces_it() -> None:
     assert fields_of(HTTPExchange(HERE)) == ["Host: 127.0.0.1:8000", f"User-Agent: {USER_AGENT}"]
     ours = fields_of(HTTPExchange(HERE, headers=["user-agent: mine", "host: a", "X: 1", "X: 2"]))
     assert ours == ["user-agent: mine", "host: a", "X: 1", "X: 2"]
@@ -96,7 +96,7 @@ def test_a_header_that_asks_to_close_makes_each_request_a_connection_of_its_own(
         ("http://[fe80::1%25lo]:8", ("fe80::1%lo", 8), ""),
     ],
 )
-def test_a_url_is_read_with_its_path(text: str, address: tuple[str, int], target: str) -> None:
+def test_a_url_is_parsed_with_its_path(text: str, address: tuple[str, int], target: str) -> None:
     url = url_of(text, 80)
     assert url.address == Address(*address) and url.target == target
     again = url_of(f"http://{url.address.authority}{target}", 1)
@@ -129,7 +129,7 @@ def test_the_host_field_of_an_ipv6_address_has_brackets_and_no_zone() -> None:
         ("http://a|b", "a host of letters"),
     ],
 )
-def test_a_url_that_would_be_taken_in_part_is_refused(text: str, why: str) -> None:
+def test_a_url_with_a_part_that_would_be_ignored_is_refused(text: str, why: str) -> None:
     with pytest.raises(NotConnectedError, match=r"^expected .*, got ") as raised:
         url_of(text, 80)
     assert why in str(raised.value)

@@ -1,4 +1,4 @@
-"""What went wrong has the right name: servers that refuse, reset, are slow or silent."""
+"""Each failure has the right name: servers that refuse, reset, are slow or silent."""
 
 import contextlib
 import json
@@ -89,7 +89,7 @@ def cell_of(locust: subprocess.Popen[str], folder: Path) -> dict[str, Any]:
     return cell
 
 
-def test_what_came_instead_of_first_replies_is_said_and_names_the_verdict(tmp_path: Path) -> None:
+def test_the_reason_lists_failed_first_replies_and_they_decide_the_verdict(tmp_path: Path) -> None:
     with contextlib.ExitStack() as stack:
         with answering(silent) as refusing:
             pass
@@ -115,7 +115,7 @@ def test_what_came_instead_of_first_replies_is_said_and_names_the_verdict(tmp_pa
     assert "all 4: TimedOutError" in why["silent"] or "all 4: nothing came" in why["silent"]
 
 
-def test_two_processes_tell_what_came_on_their_connections(tmp_path: Path) -> None:
+def test_failed_first_replies_of_two_processes_are_merged(tmp_path: Path) -> None:
     with answering(always(MISSING)) as url:
         argv = [sys.executable, "-m", "loadtest", "run", "--target", url, "--connections", "4"]
         ended = run([*argv, "--processes", "2", "--rate", "10", "--out", str(tmp_path)])
@@ -145,7 +145,7 @@ def test_a_wrong_reply_to_every_first_request_ends_the_cell_at_once(
     assert all(part in line for part in shown)
 
 
-def test_requests_given_up_when_the_test_is_over_are_a_rate_not_held(tmp_path: Path) -> None:
+def test_requests_given_up_at_the_end_are_a_rate_not_held(tmp_path: Path) -> None:
     def slow(sock: socket.socket, number: int) -> None:
         # 4 connections make 16 requests a second, so that the last ones come after the window.
         if number < 48:
@@ -175,7 +175,7 @@ def test_a_server_that_falls_silent_has_a_verdict_of_its_own(tmp_path: Path, rat
     assert cell["classes"]["Hello"]["requests"] == 0
 
 
-def test_a_silence_shorter_than_the_deadline_is_waited_for(tmp_path: Path) -> None:
+def test_a_silence_shorter_than_the_deadline_is_no_error(tmp_path: Path) -> None:
     def late(sock: socket.socket, number: int) -> None:
         time.sleep(2.5)  # the meter looks once a second for silence of more than a second
         sock.sendall(RIGHT)
@@ -188,7 +188,7 @@ def test_a_silence_shorter_than_the_deadline_is_waited_for(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(("scheme", "scenario"), [("http", "get"), ("tcp", "echo")])
-def test_a_target_is_asked_what_every_server_of_its_kind_can_answer(
+def test_the_default_scenario_of_a_target_is_one_that_any_server_answers(
     tmp_path: Path, any_server: Server, scheme: str, scenario: str
 ) -> None:
     address = any_server.http if scheme == "http" else any_server.echo
@@ -224,7 +224,7 @@ def test_help_says_what_each_exit_status_means(command: str, meant: list[str]) -
     assert [line.split()[0] for line in statuses.splitlines() if line[:5].strip()] == meant
 
 
-def test_a_target_is_compared_by_what_every_server_of_its_kind_can_answer(
+def test_the_default_comparison_of_a_target_is_one_that_any_server_answers(
     tmp_path: Path, any_server: Server
 ) -> None:
     assert any_server.http is not None

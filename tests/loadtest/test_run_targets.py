@@ -112,7 +112,7 @@ class Recorder:
         return {head for head in self.heads if not head.startswith(b"GET /metrics")}
 
 
-def test_the_path_of_a_target_is_asked_for_with_the_headers_that_are_given(tmp_path: Path) -> None:
+def test_a_targets_path_is_requested_with_the_given_headers(tmp_path: Path) -> None:
     with Recorder() as server:
         argv = [*RUN, *QUICK, "--target", f"{server.url}/münchen v1?x=1".replace(" ", "%20")]
         argv += ["--scenario", "get", "--header", "Authorization: secret", "--header=X-A:b"]
@@ -128,7 +128,7 @@ def test_the_path_of_a_target_is_asked_for_with_the_headers_that_are_given(tmp_p
     assert "Authorization" in kept and "secret" not in kept
 
 
-def test_compare_asks_each_target_for_its_own_path_and_goes_on_only_with_the_same_headers(
+def test_compare_requests_each_targets_path_and_resumes_only_with_the_same_headers(
     tmp_path: Path,
 ) -> None:
     compare = [sys.executable, "-m", "loadtest", "compare"]
@@ -178,7 +178,7 @@ def test_locust_takes_the_path_of_its_host_and_headers(tmp_path: Path) -> None:
         (["--server-pid=4194304", "Hello"], "a process that runs here, got 4194304"),
     ],
 )
-def test_locust_refuses_at_once_what_its_users_could_not_ask_for(
+def test_locust_refuses_at_once_requests_that_its_users_cannot_make(
     flags: list[str], why: str
 ) -> None:
     argv = [sys.executable, "-m", "locust", "-f", "loadtest/locustfile.py", "--headless"]
@@ -216,7 +216,7 @@ IDLE = ["--scenario", "idle", "--connections", "101"]
         (["asyncio", "--scenario", "echo", "--header", "X: y"], "over HTTP with --header"),
     ],
 )
-def test_what_would_be_sent_wrong_or_left_out_is_refused_at_once(
+def test_options_that_would_be_ignored_or_sent_wrongly_are_refused_at_once(
     flags: list[str], why: str, tmp_path: Path
 ) -> None:
     with Recorder() as server:
@@ -229,7 +229,7 @@ def test_what_would_be_sent_wrong_or_left_out_is_refused_at_once(
     assert [*tmp_path.iterdir()] == []
 
 
-def test_a_thread_and_a_process_that_has_ended_are_no_process_to_watch() -> None:
+def test_a_thread_or_an_ended_process_is_no_process_to_measure() -> None:
     assert process_is_there(os.getpid()) and not process_is_there(1 << 22)
     done = threading.Event()
     with subprocess.Popen(["true"]) as ended:

@@ -1,4 +1,4 @@
-"""Requests sent again, and ends waited for, are no errors: verdicts and reports show them all."""
+"""Retries and awaited ends are no errors; verdicts and reports show them."""
 
 import json
 import socket
@@ -50,7 +50,7 @@ def test_a_server_that_breaks_off_every_second_request_is_named_by_the_verdict(
     assert cell["verdict"]["why"].count("broken off") == 1
 
 
-def test_the_wait_for_ends_is_not_called_a_slow_server(tmp_path: Path) -> None:
+def test_waiting_for_connections_to_end_is_not_called_a_slow_server(tmp_path: Path) -> None:
     def stays(sock: Any, number: int) -> bool:
         sock.settimeout(DEADLINE_S)
         sock.sendall(RIGHT.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
@@ -59,7 +59,7 @@ def test_the_wait_for_ends_is_not_called_a_slow_server(tmp_path: Path) -> None:
     with answering(stays, one_by_one=False) as address:
         flags = ["--rate", "60", "--connections", "2", "--duration", "2"]
         printed, cell = measured(tmp_path, address.port, *flags)
-    # The kernel counts handshakes that were begun again, of other programs as well.
+    # The kernel counts handshakes that had to start again, of other programs as well.
     assert cell["verdict"]["name"] in ("rate-not-held", "accept-queue-bound"), printed
     assert "the server is slow" not in printed
     assert "of the time in use, connections had their last reply and waited for" in printed
@@ -72,7 +72,7 @@ def sent_again(seen: Observation) -> Observation:
     return replace(seen, records=records)
 
 
-def test_report_and_table_show_what_was_done_anew(tmp_path: Path) -> None:
+def test_report_and_table_show_reconnections_and_retries(tmp_path: Path) -> None:
     wanted = matrix()
     bundle = make_bundle(tmp_path / "run", wanted, lambda _: Cell())
     for cell in wanted.cells():
@@ -110,7 +110,7 @@ def test_a_request_that_meets_the_end_of_a_kept_connection_is_sent_once_more_and
 @pytest.mark.parametrize(
     ("ends", "error"), [(resets, "ResetError"), (lambda sock: None, "TruncatedError")]
 )
-def test_a_request_that_does_something_is_not_sent_twice(
+def test_a_request_that_is_not_idempotent_is_not_sent_twice(
     ends: Callable[[socket.socket], None], error: str
 ) -> None:
     driven = raced(ends, "POST")

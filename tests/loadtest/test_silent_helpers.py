@@ -32,7 +32,7 @@ def within() -> Iterator[Within]:
     signal.signal(signal.SIGALRM, before)
 
 
-def test_a_forker_that_has_stopped_ends_the_cell_with_a_reason(
+def test_a_fork_server_that_hangs_ends_the_cell_with_a_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, within: Within
 ) -> None:
     with locust_fork_server(CORES, tmp_path / "forks.log") as locust:

@@ -1,4 +1,4 @@
-"""More connections than one address has ports."""
+"""More connections than one source address has ports."""
 
 import json
 import shutil

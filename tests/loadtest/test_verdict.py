@@ -100,7 +100,7 @@ def test_the_evidence_decides(seen: Evidence, name: str, why: str) -> None:
     assert why in verdict.why
 
 
-def test_what_is_no_more_than_a_race_or_a_handshake_is_not_named() -> None:
+def test_a_few_retries_or_awaited_ends_are_not_mentioned() -> None:
     assert "broken off" not in judge(replace(HELD, retries=1)).why
     for seen in (HELD, replace(HELD, closing=0.9), replace(ENDED, closing=4.0)):
         assert "time in use" not in judge(seen).why
@@ -114,6 +114,6 @@ def test_a_verdict_is_named_wherever_verdicts_are_listed(name: str) -> None:
         assert f"\n  {name} " in shown
 
 
-def test_what_has_no_figure_is_never_ranked() -> None:
+def test_a_cell_without_a_figure_is_never_ranked() -> None:
     assert not SPOILT & (RANKED_AT_RATE | RANKED_FLAT_OUT)
     assert not {ERRORS, NO_REPLY} & BY_THE_METER and INVALID in BY_THE_METER
