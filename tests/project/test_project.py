@@ -133,7 +133,7 @@ def test_every_generated_block_stands_in_one_file() -> None:
 
 
 def test_the_readmes_excerpts_are_short_enough_for_a_first_screen() -> None:
-    for part in generate.starts().removeprefix("```python\n").split("\n\n"):
+    for part in generate.starts().removeprefix("```python\n").split("\n\n\n"):
         assert len(part.removesuffix("\n```\n").splitlines()) - 1 <= 6, part  # one names the file
     for text in (generate.blocking_handler(), generate.callback_core()):
         assert len(text.splitlines()) - 3 <= 12, text  # three are the fences and the file's name

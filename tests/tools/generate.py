@@ -95,7 +95,7 @@ def starts() -> str:
         lines = _lines_of(path, "start")
         if lines:
             parts.append("\n".join([f"# {name}: {path}", *lines]))
-    return _code("\n\n".join(parts))
+    return _code("\n\n\n".join(parts))  # as ruff formats it
 
 
 def blocking_handler() -> str:
