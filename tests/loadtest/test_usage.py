@@ -39,7 +39,7 @@ from tests.support.commands import run
         (["run", "uvloop", "--rate", "fast"], "got 'fast'"),
         (["run", "uvloop", "--scenario", "bye"], "expected one of hello,echo,"),
         (["run", "uvloop", "--connections", "0"], "expected a whole number from 1"),
-        (["run", "uvloop", "--connections", "900000"], "of a MODEL), got 900000"),
+        (["run", "uvloop", "--connections", "900000"], "1 for a MODEL), got 900000"),
         (["run", "uvloop", "--scenario", "idle"], "expected --connections 101 or more"),
         (["run", "uvloop", "--find-capacity", "p42=1s"], "expected such as p99=50ms"),
         (["run", "uvloop", "--rate", "5", "--find-capacity", "p99=1s"], "and not both"),
