@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.asking import HELLO
 from tests.support.lacking import hosts, kernel_without
-from tests.support.limits_of_machine import HELLO, launch
+from tests.support.limits_of_machine import launch
 from tests.support.running import DEADLINE_S, Server, read_to_end, running, stopped, wait_until
 
 pytestmark = pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no IPv6 here")

@@ -8,8 +8,7 @@ import socket
 import pytest
 
 from servers.registry import MODELS
-from tests.support.asking import ask, clients
-from tests.support.limits_of_machine import HELLO
+from tests.support.asking import HELLO, ask, clients
 from tests.support.running import DEADLINE_S, running
 from tests.support.slow_readers import send_until_blocked
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from servers.registry import MODELS
-from tests.support.limits_of_machine import HELLO, ROOT
+from tests.support.asking import HELLO
+from tests.support.limits_of_machine import ROOT
 from tests.support.running import (
     DEADLINE_S,
     Server,

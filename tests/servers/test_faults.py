@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from servers.registry import MODELS
-from tests.support.asking import answer_of, ask, clients
+from tests.support.asking import HELLO, answer_of, ask, clients
 from tests.support.behaviours import BAD, Behaviour, reset
 from tests.support.busy_clients import BusyClients
 from tests.support.leaks import leak_checked
-from tests.support.limits_of_machine import HELLO, little_memory_left, no_descriptor_left
+from tests.support.limits_of_machine import little_memory_left, no_descriptor_left
 from tests.support.running import DEADLINE_S, Server, read_to_end, running, stopped, wait_until
 
 STREAM = b"GET /bytes?n=10000000000 HTTP/1.1\r\nHost: a\r\n\r\n"

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from servers.registry import MODELS
+from tests.support.asking import HELLO
 from tests.support.lacking import kernel_without, mounted
-from tests.support.limits_of_machine import HELLO, ROOT, launch, wait_until_received
+from tests.support.limits_of_machine import ROOT, launch, wait_until_received
 from tests.support.running import DEADLINE_S, Server, read_to_end, running, stopped
 
 SO_ATTACH_FILTER = 26

@@ -13,12 +13,8 @@ import pytest
 
 from servers.process.arguments import Arguments, parse
 from servers.registry import MODELS
-from tests.support.limits_of_machine import (
-    HELLO,
-    ROOT,
-    fails_to_start,
-    launch,
-)
+from tests.support.asking import HELLO
+from tests.support.limits_of_machine import ROOT, fails_to_start, launch
 from tests.support.running import DEADLINE_S, running
 
 # -- the ready line ----------------------------------------------------------------------------

@@ -15,7 +15,8 @@ from servers.protocol.connection import State
 from servers.sockets.listeners import Timeouts
 from servers.waiting.client import Client
 from servers.waiting.lingering import linger
-from tests.support.limits_of_machine import HELLO, open_sockets, wakings
+from tests.support.asking import HELLO
+from tests.support.limits_of_machine import open_sockets, wakings
 from tests.support.running import DEADLINE_S, Server, read_to_end, running, wait_until
 from tests.support.slow_readers import small_window
 

@@ -16,11 +16,10 @@ import pytest
 
 from servers import limits
 from servers.registry import MODELS
-from tests.support.asking import answer_of
+from tests.support.asking import HELLO, answer_of
 from tests.support.full_server import filled, metrics_over
 from tests.support.leaks import leak_checked
 from tests.support.limits_of_machine import (
-    HELLO,
     ROOT,
     alive_in_session,
     as_nobody,
@@ -203,10 +202,8 @@ def test_clients_that_connect_and_reset_at_once_disturb_no_other_client(model: s
         assert server.log() == ""
 
 
-def test_a_signal_is_not_lost_that_comes_just_before_the_server_waits(
-    model: str, tmp_path: Path
-) -> None:
-    with running(model, env=falling_asleep_slowly(tmp_path)) as server:
+def test_a_signal_is_not_lost_that_comes_just_before_the_server_waits(model: str) -> None:
+    with running(model, env=falling_asleep_slowly()) as server:
         wait_until(lambda: asleep(server), "a server with nothing to do")
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(DEADLINE_S) == 0

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.asking import ask
-from tests.support.limits_of_machine import HELLO, descriptors_of
+from tests.support.asking import HELLO, ask
+from tests.support.limits_of_machine import descriptors_of
 from tests.support.running import Server, read_to_end, running, wait_until
 
 _SITE = """

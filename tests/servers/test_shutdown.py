@@ -8,16 +8,10 @@ import time
 
 import pytest
 
-from tests.support.asking import answer_of, ask
+from tests.support.asking import HELLO, answer_of, ask
 from tests.support.busy_clients import BusyClients
 from tests.support.full_server import filled
-from tests.support.limits_of_machine import (
-    HELLO,
-    alive_in_session,
-    as_nobody,
-    cpu_s,
-    wait_until_received,
-)
+from tests.support.limits_of_machine import alive_in_session, as_nobody, cpu_s, wait_until_received
 from tests.support.running import (
     DEADLINE_S,
     Server,

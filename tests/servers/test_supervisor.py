@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from servers.counting.process_tree import children_of
-from tests.support.asking import answer_of
-from tests.support.limits_of_machine import HELLO, ROOT, launch
+from tests.support.asking import HELLO, answer_of
+from tests.support.limits_of_machine import ROOT, launch
 from tests.support.running import DEADLINE_S, command, running, wait_until
 
 

@@ -10,9 +10,9 @@ import pytest
 
 from servers.counting.process_tree import children_of
 from servers.registry import MODELS
-from tests.support.asking import WAIT, answer_of, ask, clients
+from tests.support.asking import HELLO, WAIT, answer_of, ask, clients
 from tests.support.busy_clients import BusyClients
-from tests.support.limits_of_machine import HELLO, alive_in_session, cpu_s, descriptors_of
+from tests.support.limits_of_machine import alive_in_session, cpu_s, descriptors_of
 from tests.support.running import DEADLINE_S, Server, process_is_gone, running, wait_until
 
 WORKERS = 2

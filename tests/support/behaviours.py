@@ -6,8 +6,7 @@ import socket
 import struct
 from collections.abc import Callable
 
-from tests.support.asking import ask
-from tests.support.limits_of_machine import HELLO
+from tests.support.asking import HELLO, ask
 from tests.support.running import Server, read_to_end
 
 Behaviour = Callable[[socket.socket, Server], None]

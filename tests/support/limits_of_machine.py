@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.support.preload import preloadable
 from tests.support.running import DEADLINE_S, Server, wait_until
 
 ROOT = Path(__file__).parent.parent.parent
-HELLO = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
 class Socket(NamedTuple):
@@ -205,38 +205,10 @@ def fails_to_start(*argv: str, prefix: Sequence[str] = ()) -> str:
     return err
 
 
-_LATE = """
-#define _GNU_SOURCE
-#include <dlfcn.h>
-#include <signal.h>
-#include <time.h>
-#define LATE(name, parameters, arguments)                                        \\
-    int name parameters {                                                        \\
-        int (*next) parameters = (int (*) parameters)dlsym(RTLD_NEXT, #name);    \\
-        struct timespec half_a_second = {0, 500000000};                          \\
-        if (timeout) nanosleep(&half_a_second, 0);                               \\
-        return next arguments;                                                   \\
-    }
-LATE(poll, (void *fds, unsigned long n, int timeout), (fds, n, timeout))
-LATE(epoll_wait, (int fd, void *events, int n, int timeout), (fd, events, n, timeout))
-LATE(epoll_pwait, (int fd, void *events, int n, int timeout, const sigset_t *signals),
-     (fd, events, n, timeout, signals))
-"""
-
-
-def falling_asleep_slowly(path: Path) -> dict[str, str]:
+def falling_asleep_slowly() -> dict[str, str]:
     """Return an environment where poll() and epoll begin half a second late, or at a signal.
 
     A process that is preempted on its way there meets the same by chance. A signal's Python
     handler runs only once it is back, so what wakes it must be written by the signal itself.
     """
-    if shutil.which("cc") is None:
-        pytest.skip("there is no C compiler")
-    library = path / "late.so"
-    subprocess.run(
-        ["cc", "-shared", "-fPIC", "-o", library, "-x", "c", "-", "-ldl"],
-        input=_LATE.encode(),
-        check=True,
-        timeout=DEADLINE_S,
-    )
-    return {"LD_PRELOAD": str(library)}
+    return {"LD_PRELOAD": str(preloadable("late"))}
