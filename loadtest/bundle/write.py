@@ -31,15 +31,15 @@ def write_run(
     write_json(folder / "run.json", content)
 
 
-def write_cell(folder: Path, seen: Observation) -> Result:
+def write_cell(folder: Path, raw: Observation) -> Result:
     """Write an observation and, in another file, its numbers; return the numbers.
 
     Raises:
         OSError: It could not be written; then the folder has no part of it.
     """
-    result = result_of(seen)
+    result = result_of(raw)
     try:
-        observation.write(folder, seen)
+        observation.write(folder, raw)
         write_json(folder / "cell.json", asdict(result))
     except OSError:  # half a cell is useless
         observation.remove(folder)

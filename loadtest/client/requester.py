@@ -35,7 +35,7 @@ class Owner(Protocol):
     """Hears how a request has ended; may start the next one at once."""
 
     def succeeded(self, now_s: float) -> None:
-        """Take note that a right reply has come, and is counted."""
+        """Go on after a right reply, which is counted already."""
 
     def failed(self, error: ReplyError) -> None:
         """Count what went wrong, and reset the requester."""

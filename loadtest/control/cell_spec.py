@@ -1,4 +1,4 @@
-"""What Locust's process is told about one cell: the server, and where the results go."""
+"""What Locust's process gets to know about one cell: the server, and where the results go."""
 
 from dataclasses import dataclass
 

@@ -80,7 +80,7 @@ class LocustProcess:
 
     @guarded
     def _on_test_start(self, environment: Environment, **_: Any) -> None:
-        """Begin anew: on Locust's page each test may have other settings."""
+        """Reset: on Locust's page each test may have other settings."""
         given = environment.parsed_options
         assert given is not None
         resolve.cache_clear()  # another server may have the address by now

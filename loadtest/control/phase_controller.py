@@ -131,10 +131,10 @@ class PhaseController:
             give_up_s = min(
                 heard_s + silence_max_s(deadline_s), begin_s + connect_limit_s(wanted, deadline_s)
             )
-            instead = merged(chain.from_iterable(self._failures.values()))
-            final = sum(kind.connections for kind in instead if kind.final)
+            failures = merged(chain.from_iterable(self._failures.values()))
+            final = sum(kind.connections for kind in failures if kind.final)
             if final >= wanted or now_s >= give_up_s:
-                kinds = with_silence(instead, wanted - now)
+                kinds = with_silence(failures, wanted - now)
                 for kind in kinds:
                     self._without_reply[kind.name] += kind.connections
                 self.trouble = (

@@ -120,25 +120,25 @@ class Result:
         return self.classes.get(self.result_class)
 
 
-def result_of(seen: Observation) -> Result:
+def result_of(raw: Observation) -> Result:
     """Return the numbers of an observation."""
-    plan, window_s = seen.plan, seen.window_s
-    classes = {name: _class(seen, name) for name in seen.established} if window_s else {}
-    done = sum(_done_in_window(seen.records, name) for name in classes)
-    rated = _rated(seen, classes)
+    plan, window_s = raw.plan, raw.window_s
+    classes = {name: _class(raw, name) for name in raw.established} if window_s else {}
+    done = sum(_done_in_window(raw.records, name) for name in classes)
+    rated = _rated(raw, classes)
     due = sum(c.due for c in rated.values())
     held_share = None
     if plan.rate_hz and due:
-        held_share = min(_held_share(seen, name, class_) for name, class_ in rated.items())
-    use = server_use(seen.marks)
+        held_share = min(_held_share(raw, name, class_) for name, class_ in rated.items())
+    use = server_use(raw.marks)
     cost = None if use is None or not done else use.per_request(done / window_s)
-    kernel = _difference(seen.marks, "kernel")
+    kernel = _difference(raw.marks, "kernel")
     generators = {
         worker: _process(usage["open"], usage["close"], window_s)
-        for worker, usage in seen.usage.items()
+        for worker, usage in raw.usage.items()
         if window_s and {"open", "close"} <= usage.keys()
     }
-    evidence = _evidence(seen, classes, held_share, generators, use, kernel)
+    evidence = _evidence(raw, classes, held_share, generators, use, kernel)
     return Result(
         target=plan.target,
         scenario=plan.scenario,
@@ -155,10 +155,10 @@ def result_of(seen: Observation) -> Result:
         cpu_user_us_per_request=None if cost is None else cost.user * 1e6,
         cpu_system_us_per_request=None if cost is None else cost.system * 1e6,
         context_switches_per_request=None if cost is None else cost.context_switches,
-        memory_bytes_per_connection=memory_bytes_per_connection(seen.marks),
+        memory_bytes_per_connection=memory_bytes_per_connection(raw.marks),
         kernel=kernel,
-        conditions=seen.conditions,
-        sampling_cpu=seen.sampling_cpu_s / window_s if window_s else 0.0,
+        conditions=raw.conditions,
+        sampling_cpu=raw.sampling_cpu_s / window_s if window_s else 0.0,
         evidence=evidence,
         verdict=judge(evidence),
     )
@@ -170,20 +170,20 @@ def times_of(histogram: HdrHistogram) -> Times:
     return Times(histogram.total_count, *(None if s is None else s * 1000 for s in seconds))
 
 
-def _class(seen: Observation, name: str) -> Class:
-    inside = [record["inside"] for record in seen.records if record["class"] == name]
-    histograms = {kind: seen.histogram(kind, name) for kind in KINDS}
+def _class(raw: Observation, name: str) -> Class:
+    inside = [record["inside"] for record in raw.records if record["class"] == name]
+    histograms = {kind: raw.histogram(kind, name) for kind in KINDS}
     times = {kind: times_of(h) for kind, h in histograms.items() if h.total_count}
     busy, closing = (
-        times[kind].count * (times[kind].mean_ms or 0.0) / 1000 / seen.window_s
+        times[kind].count * (times[kind].mean_ms or 0.0) / 1000 / raw.window_s
         if kind in times
         else 0.0
         for kind in ("service_time", "close")
     )
     return Class(
-        connections=seen.established[name],
+        connections=raw.established[name],
         requests=sum(taken["requests"] for taken in inside),
-        rate_hz=_done_in_window(seen.records, name) / seen.window_s,
+        rate_hz=_done_in_window(raw.records, name) / raw.window_s,
         errors=dict(sum((Counter(taken["errors"]) for taken in inside), Counter())),
         dropped=sum(taken["dropped"] for taken in inside),
         reply_bytes=sum(taken["reply_bytes"] for taken in inside),
@@ -205,14 +205,14 @@ def _done_in_window(records: Iterable[Mapping[str, Any]], name: str) -> int:
     )
 
 
-def _rated(seen: Observation, classes: Mapping[str, Class]) -> dict[str, Class]:
+def _rated(raw: Observation, classes: Mapping[str, Class]) -> dict[str, Class]:
     """Return the classes that share the rate."""
-    names = seen.plan.rated or [seen.plan.result_class]
+    names = raw.plan.rated or [raw.plan.result_class]
     return {name: classes[name] for name in names if name in classes}
 
 
-def _held_share(seen: Observation, name: str, class_: Class) -> float:
-    done, due = _done_in_window(seen.records, name), class_.due
+def _held_share(raw: Observation, name: str, class_: Class) -> float:
+    done, due = _done_in_window(raw.records, name), class_.due
     return min(done / due, class_.requests / due) if due else 1.0
 
 
@@ -230,15 +230,15 @@ def _difference(marks: Mapping[str, Mapping[str, Any]], what: str) -> dict[str, 
 
 
 def _evidence(
-    seen: Observation,
+    raw: Observation,
     classes: Mapping[str, Class],
     held_share: float | None,
     generators: Mapping[str, Process],
     use: ServerUse | None,
     kernel: Mapping[str, int],
 ) -> Evidence:
-    plan = seen.plan
-    rated = _rated(seen, classes).values()
+    plan = raw.plan
+    rated = _rated(raw, classes).values()
     errors: Counter[str] = sum((Counter(c.errors) for c in classes.values()), Counter())
     ended = errors.total() + sum(c.requests for c in classes.values())
     of_server = sum(count for name, count in errors.items() if name not in OWN)
@@ -248,8 +248,8 @@ def _evidence(
         # One process of Python has one interpreter lock.
         server_busy = use.cpu / (plan.server_cores if use.processes > 1 else 1)
     return Evidence(
-        trouble=seen.trouble,
-        missing=seen.missing,
+        trouble=raw.trouble,
+        missing=raw.missing,
         requests=min((c.requests for c in rated), default=0),
         errors_share=of_server / ended if ended else 0.0,
         rate_wanted_hz=plan.rate_hz,
@@ -267,9 +267,9 @@ def _evidence(
         given_up=sum(c.given_up for c in classes.values()),
         due=sum(c.due for c in classes.values()),
         errors=dict(errors),
-        silent_before=_silent_before(seen.records),
-        unfinished=_unfinished(seen.records),
-        without_reply=seen.without_reply,
+        silent_before=_silent_before(raw.records),
+        unfinished=_unfinished(raw.records),
+        without_reply=raw.without_reply,
         retries=sum(c.retries for c in classes.values()),
         closing=sum(c.closing for c in rated),
     )

@@ -142,34 +142,34 @@ class Verdict:
     why: str
 
 
-def judge(seen: Evidence) -> Verdict:
+def judge(evidence: Evidence) -> Verdict:
     """Return what limited a cell, with remarks that a reader needs beside it."""
-    verdict = _judge(seen)
-    return Verdict(verdict.name, "; ".join([verdict.why, *_besides(seen)]))
+    verdict = _judge(evidence)
+    return Verdict(verdict.name, "; ".join([verdict.why, *_besides(evidence)]))
 
 
-def _judge(seen: Evidence) -> Verdict:
+def _judge(evidence: Evidence) -> Verdict:
     """Return the first verdict that applies, from what spoils a number the most."""
-    if seen.trouble:
-        return Verdict(_name_of_trouble(seen.without_reply), seen.trouble)
-    if seen.missing:
-        return Verdict(INVALID, f"lost a process of the generator: {', '.join(seen.missing)}")
-    spoilt = _judge_replies(seen)
+    if evidence.trouble:
+        return Verdict(_name_of_trouble(evidence.without_reply), evidence.trouble)
+    if evidence.missing:
+        return Verdict(INVALID, f"lost a process of the generator: {', '.join(evidence.missing)}")
+    spoilt = _judge_replies(evidence)
     if spoilt is not None:
         return spoilt
-    if seen.generator_busy > GENERATOR_BUSY_MAX:
-        waited = seen.generator_busy - seen.generator_cpu
+    if evidence.generator_busy > GENERATOR_BUSY_MAX:
+        waited = evidence.generator_busy - evidence.generator_cpu
         return Verdict(
             GENERATOR_BOUND,
-            f"a process of the generator used {seen.generator_cpu:.0%} of a core and waited"
+            f"a process of the generator used {evidence.generator_cpu:.0%} of a core and waited"
             f" {waited:.0%} of the time for one",
         )
-    if seen.lateness_p99_ms is not None and seen.lateness_p99_ms > LATENESS_P99_MAX_MS:
+    if evidence.lateness_p99_ms is not None and evidence.lateness_p99_ms > LATENESS_P99_MAX_MS:
         return Verdict(
             GENERATOR_BOUND,
-            f"one request in 100 was sent {seen.lateness_p99_ms:.1f} ms late or more",
+            f"one request in 100 was sent {evidence.lateness_p99_ms:.1f} ms late or more",
         )
-    return _judge_flat_out(seen) if seen.rate_held_share is None else _judge_rate(seen)
+    return _judge_flat_out(evidence) if evidence.rate_held_share is None else _judge_rate(evidence)
 
 
 def _name_of_trouble(without_reply: Mapping[str, int]) -> str:
@@ -180,99 +180,106 @@ def _name_of_trouble(without_reply: Mapping[str, int]) -> str:
     return NO_REPLY if kinds <= _SILENT else ERRORS
 
 
-def _judge_replies(seen: Evidence) -> Verdict | None:
+def _judge_replies(evidence: Evidence) -> Verdict | None:
     """Return the verdict if the replies alone decide it."""
-    own_limit = seen.share(seen.errors.get(_OWN_LIMIT, 0))
+    own_limit = evidence.share(evidence.errors.get(_OWN_LIMIT, 0))
     if own_limit > ERRORS_MAX:
         return Verdict(
             GENERATOR_BOUND,
             f"the generator had no descriptor, port or memory left for {own_limit:.2%} of requests",
         )
-    for name in sorted(_OWN_FAULTS & seen.errors.keys()):
-        if (share := seen.share(seen.errors[name])) > ERRORS_MAX:
+    for name in sorted(_OWN_FAULTS & evidence.errors.keys()):
+        if (share := evidence.share(evidence.errors[name])) > ERRORS_MAX:
             return Verdict(INVALID, f"{share:.2%} of the requests never went out: {name}")
-    nothing = not seen.requests and not seen.unfinished and seen.errors.keys() <= _SILENT
-    if nothing and (seen.due or seen.silent_before):
+    nothing = (
+        not evidence.requests and not evidence.unfinished and evidence.errors.keys() <= _SILENT
+    )
+    if nothing and (evidence.due or evidence.silent_before):
         return Verdict(
             NO_REPLY, "the server answered no request that was due in the window, not even later"
         )
-    if seen.errors_share > ERRORS_MAX:
-        counts = ", ".join(f"{name} {count:,}" for name, count in seen.errors.items())
+    if evidence.errors_share > ERRORS_MAX:
+        counts = ", ".join(f"{name} {count:,}" for name, count in evidence.errors.items())
         return Verdict(
-            ERRORS, f"{seen.errors_share:.2%} of all requests failed{counts and f': {counts}'}"
+            ERRORS, f"{evidence.errors_share:.2%} of all requests failed{counts and f': {counts}'}"
         )
-    if seen.unfinished and not seen.requests:
+    if evidence.unfinished and not evidence.requests:
         return Verdict(
             ERRORS,
-            f"no reply was complete at the deadline; {seen.unfinished:,} had begun",
+            f"no reply was complete at the deadline; {evidence.unfinished:,} had begun",
         )
-    return None if seen.requests else Verdict(INVALID, "nothing was due in the window")
+    return None if evidence.requests else Verdict(INVALID, "nothing was due in the window")
 
 
-def _judge_rate(seen: Evidence) -> Verdict:
-    share = seen.rate_held_share
+def _judge_rate(evidence: Evidence) -> Verdict:
+    share = evidence.rate_held_share
     assert share is not None
-    held = f"{share:.2%} of the due requests had a reply in time{_given_up(seen)}"
-    if share >= RATE_HELD_MIN and seen.share(seen.given_up) <= ERRORS_MAX:
+    held = f"{share:.2%} of the due requests had a reply in time{_given_up(evidence)}"
+    if share >= RATE_HELD_MIN and evidence.share(evidence.given_up) <= ERRORS_MAX:
         return Verdict(OK, held)
-    if seen.listen_drops or seen.syn_retransmits:
-        return Verdict(ACCEPT_QUEUE_BOUND, f"{held}; {_accept_queue(seen)}")
-    if seen.server_busy is not None and seen.server_busy >= SERVER_BUSY_MIN:
-        return Verdict(SERVER_BOUND, f"{held}; {_server(seen)}")
-    if seen.in_flight >= CONNECTIONS_BUSY_MIN * seen.connections:
-        return Verdict(RATE_NOT_HELD, f"{held}; all {seen.connections:,} connections {_use(seen)}")
+    if evidence.listen_drops or evidence.syn_retransmits:
+        return Verdict(ACCEPT_QUEUE_BOUND, f"{held}; {_accept_queue(evidence)}")
+    if evidence.server_busy is not None and evidence.server_busy >= SERVER_BUSY_MIN:
+        return Verdict(SERVER_BOUND, f"{held}; {_server(evidence)}")
+    if evidence.in_flight >= CONNECTIONS_BUSY_MIN * evidence.connections:
+        return Verdict(
+            RATE_NOT_HELD, f"{held}; all {evidence.connections:,} connections {_use(evidence)}"
+        )
     return Verdict(RATE_NOT_HELD, f"{held}, and neither side was busy")
 
 
-def _use(seen: Evidence) -> str:
-    if seen.waits_for_ends:
+def _use(evidence: Evidence) -> str:
+    if evidence.waits_for_ends:
         return "were in use: the load needs a server that closes sooner, or more connections"
     return "awaited replies: the server is slow without being busy, or needs more connections"
 
 
-def _judge_flat_out(seen: Evidence) -> Verdict:
-    if (share := seen.share(seen.given_up)) > ERRORS_MAX:
-        return Verdict(RATE_NOT_HELD, f"{share:.2%} of all replies took too long{_given_up(seen)}")
-    if abs(seen.in_flight / seen.connections - 1) > LITTLE_MAX:
+def _judge_flat_out(evidence: Evidence) -> Verdict:
+    if (share := evidence.share(evidence.given_up)) > ERRORS_MAX:
+        return Verdict(
+            RATE_NOT_HELD, f"{share:.2%} of all replies took too long{_given_up(evidence)}"
+        )
+    if abs(evidence.in_flight / evidence.connections - 1) > LITTLE_MAX:
         return Verdict(
             INVALID,
-            f"{seen.connections:,} connections, but rate x time makes {seen.in_flight:,.1f}",
+            f"{evidence.connections:,} connections, but rate x time makes"
+            f" {evidence.in_flight:,.1f}",
         )
-    if seen.listen_drops or seen.syn_retransmits:
-        return Verdict(ACCEPT_QUEUE_BOUND, _accept_queue(seen))
-    if seen.server_busy is not None and seen.server_busy >= SERVER_BUSY_MIN:
-        return Verdict(SERVER_BOUND, _server(seen))
-    doing = "in use" if seen.waits_for_ends else "with a request in flight"
-    return Verdict(OK, f"flat out: {seen.connections:,} connections, each {doing} all the time")
+    if evidence.listen_drops or evidence.syn_retransmits:
+        return Verdict(ACCEPT_QUEUE_BOUND, _accept_queue(evidence))
+    if evidence.server_busy is not None and evidence.server_busy >= SERVER_BUSY_MIN:
+        return Verdict(SERVER_BOUND, _server(evidence))
+    doing = "in use" if evidence.waits_for_ends else "with a request in flight"
+    return Verdict(OK, f"flat out: {evidence.connections:,} connections, each {doing} all the time")
 
 
-def _besides(seen: Evidence) -> Iterator[str]:
+def _besides(evidence: Evidence) -> Iterator[str]:
     """Yield remarks about what is no error, but not what a reader expects either."""
-    if (share := seen.share(seen.retries)) > ERRORS_MAX:
+    if (share := evidence.share(evidence.retries)) > ERRORS_MAX:
         yield (
             f"{share:.2%} of the requests were broken off by the server before any byte of a reply"
             " and sent again; that is no error where a server closes idle connections (RFC 9112"
             " section 9.3.1)"
         )
-    if seen.waits_for_ends:
+    if evidence.waits_for_ends:
         yield (
-            f"{seen.closing / seen.in_flight:.0%} of the time in use, connections had their last"
-            " reply and waited for the server to close"
+            f"{evidence.closing / evidence.in_flight:.0%} of the time in use, connections had their"
+            " last reply and waited for the server to close"
         )
 
 
-def _given_up(seen: Evidence) -> str:
-    if not seen.given_up:
+def _given_up(evidence: Evidence) -> str:
+    if not evidence.given_up:
         return ""
-    return f"; {seen.given_up:,} were given up at the deadline without a complete reply"
+    return f"; {evidence.given_up:,} were given up at the deadline without a complete reply"
 
 
-def _server(seen: Evidence) -> str:
-    return f"the server used {seen.server_busy:.0%} of its cores"
+def _server(evidence: Evidence) -> str:
+    return f"the server used {evidence.server_busy:.0%} of its cores"
 
 
-def _accept_queue(seen: Evidence) -> str:
+def _accept_queue(evidence: Evidence) -> str:
     return (
-        f"{seen.listen_drops:,} connections found the accept queue full,"
-        f" {seen.syn_retransmits:,} handshakes had to start again"
+        f"{evidence.listen_drops:,} connections found the accept queue full,"
+        f" {evidence.syn_retransmits:,} handshakes had to start again"
     )
