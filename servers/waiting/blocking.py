@@ -19,11 +19,12 @@ T = TypeVar("T")
 def serve_client(client: Client) -> None:
     """Serve one client to its end: the handler of every blocking model."""
     with client.closing():
-        for step in client.receive():  # 1. waits for the client's bytes
-            if type(step) is Wait:
-                time.sleep(step.seconds)  # 2. waits, as if for a back end
-            else:
-                client.send(step)  # 3. waits while the client does not read
+        while client.is_open():
+            for step in client.receive():  # 1. waits for the client's bytes
+                if type(step) is Wait:
+                    time.sleep(step.seconds)  # 2. waits, as if for a back end
+                else:
+                    client.send(step)  # 3. waits while the client does not read
 
 
 class Servable(Room[T], Draining, Protocol[T]):

@@ -3,7 +3,7 @@
 import logging
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,8 @@ from servers.waiting.lingering import linger
 if TYPE_CHECKING:
     from servers.waiting.clients import Clients
 
+_IDLE, _CLOSED = State.IDLE, State.CLOSED  # an enumeration's members are slow to look up
+
 _log = logging.getLogger("servers")
 
 
@@ -46,6 +48,8 @@ class Client:
 
     __slots__ = (
         "_clients",
+        "_has_own_limit",
+        "_read_bytes",
         "connection",
         "draining_since_s",
         "greenlet",
@@ -73,36 +77,35 @@ class Client:
         self.draining_since_s: float | None = None
         self.reading_is_shut = False
         self._clients = clients
+        self._has_own_limit = False  # recv() fails at a deadline of its own, not the listener's
+        self._read_bytes = -1  # by the last recv(); 0: the client has sent its FIN
 
-    def receive(self) -> Iterator[Step]:
-        """Yield the steps that the client's bytes call for, until its connection is closed.
+    def is_open(self) -> bool:
+        """Return whether the client may still send."""
+        return self.connection.state is not _CLOSED
+
+    def receive(self) -> Iterable[Step]:
+        """Wait for the client's next bytes, or for its deadline; return the steps they call for.
 
         Raises:
             TimeoutError: The client does not take what it was sent.
             OSError: It has reset the connection.
         """
-        sock, connection, tally = self.sock, self.connection, self.tally
-        data, has_own_limit, idle = b"?", False, State.IDLE
-        while connection.state is not State.CLOSED:
-            try:
-                if has_own_limit or connection.state is not idle:  # or a request has begun
-                    has_own_limit = limit_read(self)
-                if len(data) >= limits.FAIR_READ_BYTES:
-                    give_way()
-                data = sock.recv(limits.RECV_BYTES)
-                if not data and self.draining_since_s is not None:
-                    data = draining.receive_late(self)
-            except (BlockingIOError, TimeoutError) as late:  # the deadline has passed
-                if type(late) is BlockingIOError and is_still_served(self):
-                    has_own_limit = True
-                    continue
-                steps = self._time_out()
-            else:
-                tally[RECEIVED_BYTES] += len(data)
-                steps = connection.receive_data(data)
-            yield from steps
-        if data or self.reading_is_shut:  # the client has not closed yet, so it may send more
-            linger(self)
+        connection = self.connection
+        try:
+            if self._has_own_limit or connection.state is not _IDLE:  # or a request has begun
+                self._has_own_limit = limit_read(self)
+            if self._read_bytes >= limits.FAIR_READ_BYTES:
+                give_way()
+            data = self.sock.recv(limits.RECV_BYTES)
+            if not data and self.draining_since_s is not None:
+                data = draining.receive_late(self)
+        except (BlockingIOError, TimeoutError) as late:  # the deadline has passed
+            self._has_own_limit = type(late) is BlockingIOError and is_still_served(self)
+            return () if self._has_own_limit else self._time_out()
+        size = self._read_bytes = len(data)
+        self.tally[RECEIVED_BYTES] += size
+        return connection.receive_data(data)
 
     def send(self, step: bytes) -> None:
         """Send all of a step.
@@ -135,16 +138,24 @@ class Client:
         self, kind: object, error: BaseException | None, traceback: TracebackType | None
     ) -> bool:
         try:
-            if isinstance(error, BlockingIOError | TimeoutError):  # it does not take its reply
-                reset_on_close(self.sock)
-            elif isinstance(error, OSError):  # reset by the client: no reply can reach it
-                self.tally[RESETS] += 1
-            elif isinstance(error, Exception):  # no memory, or a bug
-                reset_on_close(self.sock)
-                _log.error("connection failed", exc_info=error)
+            if error is None and (self._read_bytes or self.reading_is_shut):
+                linger(self)  # the client may still send, and must not be reset for that
+            elif isinstance(error, Exception):
+                self._fail(error)
+        except Exception as late_error:  # from the lingering; the same as before it
+            self._fail(late_error)
         finally:
             self.close()
         return error is None or isinstance(error, Exception)
+
+    def _fail(self, error: Exception) -> None:
+        if isinstance(error, BlockingIOError | TimeoutError):  # it does not take its reply
+            reset_on_close(self.sock)
+        elif isinstance(error, OSError):  # reset by the client: no reply can reach it
+            self.tally[RESETS] += 1
+        else:  # no memory, or a bug
+            reset_on_close(self.sock)
+            _log.error("connection failed", exc_info=error)
 
     def close(self) -> None:
         """Close the socket and leave the set of clients; nothing happens the second time."""
