@@ -59,18 +59,25 @@ class Children:
         self._pid = os.getpid()
         self._tallies: dict[int, Tally] = {}
         self._pause_s = 0.0  # from one DRAIN to the next
+        self._own: Client | None = None  # in a child: whom it serves
 
     def __len__(self) -> int:
         return len(self._tallies)
 
     def prepare(self) -> None:
-        """Bring this process into a state in which a child copies few pages of its memory."""
+        """Get ready to fork: let the children share as much of this process's memory as can be."""
+        actions: Actions = {
+            signal.SIGINT: self._drain_own,
+            signal.SIGTERM: self._drain_own,
+            DRAIN: self._close_own,
+        }
+        self._shutdown.signals.prepare_children(actions)
+        self._shutdown.signals.wake_on(signal.SIGCHLD)
         warm_up(self._listeners)
         gc.collect()
         # Else what is allocated after a fork fills gaps all over the pages, and copies each.
         self._gaps_filled = [bytes(size) for size in _GAP_BYTES for _ in range(_GAPS)]
         gc.freeze()  # a collection would touch, and so copy, every page that a child shares
-        self._shutdown.signals.wake_on(signal.SIGCHLD)
 
     def add(self, sock: socket.socket, listener: Listener) -> Accepted:
         """Open a row of counts for a client that has just been accepted."""
@@ -106,7 +113,10 @@ class Children:
             if os.getppid() == self._pid:  # the parent has not died before that
                 for listener in self._listeners:
                     listener.sock.close()
-                self._listen_in_child(client)
+                self._own = client
+                self._shutdown.signals.listen_in_child()
+                if self._shutdown.requested:  # forked while the queue was being emptied
+                    client.connection.drain()
                 serve_client(client)
             status = 0
         except Exception:  # a bug, or no memory: log it, and do not go on as a second parent
@@ -149,17 +159,13 @@ class Children:
         for pid in self._tallies:  # none has been waited for, so each is still its own
             os.kill(pid, signum)
 
-    def _listen_in_child(self, client: Client) -> None:
-        """Act on what the parent sends; see ``_send``."""
-        drain = client.connection.drain
-        if self._shutdown.requested:  # forked while the queue was being emptied
-            drain()
-        actions: Actions = {
-            signal.SIGINT: drain,
-            signal.SIGTERM: drain,
-            DRAIN: lambda: client.close_if_idle(time.monotonic()),
-        }
-        self._shutdown.signals.listen_in_child(actions)
+    def _drain_own(self) -> None:
+        if self._own is not None:
+            self._own.connection.drain()
+
+    def _close_own(self) -> None:
+        if self._own is not None:
+            self._own.close_if_idle(time.monotonic())
 
 
 def warm_up(listeners: Sequence[Listener]) -> None:

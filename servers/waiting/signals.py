@@ -33,6 +33,8 @@ class Signals:
     def __init__(self, wake_up: WakeUp) -> None:
         self._wake_up = wake_up
         self._actions: Actions = {}
+        self._child_actions: Actions = {}
+        self._in_child = False
         self._pid = os.getpid()
         self._early: list[int] = []  # what a child received before it had its own table
 
@@ -52,18 +54,24 @@ class Signals:
         """Let another signal wake, and do nothing else."""
         signal.signal(signum, lambda *_: self._wake_up.wake())
 
-    def listen_in_child(self, actions: Actions) -> None:
-        """Replace the table in a forked child, and make up for what it has received already.
+    def prepare_children(self, actions: Actions) -> None:
+        """Set the table of the children that will be forked."""
+        self._child_actions = actions
 
-        The handlers stay the parent's: to set new ones would cost each child 60 pages.
+    def listen_in_child(self) -> None:
+        """Act by the children's table from now on, first on what has been received already.
+
+        No handler is set, and no table replaced: a child would copy 60 pages for the handlers, and
+        15 for what is freed with a table.
         """
-        self._actions = actions
-        self._pid = os.getpid()
+        self._in_child = True
         for signum in self._early:
             self._handle(signum, None)
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
-        if os.getpid() != self._pid:  # a child; the table is still its parent's
+        if not self._in_child and os.getpid() != self._pid:  # a child that is not ready yet
             self._early.append(signum)
-        elif action := self._actions.get(signum):
+            return
+        actions = self._child_actions if self._in_child else self._actions
+        if action := actions.get(signum):
             action()
