@@ -163,7 +163,8 @@ def test_a_client_gets_503_when_no_process_or_thread_is_left(needy: str) -> None
             sock.sendall(b"still")
             assert sock.recv(5) == b"still"
             sock.close()
-        line = r"[^\n]*no (process|thread) left at 5 connections[^\n]*\n"
+        why = f"no {MODELS[needy].unit} left at 5 connections: client refused with 503"
+        line = rf"[^\n]*{why}\n"
         assert re.fullmatch(line, server.log())
 
         def served_again() -> bool:
