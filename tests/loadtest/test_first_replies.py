@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from loadtest.measure.first_failures import SILENCE, FirstFailure
-from tests.loadtest.test_right_names import answering as threaded
-from tests.loadtest.test_right_names import cell_of, load
+from tests.loadtest.test_verdict_reasons import answering as threaded
+from tests.loadtest.test_verdict_reasons import cell_of, load
 from tests.support.commands import folder_of, run
 from tests.support.driving import RIGHT, User, answering, driving, right
 

@@ -1,4 +1,4 @@
-"""Each failure has the right name: servers that refuse, reset, are slow or silent."""
+"""Each failure has the right verdict and reason: servers that refuse, reset, are slow or silent."""
 
 import contextlib
 import json
