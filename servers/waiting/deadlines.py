@@ -29,7 +29,7 @@ _log = logging.getLogger("servers")
 
 
 class Watch:
-    """What is remembered of a client between two looks at it: 64 bytes.
+    """What is remembered of a client between two looks at it: 80 bytes.
 
     A client gets one at its first look. Where the kernel keeps the deadlines, that is after
     ``idle_s`` in silence or when a part of a request has arrived: an idle client has none.
@@ -41,15 +41,18 @@ class Watch:
         since_s: Since when both are unchanged, on the monotonic clock. IDLE: since when the client
             has been silent and has taken all; or since when it takes ``unacked_bytes``.
         unacked_bytes: Bytes of ours that the client had not acknowledged; None: not yet checked.
+        head: The watch of the last head, which may have begun with half an empty line: the other
+            half leads back to IDLE, but must not give the head a new deadline.
     """
 
-    __slots__ = ("count", "since_s", "state", "unacked_bytes")
+    __slots__ = ("count", "head", "since_s", "state", "unacked_bytes")
 
     def __init__(self, state: State, count: int, now_s: float) -> None:
         self.state = state
         self.count = count
         self.since_s = now_s
         self.unacked_bytes: int | None = None
+        self.head: Watch | None = None
 
 
 class Watched(Protocol):
@@ -88,7 +91,15 @@ def look(client: Watched, now_s: float) -> Watch:
         count = tally[SENT_BYTES]
     watch = client.watch
     if watch is None or count != watch.count or state is not watch.state:
-        watch = client.watch = Watch(state, count, now_s)
+        last, watch = watch, Watch(state, count, now_s)
+        if last is not None:
+            head = last if last.state is _HEAD else last.head
+            if head is not None and head.count == tally[REQUESTS]:  # no request has ended since
+                if state is _HEAD:
+                    watch = head
+                else:
+                    watch.head = head
+        client.watch = watch
     return watch
 
 

@@ -3,6 +3,7 @@
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -62,6 +63,21 @@ def test_a_request_that_trickles_in_gets_408_at_its_deadline(
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert b"\r\nConnection: close\r\n" in answer
     assert answer.endswith(b"\r\n\r\n") == begun.startswith(b"HEAD ")  # a reply without content
+
+
+def test_empty_lines_that_trickle_in_by_halves_give_a_head_no_more_time(hurried: Server) -> None:
+    with hurried.connect() as sock:
+        begin_s = time.monotonic()
+        sock.settimeout(0.75 * T)  # a look at each half: the sweeps are T / 10 apart
+        answer = b""
+        for half in (b"\r", b"\n", b"\r", b"\n", b"\r", b"\n", b"\r"):
+            sock.sendall(half)
+            with suppress(TimeoutError):
+                answer = sock.recv(65536)
+                break
+        passed_s = time.monotonic() - begin_s
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert T * 0.95 <= passed_s < 3 * T  # all seven take 5.25 T
 
 
 def test_a_head_behind_an_answered_request_has_a_deadline_of_its_own(hurried: Server) -> None:
