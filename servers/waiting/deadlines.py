@@ -9,6 +9,7 @@ once a second. A request costs nothing: no timer, no look at a clock, no system 
 import logging
 import time
 from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from typing import Protocol, TypeVar
 
 from servers import limits
@@ -217,7 +218,8 @@ def sweep(
                 _check(everyone[start : start + limits.SWEPT_PER_TURN], clients, interrupt)
                 yield 0.0
         except MemoryError:  # for the list of all clients; there may be some by the next sweep
-            _log.exception("deadlines are not checked")
+            with suppress(MemoryError):  # for the log record, which must not end all sweeps
+                _log.exception("deadlines are not checked")
         finally:
             everyone = []  # clients that leave are not to be held here until the next sweep
 
@@ -229,7 +231,8 @@ def _check(part: list[T], clients: Sweepable[T], interrupt: Callable[[T], None])
             if client in clients and is_overdue(client, now_s):
                 interrupt(client)
         except Exception:  # no memory, or a bug: it costs no other client its deadline
-            _log.exception("a deadline is not checked")
+            with suppress(MemoryError):  # for the log record
+                _log.exception("a deadline is not checked")
 
 
 def sweep_interval_s(timeouts: Collection[Timeouts]) -> float:

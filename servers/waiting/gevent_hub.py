@@ -8,12 +8,16 @@ import logging
 import time
 
 import gevent
+from gevent.hub import Hub
 
 from servers.waiting.client import Client
 from servers.waiting.clients import Clients
 from servers.waiting.deadlines import is_overdue
 
 _log = logging.getLogger("servers")
+
+# Else gevent writes two lines for each greenlet that finds no memory, and its log has no limit.
+Hub.NOT_ERROR = (*Hub.NOT_ERROR, MemoryError)
 
 
 def interrupt(client: Client) -> None:
@@ -28,13 +32,7 @@ def _interrupt_now(client: Client) -> None:
 
 
 def close_failed_greenlets(clients: Clients[Client]) -> None:
-    """Close the clients whose greenlets have ended without closing them, and log how many.
-
-    The first call also keeps gevent from writing two lines for each of them.
-    """
-    hub = gevent.get_hub()
-    if MemoryError not in hub.NOT_ERROR:
-        hub.NOT_ERROR += (MemoryError,)
+    """Close the clients whose greenlets have ended without closing them, and log how many."""
     failed = [client for client in clients if client.greenlet.dead]
     if failed:
         _log.warning("no memory left for %d greenlets: clients closed", len(failed))
