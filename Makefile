@@ -24,8 +24,8 @@ test: .venv/installed ## run all tests; ARGS="-k name" runs some
 
 test-workers: .venv/installed ## run the servers' tests once more, each server with three workers
 	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadgroup --workers 3 $(ARGS) \
-	  $(addprefix tests/servers/test_,$(addsuffix .py,back_pressure connection_limits conformance_over_tcp deadlines fairness faults \
-	  handlers launcher machine_limits models real_clients shutdown))
+	  $(addprefix tests/servers/test_,$(addsuffix .py,back_pressure connection_limits conformance_over_tcp deadlines early_refusals \
+	  fairness faults handlers launcher lingering machine_limits models real_clients shutdown))
 
 check: lint types ## check style, format and types
 
