@@ -14,6 +14,7 @@ from loadtest.analysis.metrics import METRICS, Metric
 from loadtest.bundle.plan import SHARE, CellPlan
 from loadtest.bundle.read import shortened
 from loadtest.catalogue import SCENARIOS
+from loadtest.measure.wording import counted
 
 _RULE = re.compile(r"(\S+) (\S+) (\S+)(?: (\d+))? ([+-]\d+(?:\.\d+)?)%")
 
@@ -43,7 +44,7 @@ class Rule:
         """
         match = _RULE.fullmatch(text.strip())
         if match is None:
-            raise ValueError(f"expected such as 'uvloop hello p99 +10%', got {text!r}")
+            raise ValueError(f"expected a rule such as 'uvloop hello p99 +10%', got {text!r}")
         contender, scenario, name, connections, per_cent = match.groups()
         if scenario not in SCENARIOS:
             raise ValueError(f"expected a scenario, one of {','.join(SCENARIOS)}, got {scenario!r}")
@@ -140,7 +141,9 @@ def judge_rule(groups: Groups, rule: Rule, baseline: str, run: str) -> list[Judg
         if rule.names(key.cell):
             pairs.setdefault((key.connections, key.load), {})[key.run] = group
     judgements = [
-        _judged(groups, rule, f"{connections:,} connections, {load}", by_run, baseline, run)
+        _judged(
+            groups, rule, f"{counted(connections, 'connection')}, {load}", by_run, baseline, run
+        )
         for (connections, load), by_run in sorted(pairs.items())
         if run in by_run
     ]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from loadtest.catalogue import SCENARIOS
+from loadtest.measure.wording import counted
 from servers.registry import unit_of
 
 RATE, FLAT_OUT, SHARE = "rate", "flat-out", "share-"
@@ -156,7 +157,7 @@ class Matrix:
     def skipped(self) -> list[str]:
         """Return the combinations that have no cells, as sentences."""
         return [
-            f"{scenario} is not run with {connections:,} connections, but with"
+            f"{scenario} is not run with {counted(connections, 'connection')}, but with"
             f" {entry.connections_min:,} to {entry.connections_max:,}"
             for scenario in self.scenarios
             for connections in self.connections

@@ -56,9 +56,7 @@ def add_compare(commands: Any) -> None:
     _add_cores(parser)
     add_out(parser)
     add_gate(parser)
-    parser.add_argument(
-        "--resume", metavar="BUNDLE", type=Path, help="go on with an interrupted run"
-    )
+    parser.add_argument("--resume", metavar="BUNDLE", type=Path, help="resume an interrupted run")
 
 
 def _add_contenders(parser: Parser) -> None:
@@ -94,29 +92,36 @@ def _add_load(parser: Parser) -> None:
     option("--loads", "A,B", ",".join(_LOADS), names("load", _LOADS), "the kinds of cells")
     parser.add_argument(
         "--shares", metavar="N,M", type=_shares, default=[],
-        help="further cells at these per cent of each contender's own capacity, such as 25,50,75",
+        help="further cells at these percentages of each contender's own capacity, such as"
+        " 25,50,75",
     )  # fmt: skip
     parser.add_argument(
         "--flat-out-all", action="store_true",
         help="run cheap scenarios such as hello and echo flat out, too; the generator needs"
-        " cores enough",
+        " enough cores",
     )  # fmt: skip
 
 
 def _add_cores(parser: Parser) -> None:
     option = parser.option
     parser.add_argument(
-        "--server-cores", metavar="0,2-3", default="", help="(default: the first half)"
+        "--server-cores",
+        metavar="0,2-3",
+        default="",
+        help="cores for the servers (default: the first half)",
     )
     parser.add_argument(
-        "--load-cores", metavar="1,4-5", default="", help="(default: the second half)"
+        "--load-cores",
+        metavar="1,4-5",
+        default="",
+        help="cores for the generator (default: the second half)",
     )
     parser.add_argument(
         "--locust-workers", metavar="N", type=whole_number(1, 10_000), default=0,
-        help="make the load with so many Locust workers on other hosts: see docs/scaling-out.md",
+        help="make the load with N Locust workers on other hosts: see docs/scaling-out.md",
     )  # fmt: skip
     option("--locust-port", "PORT", "5557", whole_number(1, 65535), "port that workers connect to")
-    option("--seed", "N", "1", whole_number(0, 1 << 32), "of the order of the cells")
+    option("--seed", "N", "1", whole_number(0, 1 << 32), "seed for the random order of cells")
 
 
 def _compare(parser: Parser, arguments: argparse.Namespace) -> int:

@@ -15,12 +15,18 @@ def add_dashboard(commands: Any) -> None:
         commands,
         "dashboard",
         _dashboard,
-        help="all runs in a browser, also while they happen",
+        help="all runs in a browser, live",
         description="Serve the runs in a folder: a list, each run's page, and any runs side by"
         " side.",
         epilog="On the machine that measures, each page view disturbs the measurement a little:\n"
         "open it rarely, or afterwards.\n\n"
-        + statuses({0: "ended with Ctrl-C", 3: "the server cannot listen on the address"}),
+        + statuses(
+            {
+                0: "ended with Ctrl-C",
+                3: "the server cannot listen on the address",
+                130: "Ctrl-C before the server listens",
+            }
+        ),
     )
     option = parser.option
     option("--results", "FOLDER", "results", Path, "folder with the bundles")

@@ -15,7 +15,7 @@ def add_doctor(commands: Any) -> None:
         _doctor,
         help="check the machine for limits that would spoil a measurement",
         description="Check the machine's limits, and name the fix for each that is too low.",
-        epilog=statuses({0: "every check passed", 1: "a check failed"}),
+        epilog=statuses({0: "every check passed", 1: "a check failed", 130: "Ctrl-C"}),
     )
 
 

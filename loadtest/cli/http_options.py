@@ -15,11 +15,11 @@ def add_request(parser: Parser) -> None:
     """Add the options of a request over HTTP."""
     parser.add_argument(
         "--path", metavar="PATH", type=checked(target_of),
-        help="and query that the scenario get requests (default: the target's own, or /)",
+        help="path and query for the scenario get (default: the target's own, or /)",
     )  # fmt: skip
     parser.add_argument(
         "--header", metavar="'NAME: VALUE'", type=checked(field_line), action="append", default=[],
-        dest="headers", help="of every request over HTTP; again for more; results keep no values",
+        dest="headers", help="field of every HTTP request; repeatable; results keep no values",
     )  # fmt: skip
 
 

@@ -82,7 +82,7 @@ def _default_scenarios(targets: "dict[str, Target]") -> list[str]:
 def _check_contenders(matrix: "Matrix", targets: "dict[str, Target]") -> None:
     for name, target in targets.items():
         if name in MODELS:
-            raise ValueError(f"expected another name for a target, got {name!r}: a model has it")
+            raise ValueError(f"expected another name for a target: {name!r} is the name of a model")
         if unfit := [s for s in matrix.scenarios if (s == "echo") == target.speaks_http]:
             raise ValueError(
                 f"expected {'tcp' if target.speaks_http else 'http'}://HOST:PORT for the scenario"

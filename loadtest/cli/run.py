@@ -95,7 +95,7 @@ def add_run(commands: Any) -> None:
         if knob.field in _KNOBS:
             default, text = _KNOBS[knob.field]
             option(f"--{knob.flag}", knob.metavar, default, knob.read, text)
-    option("--processes", "N", "1", whole_number(1, 256), "that make the load")
+    option("--processes", "N", "1", whole_number(1, 256), "processes that generate the load")
     add_request(parser)
     add_out(parser)
 

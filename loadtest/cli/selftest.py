@@ -15,7 +15,7 @@ def add_selftest(commands: Any) -> None:
         commands,
         "selftest",
         _selftest,
-        help="prove that the meter measures right",
+        help="check the meter against known faults",
         description="Measure known freezes, delays, wrong replies and CPU starvation, and compare.",
         epilog="Takes about two minutes.\n\n"
         + statuses(

@@ -1,4 +1,4 @@
-"""What a load is to be: its pace, and what its requests ask for. Every knob of Locust's is here."""
+"""Settings of a load: its pace and its requests. Every flag that Locust has of ours is here."""
 
 from argparse import ArgumentTypeError
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ def _path(text: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class LoadSpec(Pace):
-    """What a load is to be, as Locust's flags and the fields of its page set it.
+    """Settings of a load, as Locust's flags and the fields of its page set them.
 
     Attributes:
         echo_host: Where the server speaks echo; "": port 7000 of the host.
@@ -50,15 +50,15 @@ class LoadSpec(Pace):
         "echo-bytes",
         "N",
         whole_number(1, ECHO_BYTES_MAX),
-        "of an echoed message",
+        "length of an echoed message",
     )
     path: str = knob(
-        "", "path", "PATH", _path, "what the scenario Get requests; else that of --host, or /"
+        "", "path", "PATH", _path, "path for the scenario Get; else that of --host, or /"
     )
     headers: tuple[str, ...] = knob(
         (),
         "header",
         "'NAME: VALUE'",
         checked(field_line),
-        "of every HTTP request; again for more",
+        "field of every HTTP request; repeatable",
     )

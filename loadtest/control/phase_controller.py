@@ -31,6 +31,7 @@ from loadtest.control.stages import Stage
 from loadtest.limits import REPORT_LIMIT_S, connect_limit_s, silence_max_s
 from loadtest.measure.first_failures import FirstFailure, described, merged, with_silence
 from loadtest.measure.observation import Observation, Plan
+from loadtest.measure.wording import counted
 
 SAMPLE_INTERVAL_S = 1.0
 
@@ -138,7 +139,7 @@ class PhaseController:
                 for kind in kinds:
                     self._without_reply[kind.name] += kind.connections
                 self.trouble = (
-                    f"{now:,} of {wanted:,} connections had a right reply after"
+                    f"{now:,} of {counted(wanted, 'connection')} had a right reply after"
                     f" {now_s - begin_s:.0f} s; {described(kinds)}"
                 )
                 return False

@@ -90,9 +90,10 @@ def _descriptors() -> Check:
     descriptors = raise_descriptor_limit()
     wanted = int(os.environ.get("DESCRIPTORS") or DESCRIPTORS_MIN) if _COMPOSED else DESCRIPTORS_MIN
     ok = descriptors >= wanted
+    raised = f" (raised from {soft:,})" if descriptors > soft else ""
     return Check(
-        "descriptors a process",
-        f"{descriptors:,} (raised from {soft:,}): {connections_max():,} connections",
+        "descriptors per process",
+        f"{descriptors:,}{raised}: {connections_max():,} connections",
         ok,
         _fix(
             ok,
@@ -111,7 +112,7 @@ def _ports() -> Check:
     ok = ports >= PORTS_MIN
     return Check(
         what,
-        f"{ports:,}; on loopback the load uses more addresses by itself",
+        f"{ports:,}; uses further loopback addresses automatically",
         ok,
         _fix(
             ok,
@@ -251,7 +252,7 @@ def _watcher() -> Check:
     on = [switch for switch in map(str, switches) if _read(switch, "off") in ("on", "Y")]
     return Check(
         "memory monitoring (DAMON)",
-        "on: each fork takes longer the more children there are" if on else "off",
+        "on: forks slow down as children accumulate" if on else "off",
         not on,
         "; ".join(f"echo {'off' if switch.endswith('state') else 'N'} > {switch}" for switch in on),
     )

@@ -30,7 +30,7 @@ class Plan(Pace):
         target: Model or address.
         scenario: Its name.
         result_class: The user class whose times are the scenario's result.
-        connections: Of all user classes together.
+        connections: Total over all user classes.
         server_cores: How many the server may use; 0: not known.
         workers: Processes that make the load.
         rated: The classes that share the rate and decide the verdict; none: only ``result_class``.

@@ -4,6 +4,7 @@ from rich.table import Table
 
 from loadtest.measure.reconnections import reconnect_notes
 from loadtest.measure.result import Result, Times
+from loadtest.measure.wording import counted
 
 _KINDS = {
     "latency": "latency (done - due)",
@@ -19,8 +20,8 @@ def cell_table(result: Result) -> Table:
     """Return the times of a cell as a table."""
     load = f"{result.rate_wanted_hz:,g} requests/s wanted" if result.rate_wanted_hz else "flat out"
     table = Table(
-        title=f"{result.target}: {result.scenario}, {result.connections:,} connections, {load},"
-        f" {result.window_s:.1f} s",
+        title=f"{result.target}: {result.scenario}, {counted(result.connections, 'connection')},"
+        f" {load}, {result.window_s:.1f} s",
         title_justify="left",
         caption=_caption(result),
         caption_justify="left",

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from loadtest.measure.errors import NotConnectedError, OwnLimitError, ScenarioError, TimedOutError
 from loadtest.measure.first_failures import SILENCE
+from loadtest.measure.wording import counted
 
 RATE_HELD_MIN = 0.99
 """Below this share of the due requests, the times belong to another load. Precedent: zrk 0.99."""
@@ -26,8 +27,8 @@ SERVER_BUSY_MIN = 0.9
 to other tasks of the machine."""
 
 LITTLE_MAX = 0.1
-"""How far connections and rate x time may differ where every connection always awaits a reply
-(Little's law). Beyond it, a clock or a count is wrong."""
+"""How far the number of connections may differ from rate x time, where every connection always
+awaits a reply (Little's law). Beyond it, a clock or a count is wrong."""
 
 CONNECTIONS_BUSY_MIN = 0.9
 """With this share of the connections in use, a rate that is not held lacks connections."""
@@ -83,7 +84,7 @@ class Evidence:
         lateness_p99_ms: Of the generator; None if flat out.
         server_busy: Share of its cores that the server used.
         listen_drops: Connections that found the accept queue full.
-        syn_retransmits: Handshakes that had to start again.
+        syn_retransmits: Opening packets that the kernel sent again.
         retransmits: Segments sent again.
         in_flight: Mean number of requests in flight: rate x mean time (Little's law).
         connections: That made requests.
@@ -195,9 +196,7 @@ def _judge_replies(evidence: Evidence) -> Verdict | None:
         not evidence.requests and not evidence.unfinished and evidence.errors.keys() <= _SILENT
     )
     if nothing and (evidence.due or evidence.silent_before):
-        return Verdict(
-            NO_REPLY, "the server answered no request that was due in the window, not even later"
-        )
+        return Verdict(NO_REPLY, "the server answered none of the window's requests, not even late")
     if evidence.errors_share > ERRORS_MAX:
         counts = ", ".join(f"{name} {count:,}" for name, count in evidence.errors.items())
         return Verdict(
@@ -222,16 +221,21 @@ def _judge_rate(evidence: Evidence) -> Verdict:
     if evidence.server_busy is not None and evidence.server_busy >= SERVER_BUSY_MIN:
         return Verdict(SERVER_BOUND, f"{held}; {_server(evidence)}")
     if evidence.in_flight >= CONNECTIONS_BUSY_MIN * evidence.connections:
-        return Verdict(
-            RATE_NOT_HELD, f"{held}; all {evidence.connections:,} connections {_use(evidence)}"
-        )
+        return Verdict(RATE_NOT_HELD, f"{held}; {_use(evidence)}")
     return Verdict(RATE_NOT_HELD, f"{held}, and neither side was busy")
 
 
 def _use(evidence: Evidence) -> str:
+    connections = f"all connections ({evidence.connections:,})"
     if evidence.waits_for_ends:
-        return "were in use: the load needs a server that closes sooner, or more connections"
-    return "awaited replies: the server is slow without being busy, or needs more connections"
+        return (
+            f"{connections} were in use: the server must close sooner, or the load needs more"
+            " connections"
+        )
+    return (
+        f"{connections} awaited replies: the server is slow without being busy, or the load needs"
+        " more connections"
+    )
 
 
 def _judge_flat_out(evidence: Evidence) -> Verdict:
@@ -242,15 +246,16 @@ def _judge_flat_out(evidence: Evidence) -> Verdict:
     if abs(evidence.in_flight / evidence.connections - 1) > LITTLE_MAX:
         return Verdict(
             INVALID,
-            f"{evidence.connections:,} connections, but rate x time makes"
-            f" {evidence.in_flight:,.1f}",
+            f"{counted(evidence.connections, 'connection')}, but Little's law gives"
+            f" {evidence.in_flight:,.1f} in flight",
         )
     if evidence.listen_drops or evidence.syn_retransmits:
         return Verdict(ACCEPT_QUEUE_BOUND, _accept_queue(evidence))
     if evidence.server_busy is not None and evidence.server_busy >= SERVER_BUSY_MIN:
         return Verdict(SERVER_BOUND, _server(evidence))
     doing = "in use" if evidence.waits_for_ends else "with a request in flight"
-    return Verdict(OK, f"flat out: {evidence.connections:,} connections, each {doing} all the time")
+    connections = counted(evidence.connections, "connection")
+    return Verdict(OK, f"flat out: {connections}, each {doing} all the time")
 
 
 def _besides(evidence: Evidence) -> Iterator[str]:
@@ -271,7 +276,8 @@ def _besides(evidence: Evidence) -> Iterator[str]:
 def _given_up(evidence: Evidence) -> str:
     if not evidence.given_up:
         return ""
-    return f"; {evidence.given_up:,} were given up at the deadline without a complete reply"
+    requests = counted(evidence.given_up, "request")
+    return f"; {requests} given up at the deadline without a complete reply"
 
 
 def _server(evidence: Evidence) -> str:
@@ -280,6 +286,6 @@ def _server(evidence: Evidence) -> str:
 
 def _accept_queue(evidence: Evidence) -> str:
     return (
-        f"{evidence.listen_drops:,} connections found the accept queue full,"
-        f" {evidence.syn_retransmits:,} handshakes had to start again"
+        f"{counted(evidence.listen_drops, 'connection')} found the accept queue full,"
+        f" {counted(evidence.syn_retransmits, 'SYN retransmit')}"
     )

@@ -11,6 +11,7 @@ from loadtest.analysis.metrics import METRICS, Metric
 from loadtest.bundle.plan import FLAT_OUT, RATE
 from loadtest.catalogue import SCENARIOS
 from loadtest.measure.verdict import SERVER_BOUND
+from loadtest.measure.wording import counted
 from loadtest.report.chart import (
     Chart,
     ChartBuilder,
@@ -218,7 +219,7 @@ def _latency_by_rate(builder: ChartBuilder, scenario: str) -> Chart | None:
         traces += _latencies(builder, _Line(contender, run, in_order))
     return Chart(
         "latency-rate",
-        f"Latency against offered rate, {connections:,} connections",
+        f"Latency against offered rate, {counted(connections, 'connection')}",
         "Lower is better: the points are shares of each contender's own capacity, so compare where"
         " the lines turn up, not how far to the right they reach.",
         traces,

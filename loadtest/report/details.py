@@ -10,6 +10,7 @@ from loadtest.analysis.times import merged_times, spectrum
 from loadtest.bundle.plan import CellPlan
 from loadtest.bundle.read import BundleError
 from loadtest.measure.result import Result
+from loadtest.measure.wording import counted
 from loadtest.report.chart import Chart, ChartBuilder, axis, load_name, verdict_of
 from loadtest.report.style import number
 
@@ -20,7 +21,7 @@ _RARITIES |= {100_000: "99.999 %", 1_000_000: "max"}
 def block_charts(builder: ChartBuilder, scenario: str, connections: int, load: str) -> list[Chart]:
     """Return the charts of a block, except its time lanes."""
     groups = builder.groups.of(scenario, connections, load)
-    where = f"{scenario}, {connections:,} connections, {load_name(load)}"
+    where = f"{scenario}, {counted(connections, 'connection')}, {load_name(load)}"
     charts = [
         _spectrum(builder, groups, where),
         _cpu(builder, groups, where),
@@ -31,8 +32,8 @@ def block_charts(builder: ChartBuilder, scenario: str, connections: int, load: s
         ),
         _bars(
             builder, groups, "switches", f"Context switches: {where}",
-            "Neither end is better by itself: how often the kernel switched between threads or"
-            " processes on the server's cores, per request; each switch costs CPU time.",
+            "Neither high nor low is better in itself: how often the kernel switched between"
+            " threads or processes on the server's cores, per request; each switch costs CPU time.",
         ),
     ]  # fmt: skip
     return [chart for chart in charts if chart.traces or chart.notes]

@@ -17,6 +17,7 @@ from loadtest.bundle.plan import FLAT_OUT, CellPlan
 from loadtest.bundle.read import BundleError, shortened
 from loadtest.measure.histogram import VALUES_S, new_histogram, recorded
 from loadtest.measure.observation import Observation
+from loadtest.measure.wording import counted
 from loadtest.report.chart import Chart, ChartBuilder, Trace, axis, load_name
 
 COLUMNS_MAX = 240
@@ -65,7 +66,7 @@ def lanes_chart(builder: ChartBuilder, group: Group) -> Chart:
     return Chart(
         "lanes",
         f"Time lanes of {builder.label(key.contender, key.run)}: {key.scenario},"
-        f" {key.connections:,} connections, {load_name(key.load)}, repeat {repeat}",
+        f" {counted(key.connections, 'connection')}, {load_name(key.load)}, repeat {repeat}",
         "From top to bottom, second by second: the distribution of latency (darker: more replies),"
         " replies, cores used by server and generator, and open connections. A gap or stripe in"
         " all lanes comes from the machine; one in a single lane comes from that lane's owner.",

@@ -8,6 +8,7 @@ from loadtest.analysis.findings import Finding, Row
 from loadtest.analysis.metrics import Metric
 from loadtest.bundle.plan import FLAT_OUT
 from loadtest.measure.verdict import OK
+from loadtest.measure.wording import counted
 from loadtest.report.chart import ChartBuilder
 from loadtest.report.style import number
 
@@ -68,7 +69,7 @@ def conditions(finding: Finding) -> str:
     if finding.question.load != FLAT_OUT:
         lowest, highest = (f"{rate_hz:,.0f}" for rate_hz in finding.rates_hz)
         load = f"at {highest if lowest == highest else f'{lowest} to {highest}'} requests/s"
-    return f"{finding.scenario}, {finding.connections:,} connections, {load}"
+    return f"{finding.scenario}, {counted(finding.connections, 'connection')}, {load}"
 
 
 def best(builder: ChartBuilder, finding: Finding) -> list[Standing]:
@@ -112,14 +113,15 @@ def significance(finding: Finding) -> str:
     if not finding.is_conclusive:
         return "unknown: too few valid repeats"
     # A contender whose cells the meter lost might have been the best.
-    among = "" if _is_complete(finding) else " among those ranked"
+    is_complete = _is_complete(finding)
+    only = "" if is_complete else " (ranked contenders only)"
     count = len(finding.winners)
     if not finding.losers:
-        text = f"no detectable difference{among}"
+        text = f"no detectable difference{only}"
     elif count > 1:
-        text = f"next differs; first {_count(count)} tied{among}"
+        text = f"next differs; first {_count(count)} tied{only}"
     else:
-        text = f"yes{among}"
+        text = "yes" if is_complete else "yes, among ranked contenders"
     return text if finding.noise is None else f"{text} (noise {_noise(finding.noise)})"
 
 

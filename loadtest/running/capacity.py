@@ -13,6 +13,7 @@ from itertools import takewhile
 
 from loadtest.measure.result import Result
 from loadtest.measure.verdict import ERRORS, GENERATOR_BOUND, INVALID, NO_REPLY, SPOILT
+from loadtest.measure.wording import counted
 from loadtest.running.objective import Objective, Outcome
 from loadtest.running.posterior import Posterior
 
@@ -154,7 +155,7 @@ class Search:
     def summary(self) -> str:
         """The answer in a sentence, with the number of windows."""
         inconclusive = self.outcomes.count(Outcome.INCONCLUSIVE)
-        windows = f"{len(self.steps)} windows"
+        windows = counted(len(self.steps), "window")
         if inconclusive:
             windows += f", {inconclusive} of them inconclusive ({self._inconclusive_reason()})"
         capacity_hz, last = self.capacity_hz, self.steps[-1].result.verdict
@@ -165,7 +166,8 @@ class Search:
         if capacity_hz is None:
             lowest_hz = min(step.rate_hz for step in self.steps)
             return (
-                f"{self.objective} held at no rate down to {_text(lowest_hz)} requests/s: {windows}"
+                f"{self.objective} did not hold at any rate down to {_text(lowest_hz)} requests/s:"
+                f" {windows}"
             )
         held = f"{self.objective} holds up to {_text(capacity_hz)} requests/s"
         if self._generator_is_limit:
@@ -176,7 +178,7 @@ class Search:
         if self._holds_at_ceiling:
             return f"{held} and more; not narrowed further: {windows}"
         low_hz, high_hz = self.interval_hz
-        interval = f"{_text(low_hz)} to {_text(high_hz)} in {LEVEL:.0%} of cases"
+        interval = f"{_text(low_hz)} to {_text(high_hz)} {LEVEL:.0%} interval"
         return f"{held} ({interval}{'' if self._sharp else '; not narrowed further'}): {windows}"
 
     def _rates_hz(self, *wanted: Outcome) -> list[float]:

@@ -38,8 +38,8 @@ class Load(LoadSpec):
     Attributes:
         scenario: Its name.
         classes: Its user classes.
-        connections: Of all classes together.
-        processes: How many make the load.
+        connections: Total over all classes.
+        processes: Number of load processes.
         distant: Whether these run on other machines and connect to ``port``.
         port: Where the master listens for them.
     """

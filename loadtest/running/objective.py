@@ -44,7 +44,7 @@ class Objective:
         """
         match = _OBJECTIVE.fullmatch(text)
         if match is None or not float(match[2]):
-            raise ValueError(f"expected such as p99=50ms, got {text!r}")
+            raise ValueError(f"expected an objective such as p99=50ms, got {text!r}")
         return cls(f"{match[1].replace('.', '')}_ms", float(match[2]) * _MS[match[3]])
 
     def __str__(self) -> str:

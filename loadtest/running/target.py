@@ -61,7 +61,7 @@ class Target:
         except OSError as error:  # no server listens, or no such host
             raise ValueError(
                 f"expected a server at {text}, got: {error.strerror or error}; start it first, or"
-                " name one of ours"
+                " name a MODEL"
             ) from error
         authority = url.address.authority
         host, echo = f"{url.scheme}://{authority}", authority if tcp else ""

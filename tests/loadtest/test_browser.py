@@ -90,7 +90,7 @@ def test_results_and_their_significance_are_visible_without_scrolling(
         first = page.locator("#headline tbody tr").first.inner_text()
         assert "Small requests: CPU per request" in first
         assert "uvloop" in first and "asyncio uses 1." in first
-        assert "gevent" in first and "yes among those ranked (noise" in first
+        assert "gevent" in first and "yes, among ranked contenders (noise" in first
         back = page.evaluate("getComputedStyle(document.body).backgroundColor")
         assert back == ("rgb(255, 255, 255)" if scheme == "light" else "rgb(20, 23, 27)")
 

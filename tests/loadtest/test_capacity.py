@@ -113,7 +113,7 @@ def test_where_no_rate_holds_the_summary_names_the_lowest() -> None:
     assert search.capacity_hz is None and search.is_conclusive
     lowest_hz = min(step.rate_hz for step in search.steps)
     assert lowest_hz <= 5
-    assert f"held at no rate down to {lowest_hz:g} requests/s" in search.summary
+    assert f"did not hold at any rate down to {lowest_hz:g} requests/s" in search.summary
 
 
 def test_an_answer_less_sharp_than_the_precision_says_so() -> None:
@@ -153,5 +153,5 @@ def test_an_objective_is_parsed(text: str, quantile: str, limit_ms: float) -> No
 
 @pytest.mark.parametrize("text", ["", "p99", "p99=50", "p98=5ms", "p99=-5ms", "p99=0ms"])
 def test_text_of_another_form_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="expected such as p99=50ms"):
+    with pytest.raises(ValueError, match="expected an objective such as p99=50ms"):
         Objective.parse(text)

@@ -172,7 +172,7 @@ def test_a_generator_bound_contender_leaves_the_winner_open(tmp_path: Path) -> N
 
     page = page_of(tmp_path / "run", cell_of)
     (row,) = (line for line in headline(page) if SMALL_CPU in line)
-    assert "| yes among those ranked (noise " in row
+    assert "| yes, among ranked contenders (noise " in row
 
 
 def test_the_chart_has_a_cross_for_each_unranked_contender(tmp_path: Path) -> None:

@@ -168,7 +168,7 @@ def test_broken_comes_before_undecided_before_kept() -> None:
 @pytest.mark.parametrize(
     ("rule", "expected"),
     [
-        ("uvloop hello p99", "expected such as 'uvloop hello p99 \\+10%'"),
+        ("uvloop hello p99", "expected a rule such as 'uvloop hello p99 \\+10%'"),
         ("uvloop bye p99 +10%", "expected a scenario, one of hello,"),
         ("uvloop hello p42 +10%", "expected a metric, one of p50,"),
         ("uvloop hello p99 -10%", "expected a plus, since more is worse"),

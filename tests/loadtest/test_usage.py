@@ -41,7 +41,7 @@ from tests.support.commands import run
         (["run", "uvloop", "--connections", "0"], "expected a whole number from 1"),
         (["run", "uvloop", "--connections", "900000"], "1 for a MODEL), got 900000"),
         (["run", "uvloop", "--scenario", "idle"], "expected --connections 101 or more"),
-        (["run", "uvloop", "--find-capacity", "p42=1s"], "expected such as p99=50ms"),
+        (["run", "uvloop", "--find-capacity", "p42=1s"], "expected an objective such as p99=50ms"),
         (["run", "uvloop", "--rate", "5", "--find-capacity", "p99=1s"], "and not both"),
         (["run", "--target", "https://a"], "expected http://HOST:PORT or tcp://HOST:PORT"),
         (["run", "--target", "http://127.0.0.1:1"], "Connection refused; start it first"),

@@ -30,6 +30,7 @@ HELD = Evidence(
 )
 UNREACHED = replace(HELD, trouble="7 of 9 connections had a right reply")
 SILENT = replace(HELD, requests=0, errors_share=1.0, errors={"TimedOutError": 1000})
+MISSED = replace(HELD, rate_held_share=0.5)
 ENDED = replace(HELD, rate_held_share=0.5, in_flight=9.8)
 FLAT_OUT = replace(
     HELD, rate_wanted_hz=0.0, rate_held_share=None, lateness_p99_ms=None, in_flight=9.9
@@ -50,9 +51,17 @@ FLAT_OUT = replace(
         (replace(UNREACHED, without_reply={"OwnLimitError": 2}), "invalid", "7 of 9"),
         (replace(UNREACHED, without_reply={"NotConnectedError": 2}), "invalid", "7 of 9"),
         (replace(HELD, requests=0, due=0), "invalid", "nothing was due"),
-        (replace(HELD, requests=0, due=0, silent_before=3), "no-reply", "answered no request"),
-        (replace(HELD, requests=0, dropped=1000), "no-reply", "answered no request"),
-        (SILENT, "no-reply", "answered no request"),
+        (
+            replace(HELD, requests=0, due=0, silent_before=3),
+            "no-reply",
+            "answered none of the window's requests",
+        ),
+        (
+            replace(HELD, requests=0, dropped=1000),
+            "no-reply",
+            "answered none of the window's requests",
+        ),
+        (SILENT, "no-reply", "answered none of the window's requests"),
         (replace(SILENT, generator_busy=0.95), "no-reply", ""),
         (replace(SILENT, errors={"TimedOutError": 9, "ResetError": 1}), "errors", "ResetError 1"),
         (replace(HELD, requests=0, given_up=9, unfinished=4), "errors", "4 had begun"),
@@ -68,29 +77,47 @@ FLAT_OUT = replace(
         (replace(HELD, generator_busy=0.95, generator_cpu=0.2), "generator-bound", "waited 75%"),
         (replace(HELD, lateness_p99_ms=12.0), "generator-bound", "12.0 ms late"),
         (replace(HELD, rate_held_share=0.5), "rate-not-held", "neither side was busy"),
-        (replace(HELD, rate_held_share=0.5, given_up=7), "rate-not-held", "7 were given up"),
-        (replace(HELD, rate_held_share=0.995, given_up=5), "rate-not-held", "5 were given up"),
-        (replace(HELD, rate_held_share=0.999, given_up=1), "ok", "1 were given up"),
-        (replace(HELD, rate_held_share=0.5, in_flight=9.8), "rate-not-held", "10 connections"),
+        (replace(HELD, rate_held_share=0.5, given_up=7), "rate-not-held", "7 requests given up"),
+        (replace(HELD, rate_held_share=0.995, given_up=5), "rate-not-held", "5 requests given up"),
+        (replace(HELD, rate_held_share=0.999, given_up=1), "ok", "1 request given up"),
+        (
+            replace(HELD, rate_held_share=0.5, in_flight=9.8),
+            "rate-not-held",
+            "all connections (10)",
+        ),
         (replace(HELD, rate_held_share=0.5, server_busy=0.95), "server-bound", "95%"),
         (replace(HELD, rate_held_share=0.5, server_busy=None), "rate-not-held", ""),
-        (replace(HELD, rate_held_share=0.5, listen_drops=3), "accept-queue-bound", "3 conn"),
-        (replace(HELD, rate_held_share=0.5, syn_retransmits=2), "accept-queue-bound", "2 hand"),
-        (FLAT_OUT, "ok", "flat out: 10 connections"),
+        (
+            replace(MISSED, listen_drops=3),
+            "accept-queue-bound",
+            "3 connections found",
+        ),
+        (
+            replace(MISSED, syn_retransmits=2),
+            "accept-queue-bound",
+            "2 SYN retransmits",
+        ),
+        (replace(MISSED, syn_retransmits=1), "accept-queue-bound", "full, 1 SYN retransmit"),
+        (FLAT_OUT, "ok", "flat out: 10 connections, each"),
+        (replace(FLAT_OUT, connections=1, in_flight=1.0), "ok", "flat out: 1 connection, each"),
         (replace(FLAT_OUT, server_busy=0.97), "server-bound", "97%"),
         (replace(FLAT_OUT, generator_busy=0.97), "generator-bound", ""),
         (replace(FLAT_OUT, listen_drops=1), "accept-queue-bound", ""),
-        (replace(FLAT_OUT, given_up=9, in_flight=5.0), "rate-not-held", "9 were given up"),
-        (replace(FLAT_OUT, in_flight=5.0), "invalid", "rate x time makes 5.0"),
+        (replace(FLAT_OUT, given_up=9, in_flight=5.0), "rate-not-held", "9 requests given up"),
+        (replace(FLAT_OUT, in_flight=5.0), "invalid", "Little's law gives 5.0 in flight"),
         (replace(HELD, retries=2), "ok", "0.20% of the requests were broken off by the server"),
         (replace(SILENT, retries=900), "no-reply", "90.00% of the requests were broken off"),
         (
             replace(ENDED, closing=9.7),
             "rate-not-held",
-            "in use: the load needs a server that closes sooner",
+            "all connections (10) were in use: the server must close sooner",
         ),
         (replace(ENDED, closing=9.7), "rate-not-held", "99% of the time in use, connections had"),
-        (replace(ENDED, closing=0.3), "rate-not-held", "awaited replies: the server is slow"),
+        (
+            replace(ENDED, closing=0.3),
+            "rate-not-held",
+            "all connections (10) awaited replies: the server is slow",
+        ),
         (replace(FLAT_OUT, closing=9.7), "ok", "each in use all the time; 98% of the time in use"),
     ],
 )
