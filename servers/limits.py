@@ -21,6 +21,10 @@ FAIR_READ_BYTES = 4 * 1024
 """After a read of this size a connection yields: where reads do not block, a client that never
 pauses would keep all others waiting. A single request is shorter."""
 
+LARGE_BYTES = 4 * 1024
+"""From this size on, sending is worth the checks that nearly every reply does without: whether the
+client is still there, keeps its write deadline, and leaves the others their turn."""
+
 FAIR_WRITE_BYTES = 256 * 1024
 """After sending this much at once a connection yields, even if its client keeps up."""
 

@@ -115,7 +115,7 @@ class Client:
         """
         size = len(step)
         sent = 0
-        if size < limits.FAIR_READ_BYTES:
+        if size < limits.LARGE_BYTES:
             try:
                 sent = self.sock.send(step)  # nearly always all of it
             except BlockingIOError:  # nothing fits in: the client may merely be slow

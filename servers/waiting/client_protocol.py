@@ -18,8 +18,9 @@ YIELDING; the last one leads to READING, or to CLOSING if the connection is clos
 deadline and the end of the grace period lead to CLOSING from each state but STARTING, a lost
 connection leads to CLOSED from each.
 
-Only in READING does the loop read, so the client's own window holds it back. Bytes and a FIN that
-it delivers even so, having read them already, are kept until the steps are carried out.
+The loop reads in READING, and in CLOSING where the close lingers (``callback_lingering`` drops what
+it reads). Elsewhere the client's own window holds it back; bytes and a FIN that the loop had read
+already are kept until the steps are carried out.
 """
 
 import asyncio
@@ -137,13 +138,11 @@ class ClientProtocol(asyncio.Protocol):
                 self._wait(WAITING, step.seconds)  # 2. waits, as if for a back end
             else:
                 self.transport.write(step)  # 3. waits while the client does not read
+                self.tally[SENT_BYTES] += len(step)
                 sent += len(step)
-                if sent >= limits.FAIR_READ_BYTES:
-                    self._check_large_reply(sent)
-            if self._state is not READING:
-                self._steps = steps
+            if self._state is not READING or (sent >= limits.LARGE_BYTES and self._ends_turn(sent)):
+                self._steps = None if self._state is CLOSING else steps
                 break
-        self.tally[SENT_BYTES] += sent
         if self.connection.state is _CONNECTION_CLOSED and self._state is READING:
             self._close()
 
@@ -170,13 +169,18 @@ class ClientProtocol(asyncio.Protocol):
         try:
             if steps is not None:
                 self._advance(steps)
-            while self._state is READING and (self._kept or self._eof):
+            if self._state is READING and self._kept:
                 data, self._kept = self._kept, b""
                 self._advance(self.connection.receive_data(data))
+            if self._state is READING and self._eof:
+                self._advance(self.connection.receive_data(b""))
             if self._state is READING:
                 self.transport.resume_reading()
-        except MemoryError:  # the loop would log it, and no further event would come
+        except MemoryError:  # no further event would come; to log it would take memory
             self.reset()
+        except Exception:  # a bug: no further event would come, and the loop logs it
+            self.reset()
+            raise
 
     def _receive_unusual(self, data: bytes) -> None:
         """Keep bytes that come while steps are left; yield to other clients after many bytes."""
@@ -188,12 +192,13 @@ class ClientProtocol(asyncio.Protocol):
         elif self._state is not CLOSING and self._state is not CLOSED:
             self._kept += data
 
-    def _check_large_reply(self, sent: int) -> None:
+    def _ends_turn(self, sent: int) -> bool:
         """Yield to other clients after many bytes; make no reply for a client that has gone."""
         if self.transport.is_closing():  # connection_lost() comes next; write() may raise by now
             self._state = CLOSING
-        elif sent >= limits.FAIR_WRITE_BYTES and self._state is READING:
+        elif sent >= limits.FAIR_WRITE_BYTES:
             self._wait(YIELDING, 0)
+        return self._state is not READING
 
     def eof_received(self) -> bool:
         """Answer the client's FIN (called by the loop); it may well go on reading."""

@@ -1,13 +1,13 @@
 """The callback adapter's states: each event in each state, on a loop and a transport made here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from servers import limits
-from servers.protocol.connection import RECEIVED_BYTES, SENT_BYTES
+from servers.protocol.connection import RECEIVED_BYTES, SENT_BYTES, Step
 from servers.waiting.client_protocol import (
     BLOCKED,
     CLOSED,
@@ -177,6 +177,59 @@ def test_a_client_for_whose_next_step_there_is_no_memory_is_closed(state: Client
     world.transport.take()
     assert world.state is CLOSING
     assert world.transport.is_closed
+
+
+@pytest.mark.parametrize("state", [WAITING, BLOCKED, YIELDING], ids=lambda state: state.name)
+def test_a_bug_in_a_step_resets_the_client_and_goes_on_to_the_log(state: ClientState) -> None:
+    def fail(data: bytes) -> None:
+        raise ZeroDivisionError
+
+    world = World()
+    world.reach(state)
+    world.client.data_received(b"b")
+    world.transport.write = fail  # type: ignore[method-assign]
+    go_on = world.transport.take if state is BLOCKED else world.loop.run_timers
+    with pytest.raises(ZeroDivisionError):
+        go_on()
+    assert world.state is CLOSING
+    assert world.transport.is_closed
+
+
+def test_a_connection_that_does_not_close_at_the_fin_is_not_asked_again_and_again() -> None:
+    world = World()
+    world.reach(YIELDING)
+    fins = []
+    world.connection.receive_data = lambda data: fins.append(data) or iter(())  # type: ignore[method-assign, func-returns-value]
+    world.client.eof_received()
+    world.loop.run_timers()
+    assert fins == [b""]
+    assert world.state is READING
+
+
+def test_each_step_is_counted_before_the_next_one_is_made() -> None:
+    world = World()
+    world.connect()
+    counts = []
+
+    def steps(data: bytes) -> Iterator[Step]:
+        for _ in range(3):
+            yield b"12345"
+            counts.append(world.client.tally[SENT_BYTES])
+        raise MemoryError
+
+    world.connection.receive_data = steps  # type: ignore[method-assign]
+    with pytest.raises(MemoryError):
+        world.client.data_received(b"b")
+    assert counts == [5, 10, 15]
+    assert world.client.tally[SENT_BYTES] == 15
+
+
+def test_a_client_that_has_gone_keeps_no_steps() -> None:
+    world = World()
+    world.connect()
+    world.transport.is_closed = True
+    world.client.data_received(b"LLL")
+    assert world.client._steps is None
 
 
 sends = st.tuples(

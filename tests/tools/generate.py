@@ -109,7 +109,8 @@ def callback_core() -> str:
     path = "servers/waiting/client_protocol.py"
     receive = _lines_of(path, "data_received", "self._advance(")
     advance = _lines_of(path, "_advance", "for step in steps", "break")
-    return _code("\n".join([f"# {path}", *receive, *advance]))
+    named = ["# in data_received():", *receive, "# in _advance(steps):", *advance]
+    return _code("\n".join([f"# {path}", *named]))
 
 
 BLOCKS: Mapping[str, Callable[[], str]] = {
