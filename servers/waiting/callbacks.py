@@ -1,6 +1,7 @@
 """Serves clients by callbacks, on whichever event loop a model brings."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -11,6 +12,8 @@ from servers.waiting.clients import Clients
 from servers.waiting.loop_server import LoopServer
 from servers.waiting.loops import run
 from servers.waiting.shutdown import Shutdown
+
+_log = logging.getLogger("servers")
 
 
 def serve_on(
@@ -45,7 +48,11 @@ async def _serve(listeners: Sequence[Listener], counters: Counters, shutdown: Sh
             client.connection_lost(error)
         except MemoryError as error:  # here: CPython 3.11 aborts when 16 tasks end with one
             client.connection_lost(None)
-            server.acceptor.cannot_start(client, client.sock, client.listener, error)
+            server.cannot_start(client, client.sock, client.listener, error)
+        except Exception:  # a bug of the loop: without this, a shutdown would wait for the client
+            client.sock.close()
+            client.connection_lost(None)
+            _log.exception("connection failed")
         finally:
             starting.pop(client, None)
 

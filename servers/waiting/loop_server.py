@@ -1,10 +1,12 @@
 """Accepts, sweeps and drains on an event loop, for models in which it waits for all clients."""
 
 import asyncio
+import socket
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
+from servers import limits
 from servers.counting.counters import Counters
 from servers.sockets.listeners import Listener
 from servers.waiting.accepting import Acceptor
@@ -76,17 +78,32 @@ class LoopServer(Generic[T]):
         # Not create_server(): at the descriptor limit asyncio's retries multiply (cpython#151615)
         # and libuv closes the clients that wait.
         self.acceptor.accept(listener)
+        self._pause_at_limit()
+
+    def cannot_start(
+        self, client: T, sock: socket.socket, listener: Listener, error: Exception
+    ) -> None:
+        """Refuse a client of which it turns out after ``start`` that it cannot be served."""
+        self.acceptor.cannot_start(client, sock, listener, error)
+        self._pause_at_limit()
+
+    def _pause_at_limit(self) -> None:
         if self.acceptor.pause_s and self._pause is None:
             self._pause = self._loop.call_later(self.acceptor.pause_s, self._accept_again)
             self._stop_accepting()
 
     def _accept_again(self) -> None:
         """Accept clients again: the pause is over, or a client has made room."""
-        if self._pause is not None:
-            self._pause.cancel()
-            self._pause = None
-            if not self._shutdown.requested:
+        if self._pause is None:
+            return
+        self._pause.cancel()
+        if not self._shutdown.requested:
+            try:
                 self._begin_accepting()
+            except MemoryError:  # no later event would make the server accept again
+                self._pause = self._loop.call_later(limits.BACKOFF_LAST_S, self._accept_again)
+                return
+        self._pause = None
 
     def _stop_accepting(self) -> None:
         for listener in self._listeners:
