@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from loadtest.cli.compare import add_compare
 from loadtest.cli.dashboard import add_dashboard
 from loadtest.cli.doctor import add_doctor
-from loadtest.cli.flags import Parser, interruptible, program
 from loadtest.cli.report import add_report
 from loadtest.cli.run import add_run
 from loadtest.cli.selftest import add_selftest
 from loadtest.host import safe_output
 from loadtest.host.files import is_disk_error, os_error_text
+from loadtest.host.parser import Parser, interruptible, program
 
 
 def main(argv: Sequence[str] | None = None) -> int:

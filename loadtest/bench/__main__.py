@@ -13,10 +13,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from loadtest.cli.flags import Parser, interruptible, seconds
 from loadtest.host import safe_output
 from loadtest.host.descriptors import raise_descriptor_limit
 from loadtest.host.machine import new_folder
+from loadtest.host.parser import Parser, interruptible
 from loadtest.knobs import names, whole_number
 from servers.registry import MODELS
 
@@ -62,7 +62,7 @@ def _run(argv: Sequence[str] | None) -> int:
         whole_number(0, 100),
         "rounds, in which each server has one turn; 0 skips this part",
     )
-    option("--duration", "S", "3", seconds, "length of each window")
+    option("--duration", "S", "3", _seconds, "length of each window")
     option(
         "--hold", "N", str(min(10_000, descriptors)), whole_number(0, descriptors),
         "connections to hold; 0 skips this part",
@@ -96,6 +96,17 @@ def _run(argv: Sequence[str] | None) -> int:
         generator=bool(arguments.generator),
     )
     return benchmark(options, folder)
+
+
+def _seconds(text: str) -> float:
+    """Read the length of a window of the benchmark."""
+    try:
+        value = float(text)
+    except ValueError:  # not a number
+        value = -1.0
+    if not 0.1 <= value <= 60:
+        raise argparse.ArgumentTypeError(f"expected seconds from 0.1 to 60, got {text!r}")
+    return value
 
 
 def _needs(what: str) -> int:

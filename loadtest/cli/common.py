@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from loadtest.cli.flags import Parser, program
 from loadtest.host.machine import new_folder
+from loadtest.host.parser import Parser, program
 from loadtest.measure.verdict import VERDICTS
 
 _ALWAYS = {2: "usage error"}

@@ -7,11 +7,11 @@ from typing import Any
 
 from loadtest.catalogue import SCENARIOS
 from loadtest.cli.common import UNDECIDED, add, add_out, folder_for, verdicts_and_statuses
-from loadtest.cli.flags import Parser
 from loadtest.cli.gate import add_gate, parsed_rules, worst
 from loadtest.cli.http_options import add_request
 from loadtest.cli.matrix import DEFAULT_SCENARIOS, cores_of, headers_again, matrix_of, targets_of
 from loadtest.host.files import os_error_text
+from loadtest.host.parser import Parser
 from loadtest.knobs import names, number, whole_number
 from servers.registry import MODELS
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from loadtest.cli.common import add, statuses
-from loadtest.cli.flags import Parser
+from loadtest.host.parser import Parser
 from loadtest.knobs import whole_number
 
 

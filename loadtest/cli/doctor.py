@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from loadtest.cli.common import add, statuses
-from loadtest.cli.flags import Parser
+from loadtest.host.parser import Parser
 
 
 def add_doctor(commands: Any) -> None:

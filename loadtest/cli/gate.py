@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from loadtest.cli.flags import Parser
+from loadtest.host.parser import Parser
 
 
 def add_gate(parser: Parser) -> None:

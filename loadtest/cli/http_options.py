@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from loadtest.cli.flags import Parser
 from loadtest.client.request import asks_to_close, field_line, target_of
+from loadtest.host.parser import Parser
 from loadtest.knobs import checked
 
 if TYPE_CHECKING:

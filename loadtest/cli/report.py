@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from loadtest.cli.common import INTERRUPTED, UNDECIDED, add, statuses
-from loadtest.cli.flags import Parser
 from loadtest.cli.gate import add_gate, parsed_rules, worst
+from loadtest.host.parser import Parser
 
 _EPILOG = """\
 examples:

@@ -11,10 +11,10 @@ from loadtest.cli.common import (
     folder_for,
     verdicts_and_statuses,
 )
-from loadtest.cli.flags import Parser
 from loadtest.cli.http_options import add_request, check_request
 from loadtest.client.load_spec import LoadSpec
 from loadtest.host.descriptors import connections_max
+from loadtest.host.parser import Parser
 from loadtest.knobs import knobs_of, number, one_of, whole_number
 from loadtest.measure.verdict import SPOILT
 from servers.registry import MODELS

@@ -5,7 +5,7 @@ from typing import Any
 
 from loadtest.catalogue import PROOFS
 from loadtest.cli.common import add, add_out, folder_for, statuses
-from loadtest.cli.flags import Parser
+from loadtest.host.parser import Parser
 from loadtest.knobs import names
 
 

@@ -58,7 +58,7 @@ def test_a_layer_imports_only_from_the_layers_below(package: str) -> None:
     wrong = []
     for path in sorted((ROOT / package).rglob("*.py")):
         place = path.relative_to(ROOT / package).with_suffix("").parts
-        unit = "__main__" if place[-1] == "__main__" else place[0]  # a program's start is a face
+        unit = place[0]
         if unit == "__init__":
             continue
         for name in _imports(path):
@@ -67,6 +67,28 @@ def test_a_layer_imports_only_from_the_layers_below(package: str) -> None:
             known = root == package and other in depths and other != unit
             if known and depths[unit] >= depths[other]:
                 wrong.append(f"{path.relative_to(ROOT)} imports {name}")
+    assert wrong == []
+
+
+SHARED = {
+    "servers.__version__",
+    "servers.registry",
+    "servers.sockets.kernel.die_with_parent",  # prctl(2), which Python has no function for
+}
+"""All that the load may import from the servers: they are measured from outside."""
+
+
+def test_the_two_packages_share_a_short_list_of_names() -> None:
+    servers = {name for path in (ROOT / "servers").rglob("*.py") for name in _imports(path)}
+    assert [name for name in servers if name.partition(".")[0] == "loadtest"] == []
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in sorted((ROOT / "loadtest").rglob("*.py"))
+        for name in _imports(path)
+        if name.partition(".")[0] == "servers"
+        if not any(f"{shared}.".startswith(f"{name}.") for shared in SHARED)  # or its module
+        if not name.startswith("servers.registry.")
+    ]
     assert wrong == []
 
 

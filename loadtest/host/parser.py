@@ -57,14 +57,3 @@ def interruptible(command: Callable[[], int]) -> int:
         return command()
     except KeyboardInterrupt:  # nothing to keep yet
         return 130
-
-
-def seconds(text: str) -> float:
-    """Read the length of a window of the benchmark."""
-    try:
-        value = float(text)
-    except ValueError:  # not a number
-        value = -1.0
-    if not 0.1 <= value <= 60:
-        raise argparse.ArgumentTypeError(f"expected seconds from 0.1 to 60, got {text!r}")
-    return value
