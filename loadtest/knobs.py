@@ -69,17 +69,18 @@ def parsed(spec: type[_T], namespace: Namespace) -> _T:
 
 
 def flags_of(spec: "DataclassInstance") -> list[str]:
-    """Return the command-line flags from which ``parsed`` makes the same values.
-
-    Numbers have six significant digits.
-    """
+    """Return the command-line flags from which ``parsed`` makes the same values."""
     flags = []
     for each in knobs_of(type(spec)):
         value = getattr(spec, each.field)
-        for one in value if each.repeats else [value]:
-            text = f"{one:g}" if isinstance(one, float) else str(one)
-            flags.append(f"--{each.flag}={text}")
+        values = value if each.repeats else [value]
+        flags += [f"--{each.flag}={text_of(one)}" for one in values]
     return flags
+
+
+def text_of(value: object) -> str:
+    """Return the text that a knob's ``read`` turns into the same value."""
+    return str(value).removesuffix(".0") if isinstance(value, float) else str(value)
 
 
 def names(kind: str, known: Sequence[str]) -> Callable[[str], list[str]]:
@@ -89,7 +90,7 @@ def names(kind: str, known: Sequence[str]) -> Callable[[str], list[str]]:
         listed = text.split(",")
         if unknown := [name for name in listed if name not in known]:
             raise ArgumentTypeError(
-                f"expected {kind}s out of {','.join(known)}, got {unknown[0]!r}"
+                f"expected {kind}s, each one of {','.join(known)}, got {unknown[0]!r}"
             )
         return list(dict.fromkeys(listed))
 

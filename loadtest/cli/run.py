@@ -15,7 +15,7 @@ from loadtest.cli.http_options import add_request, check_request
 from loadtest.client.load_spec import LoadSpec
 from loadtest.host.descriptors import connections_max
 from loadtest.host.parser import Parser
-from loadtest.knobs import knobs_of, number, one_of, whole_number
+from loadtest.knobs import knobs_of, number, one_of, text_of, whole_number
 from loadtest.measure.verdict import SPOILT
 from servers.registry import MODELS
 
@@ -43,15 +43,16 @@ scenarios:
 
 
 _KNOBS = {
-    "warmup_s": ("1", "at the full rate, before the window"),
-    "arrivals": ("constant", "constant or poisson"),
-    "deadline_s": (
-        "10",
-        "later requests are dropped and counted; silence for 30 s, or this if longer, is an error",
-    ),
-    "echo_bytes": ("128", "length of an echoed message"),
+    "warmup_s": "at the full rate, before the window",
+    "arrivals": "constant or poisson",
+    "deadline_s": "later requests are dropped and counted; silence for 30 s, or this if longer, is"
+    " an error",
+    "echo_bytes": "length of an echoed message",
 }
-"""Knobs of a load that are flags here, too: default and help."""
+"""Knobs of a load that are flags here, too, with this help."""
+
+_WARMUP_S = 1.0
+"""As of ``compare``. Locust has 2 s: a user at its page starts more clients at once."""
 
 
 def add_run(commands: Any) -> None:
@@ -93,8 +94,9 @@ def add_run(commands: Any) -> None:
     option("--duration", "S", "10", number(0.1, 86400), "length of the window")
     for knob in knobs_of(LoadSpec):
         if knob.field in _KNOBS:
-            default, text = _KNOBS[knob.field]
-            option(f"--{knob.flag}", knob.metavar, default, knob.read, text)
+            default = _WARMUP_S if knob.field == "warmup_s" else knob.default
+            help_ = _KNOBS[knob.field]
+            option(f"--{knob.flag}", knob.metavar, text_of(default), knob.read, help_)
     option("--processes", "N", "1", whole_number(1, 256), "processes that generate the load")
     add_request(parser)
     add_out(parser)

@@ -104,7 +104,7 @@ class Store:
         """
         known = set(self.names())
         if unknown := [name for name in names if name not in known]:
-            raise BundleError(f"expected a run out of the list, got {unknown[0][:100]!r}")
+            raise BundleError(f"expected one of the runs in the list, got {unknown[0][:100]!r}")
 
     def running(self, names: Sequence[str]) -> bool:
         """Return whether any of the named runs is still running."""

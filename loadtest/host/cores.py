@@ -33,7 +33,7 @@ def parse_cores(text: str) -> list[int]:
     usable = os.sched_getaffinity(0)
     chosen = numbers_in(text)
     if not chosen or not chosen <= usable:
-        raise ValueError(f"expected cores out of {sorted(usable)}, got {text!r}")
+        raise ValueError(f"expected cores, each one of {sorted(usable)}, got {text!r}")
     return sorted(chosen)
 
 

@@ -49,7 +49,7 @@ def _caption(result: Result) -> str:
     for name, class_ in result.classes.items():
         notes = [f"{name}: {class_.rate_hz:,.1f} requests/s in the window"]
         if name == result.result_class and result.held_share is not None:
-            notes.append(f"{result.held_share:.2%} of what was due")
+            notes.append(f"{result.held_share:.2%} of the due requests")
         notes += [f"{kind} {count:,}" for kind, count in class_.errors.items()]
         if class_.dropped:
             notes.append(f"dropped as too late: {class_.dropped:,}")

@@ -19,7 +19,7 @@ from loadtest.running.target import Target
 from tests.support.commands import ROOT
 
 SPEC = LoadSpec(
-    rate_hz=1000.5, arrivals="poisson", deadline_s=3.0, warmup_s=0.25, window_s=7.0,
+    rate_hz=123456.7, arrivals="poisson", deadline_s=3.0, warmup_s=0.25, window_s=7.0,
     echo_host="127.0.0.1:7001", echo_bytes=1000, path="/a?b=c", headers=("A: b", "C: d"),
 )  # fmt: skip
 CELL = CellSpec(server_pid=4711, server_cores=2, cell="a folder", target_name="x=y", stage_fd=9)
