@@ -4,16 +4,20 @@ A Locust user is one connection. Its greenlet only sleeps until Locust ends it: 
 requests.
 """
 
+import functools
 import hashlib
 import os
 import random
-from typing import ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 from locust import User, task
 from locust.env import Environment
 
 from loadtest.client.address import Address, Url, address_of, url_of
 from loadtest.client.load_process import LoadProcess
+from loadtest.client.load_spec import ECHO_BYTES as ECHO_BYTES  # until the next release
+from loadtest.client.load_spec import ECHO_BYTES_MAX as ECHO_BYTES_MAX
 from loadtest.client.load_spec import ECHO_PORT, LoadSpec
 from loadtest.client.replies import EchoExchange, Exchange, HTTPExchange
 from loadtest.client.request import asks_to_close
@@ -31,6 +35,18 @@ def _after_rounds(rounds: int) -> int:
         a, c = a * a & 0x7FFFFFFF, (a + 1) * c & 0x7FFFFFFF
         rounds >>= 1
     return value
+
+
+def _formerly_options(check: Callable[[Any, str, LoadSpec], None]) -> Callable[..., None]:
+    """Accept the former name of ``spec``, ``options``, until the next release."""
+
+    @functools.wraps(check)
+    def renamed(cls: type["Scenario"], host: str, *spec: LoadSpec, **named: LoadSpec) -> None:
+        if "options" in named:
+            named["spec"] = named.pop("options")
+        check(cls, host, *spec, **named)
+
+    return renamed
 
 
 class Scenario(User):
@@ -72,6 +88,7 @@ class Scenario(User):
         raise NotImplementedError
 
     @classmethod
+    @_formerly_options
     def check(cls, host: str, spec: LoadSpec) -> None:
         """See that users of this class can make their requests of this host.
 
@@ -126,6 +143,7 @@ class HTTPScenario(Scenario):
     headers: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
+    @_formerly_options
     def check(cls, host: str, spec: LoadSpec) -> None:
         """See that the request can be made, and that no header closes a connection to be held."""
         url = url_of(host, 80)
