@@ -11,9 +11,10 @@ from rich.console import Console
 
 from loadtest.bundle.alive import beating
 from loadtest.bundle.plan import Matrix
+from loadtest.bundle.read import About, decoded
 from loadtest.bundle.state import FINISHED, INTERRUPTED
 from loadtest.bundle.write import PACKAGES
-from loadtest.compare.comparison import Comparison, read_json
+from loadtest.compare.comparison import Comparison
 from loadtest.host import terminal
 from loadtest.host.cores import Cores
 from loadtest.host.files import os_error_text
@@ -105,20 +106,14 @@ def read_plan(folder: Path) -> tuple[Matrix, Cores]:
     """Return the plan of an interrupted run.
 
     Raises:
-        ValueError: The folder holds no such run, or the machine or versions have changed since.
+        BundleError: The folder holds no such run.
+        ValueError: The machine or versions have changed since.
     """
-    try:
-        content = read_json(folder / "run.json")
-        plan = Matrix(**content["options"]), Cores(**content["cores"])
-        before = {name: content[name] for name in _SAME}
-    except (OSError, ValueError, KeyError, TypeError) as error:  # missing, broken, another kind
-        raise ValueError(
-            f"expected the folder of a comparison, got {folder}: {type(error).__name__}: {error}"
-        ) from error
+    about = decoded(folder / "run.json", About)
     now = json.loads(json.dumps(describe_run("loadtest", {}, PACKAGES)))  # tuples to lists
-    for name, there in before.items():
-        if now[name] != there:
+    for name in _SAME:
+        if now[name] != (there := getattr(about, name)):
             raise ValueError(
                 f"expected {name} as when {folder} began, {there}, got {now[name]}; begin a new run"
             )
-    return plan
+    return about.options, about.cores
