@@ -52,7 +52,7 @@ _KNOBS = {
 """Knobs of a load that are flags here, too, with this help."""
 
 _WARMUP_S = 1.0
-"""As of ``compare``. Locust has 2 s: a user at its page starts more clients at once."""
+"""As ``compare`` has it; Locust's own flag has 2 s."""
 
 
 def add_run(commands: Any) -> None:

@@ -13,7 +13,7 @@ from loadtest.bundle.state import FINISHED
 from loadtest.measure import observation
 from loadtest.measure.result import result_of
 from servers.registry import MODELS
-from tests.support.commands import folder_of, run
+from tests.support.commands import COMPARISON_LIMIT_S, folder_of, run
 
 COMPARE = [sys.executable, "-m", "loadtest", "compare", "--repeats", "1"]
 QUICK = ["--duration", "0.5", "--warmup", "0.2"]
@@ -32,7 +32,7 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedPr
     out = tmp_path_factory.mktemp("results")
     argv = [*COMPARE, "--scenarios", "hello,echo,wait,connect", "--connections", "10"]
     argv += [*QUICK, "--loads", "rate", "--out", str(out)]
-    return run(argv, constants={})
+    return run(argv, constants={}, limit_s=COMPARISON_LIMIT_S)
 
 
 def test_every_model_is_run_in_every_scenario(compared: subprocess.CompletedProcess[str]) -> None:
@@ -97,7 +97,7 @@ def test_every_number_can_be_computed_again_from_the_bundle(
     compared: subprocess.CompletedProcess[str],
 ) -> None:
     cells = sorted(folder_of(compared.stdout).glob("*-10-*/cell.json"))
-    assert len(cells) == 24
+    assert len(cells) == CELLS
     for path in cells:
         again = json.loads(json.dumps(asdict(result_of(observation.read(path.parent)))))
         assert again == json.loads(path.read_text())

@@ -1,12 +1,12 @@
 """The meter of CPU time: of a process tree, with ended threads and children, in nanoseconds."""
 
+import ast
 import os
 import statistics
 import sys
 from pathlib import Path
 
 import psutil
-import pytest
 
 from loadtest.measure.process_usage import cpu_of, cpu_s_of_tree, tree_of, usage_of_tree
 from loadtest.running.processes import running
@@ -59,7 +59,32 @@ def test_a_process_runs_on_its_cores(tmp_path: Path) -> None:
         assert process.communicate(timeout=DEADLINE_S)[0] == f"{{{core}}}\n"
 
 
-@pytest.mark.parametrize("text", ["<< 3) | 2", '"listening model='])
-def test_loadtest_has_one_meter_of_processes_and_one_reader_of_the_ready_line(text: str) -> None:
+METERS = {
+    "clock_gettime",
+    "clock_gettime_ns",
+    "cpu_percent",
+    "cpu_times",
+    "getrusage",
+    "num_ctx_switches",
+}
+"""What reads the CPU time of a process, in ``time``, ``resource`` and ``psutil.Process``."""
+
+
+def _meters_in(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.Attribute) and ast.unparse(node.value) != "psutil":
+            names.add(node.attr)  # psutil.cpu_times() is of the machine
+    return names & METERS
+
+
+def test_loadtest_has_one_meter_of_processes() -> None:
+    meters = [path for path in (ROOT / "loadtest").rglob("*.py") if _meters_in(path)]
+    assert meters == [ROOT / "loadtest" / "measure" / "process_usage.py"]
+
+
+def test_loadtest_has_one_reader_of_the_ready_line() -> None:
     sources = (ROOT / "loadtest").rglob("*.py")
-    assert sum(path.read_text("utf-8").count(text) for path in sources) == 1
+    assert sum(path.read_text("utf-8").count('"listening model=') for path in sources) == 1

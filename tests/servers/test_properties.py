@@ -107,7 +107,8 @@ def is_over_and_open(stream: bytes) -> bool:
     """Return whether the whole stream is answered and another request may follow."""
     connection = connect()
     joined(connection, connection.receive_data(stream))
-    return connection.state is State.IDLE and not getattr(connection._reader, "empty_lines", 0)
+    reader = connection._reader
+    return connection.state is State.IDLE and (reader is None or not reader.empty_lines)
 
 
 # -- what is missing in the end --------------------------------------------------------------------

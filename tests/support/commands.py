@@ -21,10 +21,16 @@ BRIEF: dict[str, dict[str, float]] = {
     "loadtest.running.calibration": {"WARMUP_S": 0.1, "WINDOW_S": 0.2}
 }
 """Module -> constant -> value: a calibration of a second in place of one of 6 s. It runs the
-generator flat out, and most commands under test need its figures to be there, not to be exact."""
+generator flat out, and most commands under test need its figures to be there, not to be exact.
 
-LIMIT_S = 300
-"""For a command: a comparison of 24 cells takes a minute, on an overloaded machine up to five."""
+The full calibration is kept, with ``constants={}``, by the tests of ``test_compare.py``, whose one
+comparison is a user's, and by ``test_a_model_is_started_loaded_and_judged``."""
+
+LIMIT_S = 150
+"""For a command."""
+
+COMPARISON_LIMIT_S = 300
+"""For a comparison of every model: it takes a minute, on an overloaded machine up to five."""
 
 
 def script(name: str) -> list[str]:
@@ -38,13 +44,17 @@ def script(name: str) -> list[str]:
 
 
 def run(
-    argv: list[str], constants: Mapping[str, Mapping[str, float]] = BRIEF, **env: str
+    argv: list[str],
+    constants: Mapping[str, Mapping[str, float]] = BRIEF,
+    limit_s: float = LIMIT_S,
+    **env: str,
 ) -> subprocess.CompletedProcess[str]:
     """Run a command to its end.
 
     Args:
         argv: The command.
         constants: Module -> constant -> value, where the command's differ from a user's.
+        limit_s: For the command to end.
         env: Variables in addition to those of this process.
     """
     return subprocess.run(
@@ -53,7 +63,7 @@ def run(
         env={**_environment(constants), "COLUMNS": "200", **env},
         capture_output=True,
         text=True,
-        timeout=LIMIT_S,
+        timeout=limit_s,
         check=False,
     )
 
