@@ -28,7 +28,7 @@ pytestmark = [
 
 MB = 1_000_000
 NS_PER_S = 1_000_000_000
-REQUEST = b"GET /wait?ms=3000 HTTP/1.1\r\nHost: a\r\nX-Padding: " + 7000 * b"x" + b"\r\n\r\n"
+REQUEST = b"GET /wait?ms=5000 HTTP/1.1\r\nHost: a\r\nX-Padding: " + 7000 * b"x" + b"\r\n\r\n"
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +133,7 @@ def test_a_stopped_variant_answers_every_request_in_flight(variant: Project, mod
         sock.close()
     assert all(reply.startswith(b"HTTP/1.1 200 ") for reply in replies)
     assert all(b"\r\nConnection: close\r\n" in reply for reply in replies)
-    assert all(reply.endswith(b"waited 3000 ms\n") for reply in replies)
+    assert all(reply.endswith(b"waited 5000 ms\n") for reply in replies)
     assert variant.inspect(model)["State"]["ExitCode"] == 0
 
 
@@ -162,7 +162,7 @@ def test_a_plain_down_or_stop_ends_every_service_and_then_another_variant_starts
             "the request at the server",
         )
         with project.start(how) as ending:
-            assert read_to_end(sock).endswith(b"waited 3000 ms\n")
+            assert read_to_end(sock).endswith(b"waited 5000 ms\n")
             _, errors = ending.communicate(timeout=DEADLINE_S)
             assert ending.returncode == 0, errors
     assert project.services() == set()

@@ -95,7 +95,8 @@ def test_requests_in_flight_are_answered_whole_and_idle_connections_closed(
         echo.sendall(b"hello")
         assert idle.recv(1000).endswith(b"Hello, World!")
         assert echo.recv(1000) == b"hello"
-        waiting.sendall(b"GET /wait?ms=1000 HTTP/1.1\r\nHost: a\r\n\r\n")
+        # Long enough for a busy machine to tell the server of the signal before the reply is due.
+        waiting.sendall(b"GET /wait?ms=2000 HTTP/1.1\r\nHost: a\r\n\r\n")
         wait_until_received(server, waiting, new)
         end(server, signum, to_all)
         assert idle.recv(1) == new.recv(1) == echo.recv(1) == b""
@@ -105,7 +106,7 @@ def test_requests_in_flight_are_answered_whole_and_idle_connections_closed(
         assert server.log() == ""
     assert head.startswith(b"HTTP/1.1 200 OK\r\n")
     assert b"\r\nConnection: close" in head
-    assert content == b"waited 1000 ms\n"
+    assert content == b"waited 2000 ms\n"
 
 
 def test_begun_requests_and_replies_are_finished_while_new_clients_are_refused(model: str) -> None:
