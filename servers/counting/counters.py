@@ -99,8 +99,10 @@ class Counters:
             return row
 
     def close(self, row: Tally) -> None:
-        """Fold the row of a connection that has ended into the totals."""
+        """Fold the row of a connection that has ended into the totals; only once."""
         with self._lock:
+            if not row[PROTOCOL]:  # closed already: it waits for the next connection
+                return
             totals = self.totals[row[PROTOCOL] - 1]
             self._header[GENERATION] += 1  # odd: a reader reads again
             for column in CONNECTION_COLUMNS:

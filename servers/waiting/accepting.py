@@ -22,7 +22,11 @@ from servers.sockets.kernel import stop_queueing
 from servers.sockets.listeners import Listener
 from servers.waiting.shutdown import Shutdown
 
-_NO_MEMORY = "no memory left: client refused with 503"
+_NO_MEMORY = "no memory left: client "
+_REFUSED, _CLOSED, _LOST = "refused with 503", "closed", "lost"
+_NO_MEMORY_REFUSED = _NO_MEMORY + _REFUSED  # made at import, while there is memory for them
+_NO_MEMORY_CLOSED = _NO_MEMORY + _CLOSED
+_NO_MEMORY_LOST = _NO_MEMORY + _LOST
 
 _log = logging.getLogger("servers")
 
@@ -90,7 +94,7 @@ class Room(Protocol[T]):
         ...
 
     def remove(self, client: T) -> None:
-        """Close the row of a client that has ended."""
+        """Close the row of a client that has ended: exactly once for each that was added."""
         ...
 
 
@@ -124,17 +128,32 @@ class Acceptor(Generic[T]):
         """
         why = ""
         for sock in self._take(listener, last):
-            client = None
             try:
-                client = self._clients.add(sock, listener)
-                self._start(client)
-            except (OSError, RuntimeError, MemoryError) as error:  # nothing to serve it with
-                if client is not None:
-                    self._clients.remove(client)
+                why = self._serve(sock, listener) or why
+            except Exception:  # a bug: it costs this client only
                 refuse(sock, listener, self._counters)
-                why = self._reason(error)
+                with suppress(MemoryError):  # for a log record
+                    _log.exception("client not served")
         if why:
             self._back_off.begin(listener, why)
+
+    def _serve(self, sock: socket.socket, listener: Listener) -> str:
+        """Start to serve a client, or refuse it; return why it was refused, "" if it is served."""
+        try:
+            client = self._clients.add(sock, listener)
+        except MemoryError as error:
+            refuse(sock, listener, self._counters)
+            return self._reason(error, listener)
+        try:
+            self._start(client)
+        except (OSError, RuntimeError, MemoryError) as error:  # nothing to serve it with
+            self._clients.remove(client)
+            refuse(sock, listener, self._counters)
+            return self._reason(error, listener)
+        except BaseException:  # a bug: the row must not stay open for that
+            self._clients.remove(client)
+            raise
+        return ""
 
     def cannot_start(
         self, client: T, sock: socket.socket, listener: Listener, error: Exception
@@ -142,7 +161,7 @@ class Acceptor(Generic[T]):
         """Refuse a client of which it turns out after ``start`` that it cannot be served."""
         self._clients.remove(client)
         refuse(sock, listener, self._counters)
-        self._back_off.begin(listener, self._reason(error))
+        self._back_off.begin(listener, self._reason(error, listener))
 
     def empty(self, listeners: Sequence[Listener], shutdown: Shutdown) -> None:
         """Keep new clients out, and serve all that have connected by now.
@@ -189,7 +208,7 @@ class Acceptor(Generic[T]):
                     return
                 continue
             except MemoryError:  # accept() closes what it cannot return
-                back_off.begin(listener, _NO_MEMORY)
+                back_off.begin(listener, _NO_MEMORY_LOST)
                 return
             try:
                 sock = socket.socket(family, kind, proto, fd)
@@ -197,7 +216,7 @@ class Acceptor(Generic[T]):
                 error.__traceback__ = None  # it holds a socket half made, which may own the client
                 with suppress(OSError):  # so it did
                     os.close(fd)
-                back_off.begin(listener, _NO_MEMORY)
+                back_off.begin(listener, _NO_MEMORY_LOST)
                 return
             if counters.at_concurrency_limit:
                 refuse(sock, listener, counters)
@@ -205,14 +224,16 @@ class Acceptor(Generic[T]):
                 yield sock
                 back_off.end(listener)  # only now: the client may have found nothing to serve it
 
-    def _reason(self, error: Exception) -> str:
-        if isinstance(error, MemoryError):
-            return _NO_MEMORY
-        count = self._counters.open_count
+    def _reason(self, error: Exception, listener: Listener) -> str:
+        """Return why a client was refused, and how, for the log."""
         try:
-            return f"no {self._clients.unit} left at {count:,} connections: client refused with 503"
+            has_reply = bool(listener.refusal(b""))
+            if isinstance(error, MemoryError):
+                return _NO_MEMORY_REFUSED if has_reply else _NO_MEMORY_CLOSED
+            at = f"at {self._counters.open_count:,} connections"
+            return f"no {self._clients.unit} left {at}: client {_REFUSED if has_reply else _CLOSED}"
         except MemoryError:  # for these words
-            return _NO_MEMORY
+            return _NO_MEMORY_CLOSED
 
     def _no_descriptor(self) -> str:
         nofile = os.sysconf("SC_OPEN_MAX")

@@ -73,13 +73,13 @@ class Clients(Generic[T]):
         """Open a row for a client that has just been accepted, and return the client.
 
         Raises:
-            MemoryError: There is none for it; no row is open.
+            MemoryError: There is none for it. After any error no row is open.
         """
         tally = self._counters.open(listener.index)
         try:
             client = self._make(sock, listener, tally, self)
             self._clients.add(client)
-        except MemoryError:
+        except BaseException:  # no memory, or a bug: a row without a client would stay for ever
             self._counters.close(tally)
             raise
         return client

@@ -3,6 +3,7 @@
 import socket
 import time
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,9 +25,9 @@ TIMEOUTS = Timeouts(0.0, 0.0, 0.0, 0.0)
 class FakeClient:
     """A client without a socket, which has been idle for long."""
 
-    def __init__(self, *_: object) -> None:
+    def __init__(self, *args: Any) -> None:
         self.connection: Any = SimpleNamespace(state=State.IDLE, drain=lambda: None)
-        self.tally: Tally = [0] * 8
+        self.tally: Tally = args[2] if args else [0] * 8
         self.timeouts = TIMEOUTS
         self.watch: Watch | None = None
 
@@ -59,29 +60,69 @@ def listener() -> Iterator[Listener]:
         )
 
 
+def refused(listener: Listener, clients: Clients[FakeClient], error: Exception | None) -> bytes:
+    """Accept a client for which ``start`` raises an error; return what the client receives."""
+
+    def start(client: FakeClient) -> None:
+        if error is not None:
+            raise error
+
+    acceptor = Acceptor(clients, clients._counters, start)
+    with socket.create_connection(listener.sock.getsockname(), 10) as client:
+        acceptor.accept(listener)
+        received = client.recv(100)
+    assert len(clients) == clients._counters.open_count == 0
+    is_bug = error is None or type(error) is Exception
+    assert acceptor.pause_s == (0.0 if is_bug else limits.BACKOFF_FIRST_S)
+    return received
+
+
+@pytest.mark.parametrize(
+    ("reply", "how"), [(b"refused", "refused with 503"), (b"", "closed")], ids=["http", "echo"]
+)
 @pytest.mark.parametrize(
     ("error", "why"),
     [
-        (OSError(), "no thread left at 0 connections: client refused with 503"),
-        (RuntimeError(), "no thread left at 0 connections: client refused with 503"),
-        (MemoryError(), "no memory left: client refused with 503"),
+        (OSError(), "no thread left at 0 connections: client"),
+        (RuntimeError(), "no thread left at 0 connections: client"),
+        (MemoryError(), "no memory left: client"),
+        (Exception("a bug"), None),
     ],
 )
 def test_a_client_that_cannot_be_started_is_refused_and_its_row_closed(
-    listener: Listener, error: Exception, why: str, caplog: pytest.LogCaptureFixture
+    listener: Listener,
+    reply: bytes,
+    how: str,
+    error: Exception,
+    why: str | None,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def start(client: FakeClient) -> None:
-        raise error
+    listener = replace(listener, refusal=lambda begun: reply)
+    clients = Clients(FakeClient, Counters(["http"], 10), "thread")
+    assert refused(listener, clients, error) == reply
+    assert caplog.messages == [f"{why} {how}" if why else "client not served"]
+    assert ("a bug" in caplog.text) == (why is None)
 
-    counters = Counters(["http"], 10)
-    clients = Clients(FakeClient, counters, "thread")
-    acceptor = Acceptor(clients, counters, start)
-    with socket.create_connection(listener.sock.getsockname()) as client:
-        acceptor.accept(listener)
-        assert client.recv(100) == b"refused"
-    assert len(clients) == counters.open_count == 0
-    assert acceptor.pause_s == limits.BACKOFF_FIRST_S
-    assert caplog.messages == [why]
+
+@pytest.mark.parametrize("error", [OSError, RuntimeError, KeyError])
+def test_a_bug_in_a_client_s_constructor_costs_that_client_and_is_logged_as_a_bug(
+    listener: Listener, error: type[Exception], caplog: pytest.LogCaptureFixture
+) -> None:
+    def make(*_: object) -> FakeClient:
+        raise error("a bug")
+
+    assert refused(listener, Clients(make, Counters(["http"], 10), "thread"), None) == b"refused"
+    assert caplog.messages == ["client not served"] and "a bug" in caplog.text
+
+
+def test_a_row_that_is_closed_twice_is_counted_once() -> None:
+    counters = Counters(["http", "echo"], 10)
+    row = counters.open(0)
+    counters.close(row)
+    before = counters.read()
+    counters.close(row)
+    assert counters.open_count == 0 and counters.read() == before
+    assert counters.open(0) is not counters.open(0)
 
 
 def test_a_client_whose_deadline_cannot_be_checked_costs_no_other_its_deadline() -> None:
