@@ -116,7 +116,7 @@ def test_where_no_rate_holds_the_summary_names_the_lowest() -> None:
     assert f"did not hold at any rate down to {lowest_hz:g} requests/s" in search.summary
 
 
-def test_an_answer_less_sharp_than_the_precision_says_so() -> None:
+def test_an_interval_wider_than_the_precision_is_reported_as_such() -> None:
     for seed in range(30):
         search = Server(1000.0, random.Random(seed), spoils=0.5, jitter=0.5).searched()
         low_hz, high_hz = search.interval_hz

@@ -52,7 +52,7 @@ def test_a_parent_that_has_ended_or_never_was_stops_no_report() -> None:
     os.close(reader)
     StageWriter(writer).enter(Stage.WINDOW)
     os.close(writer)
-    StageWriter(NO_PARENT).fail("nobody reads this")
+    StageWriter(NO_PARENT).fail("no process reads this")
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_only_locusts_process_computes_the_numbers_of_a_cell(
     assert asdict(numbers)["classes"]["Hello"]["requests"] > 0
 
 
-def test_a_failure_is_reported_where_the_log_has_other_last_words(
+def test_a_failure_is_reported_where_the_log_ends_with_other_lines(
     target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "locustfile.py").write_text(

@@ -131,8 +131,8 @@ def test_a_right_reply_is_complete_at_its_last_byte_however_it_is_cut(
         for second in range(first, len(right)):
             reply = exchange.new_reply()
             pieces = [right[:first], right[first:second], right[second:]]
-            said = [reply.feed(piece) for piece in pieces if piece]
-            assert said == [False] * (len(said) - 1) + [True]
+            complete = [reply.feed(piece) for piece in pieces if piece]
+            assert complete == [False] * (len(complete) - 1) + [True]
 
 
 @pytest.mark.parametrize(

@@ -115,5 +115,5 @@ def test_a_server_that_never_ends_a_reply_is_not_called_silent(first: int, tmp_p
         verdict = cell_of(locust, tmp_path / "cell")["verdict"]
     assert verdict["name"] == "errors", verdict
     assert "nothing" not in verdict["why"] and "silent" not in verdict["why"]
-    said = "had begun" if first else "all 4: UnfinishedError: a reply that was not complete: "
-    assert said in verdict["why"]
+    message = "had begun" if first else "all 4: UnfinishedError: a reply that was not complete: "
+    assert message in verdict["why"]

@@ -145,10 +145,10 @@ def test_a_reply_is_the_same_however_it_is_cut(reply: bytes) -> None:
     kept = reply in KEPT.values()
     for size in (1, 2, 3, 7, len(reply)):
         taken = HTTPReply("GET", 200, b"hello")
-        said = [taken.feed(reply[at : at + size]) for at in range(0, len(reply), size)]
+        complete = [taken.feed(reply[at : at + size]) for at in range(0, len(reply), size)]
         if b"ength:" not in reply.partition(b"\r\n\r\n")[0] and not kept:
-            said.append(taken.feed(b""))
-        assert said == [False] * (len(said) - 1) + [True]
+            complete.append(taken.feed(b""))
+        assert complete == [False] * (len(complete) - 1) + [True]
         assert taken.stays == kept
 
 
@@ -269,9 +269,9 @@ def test_a_long_reply_is_checked_and_not_kept() -> None:
     try:
         taken = HTTPReply("GET", 200, None)
         taken.feed(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (len(piece) * pieces))
-        said = [taken.feed(piece) for _ in range(pieces)]
+        complete = [taken.feed(piece) for _ in range(pieces)]
         peak_bytes = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert said == [False] * (pieces - 1) + [True]
+    assert complete == [False] * (pieces - 1) + [True]
     assert peak_bytes < 1_000_000

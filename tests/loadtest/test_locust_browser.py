@@ -34,8 +34,8 @@ def test_one_scenario_is_ticked_a_bad_rate_gets_a_sentence_and_the_logs_have_the
         page.get_by_text("Custom parameters").click()
         page.locator("input[name=rate]").fill("fast")
         page.get_by_role("button", name="Start", exact=True).click()
-        said = "rate: expected a number from 0 to 1e+06, got 'fast'"
-        page.get_by_role("alert").filter(has_text=said).wait_for()
+        message = "rate: expected a number from 0 to 1e+06, got 'fast'"
+        page.get_by_role("alert").filter(has_text=message).wait_for()
 
         page.locator("input[name=rate]").fill("50")
         page.get_by_role("button", name="Start", exact=True).click()

@@ -127,9 +127,9 @@ def test_readmes_command_begins_with_one_scenario_and_the_logs_tab_has_the_verdi
             ours.page.start(2, rate=20, warmup=0, window=0.5, **fields)
             cell = ours.cell()
             assert [*cell["classes"]] == [name] and cell["scenario"] == name.lower()
-            said = "verdict: {name}: {why}".format(**cell["verdict"])
+            verdict = "verdict: {name}: {why}".format(**cell["verdict"])
             # As an open page does: it reads the log until the test has ended.
-            wait_until(lambda said=said: said in ours.page.logs(), "the verdict")  # type: ignore[misc]
+            wait_until(lambda verdict=verdict: verdict in ours.page.logs(), "the verdict")  # type: ignore[misc]
             wait_until(lambda: ours.page.logs() != "" and ours.page.state() == "stopped", "an end")
         assert ours.page.classes()[1] == ["Wait"]
 
@@ -160,9 +160,9 @@ PAIR = "are one scenario"
 def test_a_mixture_that_makes_no_sense_is_refused_on_the_page_and_in_its_log(
     with_picker: Locust, classes: list[str], users: int, why: str
 ) -> None:
-    said = with_picker.page.swarm(users or 1, user_classes=classes, user_count=users)
-    assert not said["success"] and why in said["message"]
-    assert said["message"] in with_picker.page.logs()
+    reply = with_picker.page.swarm(users or 1, user_classes=classes, user_count=users)
+    assert not reply["success"] and why in reply["message"]
+    assert reply["message"] in with_picker.page.logs()
     assert with_picker.page.state() == "ready"
 
 
@@ -184,9 +184,9 @@ def test_a_mixture_that_makes_no_sense_is_refused_on_the_page_and_in_its_log(
 def test_a_field_that_cannot_be_read_is_refused_with_a_sentence(
     with_picker: Locust, fields: dict[str, object], why: str
 ) -> None:
-    said = with_picker.page.swarm(2, **fields)
-    assert not said["success"] and why in said["message"]
-    assert said["message"] in with_picker.page.logs()
+    reply = with_picker.page.swarm(2, **fields)
+    assert not reply["success"] and why in reply["message"]
+    assert reply["message"] in with_picker.page.logs()
     assert with_picker.page.state() == "ready"
 
 

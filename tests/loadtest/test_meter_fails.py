@@ -82,10 +82,10 @@ def test_an_exception_ends_the_test_with_its_reason(any_server: Server, tmp_path
     with ThreadPoolExecutor(3) as pool:
         futures = [pool.submit(ended_by, site, any_server, at, *flags) for site, at, flags in jobs]
         for future in futures:
-            site, status, said = future.result()
-            assert status == 1, (site, said)
-            lines = re.findall(r"/loadtest: failed: (.*)", said)
-            assert lines and {*lines} == {f"RuntimeError: {BOOM}"}, (site, said)
+            site, status, errors = future.result()
+            assert status == 1, (site, errors)
+            lines = re.findall(r"/loadtest: failed: (.*)", errors)
+            assert lines and {*lines} == {f"RuntimeError: {BOOM}"}, (site, errors)
     cells = [path for _, at, _ in jobs if (path := at / "cell" / "cell.json").exists()]
     assert len(cells) >= len(jobs) - 3  # not where it fails before, or in what is to be kept
     for path in cells:
@@ -103,7 +103,7 @@ def test_an_exception_ends_the_test_with_its_reason(any_server: Server, tmp_path
         b"server_threads 1 2 3 4", b"\0" * 100, b"server_processes" + b"{" * 1000, b"<html>",
     ],
 )  # fmt: skip
-def test_text_that_is_no_metrics_of_ours_is_no_sample(text: bytes) -> None:
+def test_text_without_our_metrics_is_no_sample(text: bytes) -> None:
     assert sampling.parsed(text) == {}
     assert sampling.conditions(text) == {}
     assert [*sampling.models(text)] == []

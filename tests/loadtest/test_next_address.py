@@ -17,8 +17,8 @@ from tests.support.driving import RIGHT, User, answering, driving
 def test_the_next_address_of_a_name_is_tried_for_each_connection(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as nobody:
-        refuses = nobody.getsockname()
+    with socket.create_server(("127.0.0.1", 0)) as unbound:
+        refuses = unbound.getsockname()
 
     def last(sock: socket.socket, number: int) -> bool:
         sock.sendall(RIGHT.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
@@ -50,8 +50,8 @@ def test_the_next_address_of_a_name_is_tried_for_each_connection(
 def test_the_generators_own_limit_outweighs_the_refusal_of_another_address(
     monkeypatch: pytest.MonkeyPatch, order: tuple[int, ...]
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as nobody:
-        refuses = nobody.getsockname()
+    with socket.create_server(("127.0.0.1", 0)) as unbound:
+        refuses = unbound.getsockname()
     without_ports = ("127.0.0.2", 9)
     connect = socket.socket.connect
 

@@ -76,7 +76,7 @@ def test_a_request_has_our_user_agent_unless_a_header_replaces_it() -> None:
     assert ours == ["user-agent: mine", "host: a", "X: 1", "X: 2"]
 
 
-def test_a_header_that_asks_to_close_makes_each_request_a_connection_of_its_own() -> None:
+def test_a_connection_close_header_makes_each_request_a_connection_of_its_own() -> None:
     exchange = HTTPExchange(HERE, closes=True, headers=["Connection: Close"])
     assert exchange.closes and fields_of(exchange).count("Connection: Close") == 1
     assert "Connection: close" not in fields_of(exchange)

@@ -59,7 +59,7 @@ def test_waiting_for_connections_to_end_is_not_called_a_slow_server(tmp_path: Pa
     with answering(stays, one_by_one=False) as address:
         flags = ["--rate", "60", "--connections", "2", "--duration", "2"]
         printed, cell = measured(tmp_path, address.port, *flags)
-    # The kernel counts handshakes that had to start again, of other programs as well.
+    # The kernel counts SYN retransmits of other programs as well.
     assert cell["verdict"]["name"] in ("rate-not-held", "accept-queue-bound"), printed
     assert "the server is slow" not in printed
     assert "of the time in use, connections had their last reply and waited for" in printed

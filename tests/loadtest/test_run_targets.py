@@ -65,16 +65,16 @@ def test_a_server_that_closes_after_each_reply_is_measured_flat_out(tmp_path: Pa
     assert re.search(r"[\d,]+ reconnections, as the server closed", ended.stdout)
 
 
-def test_a_search_against_a_target_that_answers_wrongly_ends_flat_out_and_says_why(
+def test_a_search_against_a_target_with_wrong_replies_ends_flat_out_with_the_reason(
     tmp_path: Path,
 ) -> None:
     with python_http_server(tmp_path) as (url, _):
         argv = [*RUN, *QUICK, "--target", f"{url}/nosuch", "--find-capacity", "p99=50ms"]
         ended = run([*argv, "--connections", "4", "--out", str(tmp_path)])
     assert ended.returncode == 1, ended.stderr
-    said = " ".join(ended.stdout.split())
-    assert "no search for p99=50ms: flat out, no request had a right reply" in said
-    assert "verdict: errors: " in said and "404" in said
+    output = " ".join(ended.stdout.split())
+    assert "no search for p99=50ms: flat out, no request had a right reply" in output
+    assert "verdict: errors: " in output and "404" in output
     cells = folder_of(ended.stdout).glob("*/cell.json")
     assert [path.parent.name for path in cells] == ["get-4-flat-out"]
 

@@ -130,7 +130,7 @@ def test_an_address_that_is_in_use_is_named(tmp_path: Path) -> None:
     assert re.fullmatch(rf"[^\n]*both.test port {port}: ::1: Address already in use[^\n]*\n", err)
 
 
-def test_an_address_that_is_none_of_ours_is_named(tmp_path: Path) -> None:
+def test_an_address_that_is_not_local_is_named(tmp_path: Path) -> None:
     prefix = hosts(tmp_path / "hosts", "127.0.0.1 ours.test", "192.0.2.1 ours.test")
     status, out, err = launch("asyncio", "--bind=ours.test", "--http-port=0", prefix=prefix)
     assert (status, out) == (3, "")

@@ -103,8 +103,8 @@ def _difference(
             return f"request {number} is refused for no reviewed reason"
         elif verdict.status != 417 or message.has_body:
             return "something follows a refusal" if next(rest, None) else None
-    said = f"{error}\n{stream[messages[-1].end if messages else 0 :].decode('latin-1')}"
-    if any(pattern.match(said) for pattern, _ in OURS_ALONE.values()):
+    refusal = f"{error}\n{stream[messages[-1].end if messages else 0 :].decode('latin-1')}"
+    if any(pattern.match(refusal) for pattern, _ in OURS_ALONE.values()):
         return None
     for verdict in rest:
         if isinstance(verdict, Taken):

@@ -59,7 +59,9 @@ def test_curl_reads_why_its_upload_is_refused(server: Server, expects: str) -> N
     assert (done.returncode, done.stdout, done.stderr) == (0, answer, b"")
 
 
-def test_an_upload_that_takes_longer_than_a_lingering_is_heard_out(server: Server) -> None:
+def test_an_upload_that_takes_longer_than_a_lingering_close_is_read_to_its_end(
+    server: Server,
+) -> None:
     with server.connect() as sock:
         sock.sendall(TOO_LARGE % (12 * MIB))
         begin_s = time.monotonic()
@@ -111,7 +113,7 @@ def test_a_client_that_takes_64_kib_by_each_deadline_is_waited_for() -> None:
     assert lingering.pause_s(300, left)
 
 
-def test_a_client_that_takes_less_is_not() -> None:
+def test_a_client_that_takes_less_by_the_deadline_times_out() -> None:
     lingering = Lingering(write_s=30)
     left = 10 * limits.STREAM_BYTES
     assert lingering.pause_s(0, left)
@@ -120,7 +122,7 @@ def test_a_client_that_takes_less_is_not() -> None:
         lingering.pause_s(30, left - limits.STREAM_BYTES + 1)
 
 
-def test_an_upload_is_heard_out_for_so_long_and_no_longer() -> None:
+def test_an_upload_is_read_for_30_seconds_and_no_longer() -> None:
     lingering = Lingering(write_s=30)
     now_s = 0.0
     while pause_s := lingering.pause_s(now_s, 0):
@@ -131,7 +133,7 @@ def test_an_upload_is_heard_out_for_so_long_and_no_longer() -> None:
 
 
 @pytest.mark.parametrize("taken_s", [10.0, 20.0])
-def test_an_upload_is_heard_out_for_two_seconds_once_the_server_stops(taken_s: float) -> None:
+def test_an_upload_is_read_for_two_seconds_once_the_server_stops(taken_s: float) -> None:
     lingering = Lingering(write_s=30)
     now_s, stop_s = 9.0, 15.0
     while pause_s := lingering.pause_s(

@@ -220,7 +220,7 @@ def vanish(sock: socket.socket) -> None:
     sock.close()
 
 
-def test_connections_of_clients_that_vanish_are_closed_by_their_deadlines(model: str) -> None:
+def test_connections_of_clients_that_disappear_are_closed_by_their_deadlines(model: str) -> None:
     flags = ["--timeout-keep-alive=1", "--timeout-header=1", "--timeout-body=1"]
     flags += ["--timeout-write=1", "--timeout-echo-idle=1"]
     with leak_checked(model, *flags) as check:

@@ -127,7 +127,7 @@ def test_where_proc_is_hidden_a_server_serves_and_drains(
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_where_forking_cannot_warm_up_it_serves_all_the_same(workers: int) -> None:
+def test_a_forking_server_that_cannot_warm_up_still_serves(workers: int) -> None:
     env = kernel_without(f"send {int(socket.AF_UNIX)} 0", error=errno.ENOBUFS)
     with running("forking", env=env, workers=workers) as server:
         assert server.get("/healthz") == b"ok\n"
@@ -136,7 +136,7 @@ def test_where_forking_cannot_warm_up_it_serves_all_the_same(workers: int) -> No
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_model_that_cannot_begin_says_so_before_it_says_that_it_is_ready(
+def test_a_model_that_cannot_start_fails_before_the_ready_line(
     tmp_path: Path, workers: int
 ) -> None:
     (tmp_path / "uvloop.py").write_text("raise ImportError('libuv.so.1: cannot open')\n", "ascii")

@@ -192,7 +192,7 @@ def test_a_port_in_use_is_a_start_up_failure(protocol: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["nowhere.invalid", "192.0.2.1", "a..b", "a" * 64 + ".b"])
-def test_an_address_that_is_none_of_ours_is_a_start_up_failure(host: str) -> None:
+def test_an_address_that_is_not_local_is_a_start_up_failure(host: str) -> None:
     why = fails_to_start(f"--bind={host}")
     assert host in why
     assert "--bind" in why

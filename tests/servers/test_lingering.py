@@ -55,12 +55,12 @@ def read_slowly(sock: socket.socket, say: Callable[[float], bytes]) -> bytes:
 
 def chatter() -> Callable[[float], bytes]:
     """Return a ``say`` that sends an empty line twice a second."""
-    said = 0
+    sent = 0
 
     def say(passed_s: float) -> bytes:
-        nonlocal said
-        due = int(passed_s * 2) - said
-        said += max(due, 0)
+        nonlocal sent
+        due = int(passed_s * 2) - sent
+        sent += max(due, 0)
         return b"\r\n" * due
 
     return say

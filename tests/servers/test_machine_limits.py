@@ -102,7 +102,7 @@ def test_clients_beyond_the_descriptors_wait_in_the_backlog(in_process: str) -> 
         assert server.stop() == 0
 
 
-def test_a_server_that_cannot_open_anything_any_more_comes_back(model: str) -> None:
+def test_a_server_without_a_descriptor_recovers_when_descriptors_are_free(model: str) -> None:
     with leak_checked(model) as check:
         server = check.server
         with check.no_leak(), contextlib.ExitStack() as clients:
@@ -218,7 +218,7 @@ os.execvp(sys.argv[1], sys.argv[1:])
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_signals_that_a_parent_has_blocked_are_heard(workers: int) -> None:
+def test_signals_that_a_parent_has_blocked_are_handled(workers: int) -> None:
     prefix = [sys.executable, "-c", _BLOCK]
     with running("forking", prefix=prefix, workers=workers) as server:
         for _ in range(5):

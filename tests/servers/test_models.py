@@ -294,7 +294,7 @@ def test_a_client_that_leaves_before_the_last_reply_leaves_nothing_behind(model:
                 sock.sendall(b"GET /wait?ms=100 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
         # Closed, so the kernel resets the connection as soon as the server replies.
         wait_until(
-            lambda: server.metrics()["server_open_connections{http}"] == 1, "nobody but this one"
+            lambda: server.metrics()["server_open_connections{http}"] == 1, "no other client"
         )
         assert server.stop() == 0
         assert server.log() == ""

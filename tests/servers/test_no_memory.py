@@ -133,7 +133,9 @@ def test_a_child_that_cannot_be_recorded_serves_no_refused_client(
         assert "Traceback" not in server.log()
 
 
-def test_a_client_is_refused_though_there_is_no_memory_for_words(model: str, flag: Path) -> None:
+def test_a_client_is_refused_though_there_is_no_memory_for_the_503_body(
+    model: str, flag: Path
+) -> None:
     env = sabotaged(flag, NO_WORDS)
     with running(model, "--limit-concurrency=1", env=env, workers=1) as server:
         with server.connect() as inside:

@@ -235,7 +235,7 @@ def test_a_drained_connection_answers_the_begun_request_and_no_more(
 
 @pytest.mark.parametrize("behind", [b"", GOOD, GOOD + SIZED], ids=["", "1 behind", "2 behind"])
 @pytest.mark.parametrize("before", [[], [GOOD], [TRAILED]], ids=["first", "usual", "chunked"])
-def test_the_last_reply_before_a_drained_connection_closes_says_so(
+def test_the_last_reply_before_a_drained_connection_closes_has_connection_close(
     before: list[bytes], behind: bytes
 ) -> None:
     connection = connect()

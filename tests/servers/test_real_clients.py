@@ -113,7 +113,7 @@ async def test_100_aiohttp_clients_wait_at_the_same_time(server: Server) -> None
 
 
 @pytest.mark.asyncio
-async def test_aiohttp_keeps_its_connection_whatever_it_asks(server: Server) -> None:
+async def test_aiohttp_keeps_its_connection_for_every_request(server: Server) -> None:
     connections = Connections()
     async with session_of(server, connections) as session:
         for path in ["/", "/json", "/wait?ms=0", "/bytes?n=100000"] * 5:
@@ -193,7 +193,7 @@ def test_http_client_keeps_its_connection(server: Server) -> None:
         connection.close()
 
 
-def test_http_1_0_is_closed_unless_it_asks_to_be_kept(server: Server) -> None:
+def test_http_1_0_is_closed_unless_keep_alive_is_requested(server: Server) -> None:
     with server.connect() as sock:
         sock.sendall(b"GET / HTTP/1.0\r\n\r\n")
         assert read_to_end(sock).endswith(b"Hello, World!")

@@ -197,7 +197,7 @@ def test_more_workers_than_descriptors_allow_are_a_start_up_failure() -> None:
         (["--workers=2"], {"WEB_CONCURRENCY": "4", "SERVERS_WORKERS": "3"}, 2),
     ],
 )
-def test_the_flag_comes_before_its_own_variable_and_that_before_everybodys(
+def test_the_flag_comes_before_its_own_variable_and_that_before_web_concurrency(
     flags: list[str], env: dict[str, str], workers: int
 ) -> None:
     with running("asyncio", *flags, env=env, workers=0) as server:

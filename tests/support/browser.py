@@ -32,12 +32,12 @@ class Seen:
     def watch(self, page: Page) -> None:
         """Record from now on."""
         page.on("pageerror", lambda error: self.errors.append(str(error)))
-        page.on("console", self._hear)
+        page.on("console", self._record)
         page.on("request", lambda request: self._note(request.url))
 
-    def _hear(self, said: ConsoleMessage) -> None:
-        if said.type == "error":
-            self.errors.append(said.text)
+    def _record(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self.errors.append(message.text)
 
     def _note(self, url: str) -> None:
         parts = urlsplit(url)
