@@ -1,4 +1,4 @@
-"""From a name to sockets that listen: on all its addresses, on the same port, for each process."""
+"""Listening sockets for a host name: on all its addresses, on one port, for each process."""
 
 import errno
 import socket
@@ -10,8 +10,8 @@ from servers import limits
 from servers.sockets.kernel import set_receive_timeout, set_send_timeout
 from servers.sockets.listeners import OPTIONS, Timeouts
 
-_ALL = "0.0.0.0", "::"  # noqa: S104 - as a name may have it
-"""What stands for all addresses of its family (ip(7), ipv6(7))."""
+_ALL = "0.0.0.0", "::"  # noqa: S104 - compared with, not bound to
+"""The wildcard addresses: each covers all addresses of its family (ip(7), ipv6(7))."""
 
 _LOOPBACK = {int(socket.AF_INET): "127.0.0.1", int(socket.AF_INET6): "::1"}
 
@@ -20,9 +20,9 @@ class Address(NamedTuple):
     """One of a name's addresses.
 
     Attributes:
-        family: As the kernel numbers them.
-        host: In digits.
-        more: What an IPv6 address has besides: its flow and its scope.
+        family: The kernel's number of the address family.
+        host: The numeric address.
+        more: For IPv6, the flow and the scope.
     """
 
     family: int
@@ -31,11 +31,11 @@ class Address(NamedTuple):
 
 
 class ListenError(Exception):
-    """Why a name cannot be listened on.
+    """A server cannot listen on a name.
 
     Attributes:
-        why: In a few words.
-        way_out: How to run it instead; "": on another address or port.
+        why: The reason, in a few words.
+        way_out: How to run the server instead; "": on another address or port.
     """
 
     def __init__(self, why: str, way_out: str = "") -> None:
@@ -47,21 +47,21 @@ class ListenError(Exception):
 def resolve(name: str) -> list[Address]:
     """Return the addresses of a name, each once, in the order of the resolver (RFC 6724).
 
-    One that stands for all of its family covers those, and no other can listen beside it.
+    A wildcard address replaces all others of its family: no socket could listen on those as well.
 
     Raises:
-        ListenError: It has none.
+        ListenError: The name has no address.
     """
     try:
-        found = socket.getaddrinfo(name, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except UnicodeError as error:  # what Python makes of a name that cannot be one
+        resolved = socket.getaddrinfo(name, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except UnicodeError as error:  # from Python's IDNA codec: no valid host name
         raise ListenError("Name or service not known") from error
-    except OSError as error:  # no such name, or nobody to ask
+    except OSError as error:  # no such name, or the resolver cannot be reached
         raise ListenError(error.strerror or str(error)) from error
     addresses = []
-    for family, _, _, _, (host, _, *more) in found:
+    for family, _, _, _, (host, _, *more) in resolved:
         address = Address(int(family), str(host), tuple(map(int, more)))
-        if address not in addresses:  # /etc/hosts may name one twice
+        if address not in addresses:  # /etc/hosts may list an address twice
             addresses.append(address)
     covered = {address.family for address in addresses if address.host in _ALL}
     return [each for each in addresses if each.host in _ALL or each.family not in covered]
@@ -70,21 +70,25 @@ def resolve(name: str) -> list[Address]:
 def listen(
     addresses: Sequence[Address], port: int, backlog: int, timeouts: Timeouts, count: int = 1
 ) -> list[list[socket.socket]]:
-    """Return, for each of so many processes, its sockets that are listening: one for each address.
+    """Return the listening sockets of each process: ``count`` lists of one socket for each address.
 
-    They have every option set that their clients inherit. Where there are several processes, the
-    kernel spreads clients over them (SO_REUSEPORT, socket(7)). An address whose family is switched
-    off on this machine is left out, unless none is left.
+    Every option that accepted sockets inherit is set. For several processes, the kernel spreads
+    clients over their sockets (SO_REUSEPORT, socket(7)). An address whose family is disabled on
+    this machine is skipped, unless no other is left.
 
     Args:
-        port: 0 picks one that is free on all addresses.
+        addresses: From ``resolve``.
+        port: 0 picks a port that is free on all addresses.
+        backlog: Length of each accept queue.
+        timeouts: For the accepted sockets.
+        count: Number of processes.
 
     Raises:
-        ListenError: An address cannot be listened on.
+        ListenError: The server cannot listen on an address.
     """
     for _ in range(limits.PORT_TRIES):
-        off: ListenError | None = None
-        with ExitStack() as opened:  # given back, unless all goes well
+        disabled: ListenError | None = None
+        with ExitStack() as opened:  # closed, unless all sockets listen
             socks: list[list[socket.socket]] = []
             for address in addresses:
                 chosen: int = socks[0][0].getsockname()[1] if socks else port
@@ -93,18 +97,18 @@ def listen(
                     socks.append(
                         _listen_at(address, chosen, backlog, timeouts, count, opened, alone)
                     )
-                except OSError as error:  # of this address, or of the machine
+                except OSError as error:  # in use, not local, or the machine is at a limit
                     why = error.strerror or str(error)
                     failure = ListenError(f"{address.host}: {why}" if len(addresses) > 1 else why)
-                    if _switched_off(address, error):
-                        off = off or failure
+                    if _is_disabled(address, error):
+                        disabled = disabled or failure
                     elif error.errno == errno.EADDRINUSE and chosen != port:
-                        break  # free on the first address, but not on this one
+                        break  # the port is free on the first address, but not on this one
                     else:
                         raise failure from error
             else:
-                if not socks and off:
-                    raise off
+                if not socks and disabled:
+                    raise disabled
                 opened.pop_all()
                 return [list(each) for each in zip(*socks, strict=True)]
     raise ListenError(f"no port is free on all addresses, {limits.PORT_TRIES} tried")
@@ -119,24 +123,24 @@ def _listen_at(
     opened: ExitStack,
     alone: bool,
 ) -> list[socket.socket]:
-    """Return so many sockets that are listening on one address; all are in ``opened`` at once.
+    """Return ``count`` sockets that listen on one address; ``opened`` closes them after a failure.
 
     Args:
-        alone: No other address is listened on: "::" then serves IPv4, too, as the kernel has it.
+        alone: The server has no other address; "::" then serves IPv4, too, by the kernel's default.
     """
     only_ipv6 = address.family == socket.AF_INET6 and not alone
     socks: list[socket.socket] = []
     for _ in range(count):
         sock = opened.enter_context(socket.socket(address.family, socket.SOCK_STREAM))
         socks.append(sock)
-        with suppress(OSError):  # without: not yet after a restart, and that is said then
+        with suppress(OSError):  # without it, a restart may fail: Address already in use
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if only_ipv6:
-            with suppress(OSError):  # without: on "::" it serves IPv4, too
+            with suppress(OSError):  # without it, "::" serves IPv4, too
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         _set_options(sock, timeouts)
-        # The first one listens before it says that it would share: so that a port is in use
-        # for this server though another one, which would share, listens there.
+        # The first socket shares its port only once it listens: so it fails on a port that another
+        # server uses, even if that server shares.
         if len(socks) > 1:
             _share(sock)
         sock.bind((address.host, port, *address.more))
@@ -144,18 +148,18 @@ def _listen_at(
         sock.setblocking(False)
         if len(socks) == 1 < count:
             _share(sock)
-            port = sock.getsockname()[1]  # where a free one was asked for
+            port = sock.getsockname()[1]  # the kernel's choice, if port was 0
     return socks
 
 
 def _set_options(sock: socket.socket, timeouts: Timeouts) -> None:
-    """Set what makes two servers comparable, and what keeps deadlines: a server needs them all."""
+    """Set the options that make servers comparable and keep deadlines; a server needs them all."""
     for name, (level, option, value) in OPTIONS.items():
         if value:
             with _needed(name):
                 sock.setsockopt(level, option, value)
-    # What really blocks in recv() or send() ends after this time: a deadline without a
-    # system call. Set before there can be a client: else one would wait for ever.
+    # A blocking recv() or send() ends after this time: a deadline without a system call. Set before
+    # a client can connect: accepted sockets inherit it, and without it one could block for ever.
     with _needed("SO_RCVTIMEO"):
         set_receive_timeout(sock, timeouts.idle_s)
     with _needed("SO_SNDTIMEO"):
@@ -163,29 +167,29 @@ def _set_options(sock: socket.socket, timeouts: Timeouts) -> None:
 
 
 def _share(sock: socket.socket) -> None:
-    """Let the other processes' sockets listen on the same port."""
+    """Let the sockets of the other processes listen on the same port."""
     with _needed("SO_REUSEPORT", "with --workers 1"):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
 
 
 @contextmanager
 def _needed(option: str, way_out: str = "on a kernel that has it") -> Iterator[None]:
-    """Say which option the kernel refuses, if it does: another address would not help."""
+    """Turn the kernel's refusal of an option into a ListenError that names the option."""
     try:
         yield
-    except OSError as error:  # a kernel without it, or somebody forbids it
+    except OSError as error:  # the kernel lacks the option, or a sandbox forbids it
         raise ListenError(f"the kernel refuses {option}: {error.strerror}", way_out) from error
 
 
-def _switched_off(address: Address, error: OSError) -> bool:
-    """Say whether it failed since the machine has no such family: not even its loopback address."""
+def _is_disabled(address: Address, error: OSError) -> bool:
+    """Return whether the machine has the family disabled: even its loopback address fails."""
     if error.errno == errno.EAFNOSUPPORT:
         return True
-    if error.errno != errno.EADDRNOTAVAIL:  # what a family that was switched off later says
+    if error.errno != errno.EADDRNOTAVAIL:  # the errno of a family disabled after boot
         return False
     try:
         with socket.socket(address.family, socket.SOCK_STREAM) as sock:
             sock.bind((_LOOPBACK[address.family], 0))
-    except OSError:  # it is
+    except OSError:  # not even loopback
         return True
     return False
