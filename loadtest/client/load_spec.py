@@ -1,4 +1,4 @@
-"""Settings of a load: its pace and its requests. Every flag that Locust has of ours is here."""
+"""Settings of a load, its pace and requests: the flags that this package adds to Locust."""
 
 from argparse import ArgumentTypeError
 from dataclasses import dataclass
