@@ -57,7 +57,7 @@ async def _serve(listeners: Sequence[Listener], counters: Counters, shutdown: Sh
             starting.pop(client, None)
 
     make = partial(ClientProtocol, loop)
-    clients: Clients[ClientProtocol] = Clients(make, counters, "connection")
+    clients: Clients[ClientProtocol] = Clients(make, counters, "callback")
     clients.starting = starting
     server = LoopServer(listeners, counters, shutdown, clients, start)
     await server.serve()

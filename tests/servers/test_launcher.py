@@ -17,6 +17,30 @@ from tests.support.asking import HELLO
 from tests.support.limits_of_machine import ROOT, fails_to_start, launch
 from tests.support.running import DEADLINE_S, running
 
+UNIT = """\
+import os, sys
+from servers import registry
+from servers.__main__ import main
+load = registry.load
+def load_and_watch(name):
+    serve = load(name)  # first: it may patch what the rest uses
+    from servers.waiting.accepting import Acceptor
+    def show(self, clients, *_):
+        os.write(1, b"unit=" + clients.unit.encode())
+        os._exit(0)
+    Acceptor.__init__ = show
+    return serve
+registry.load = load_and_watch
+main()
+"""
+
+
+def test_a_model_serves_a_client_by_the_unit_of_its_entry(model: str) -> None:
+    argv = [sys.executable, "-c", UNIT, model, "--http-port=0", "--echo-port=0"]
+    ended = subprocess.run(argv, cwd=ROOT, capture_output=True, timeout=DEADLINE_S, check=False)
+    assert ended.stdout.split(b"unit=")[-1].decode() == MODELS[model].unit, ended.stderr
+
+
 # -- the ready line ----------------------------------------------------------------------------
 
 

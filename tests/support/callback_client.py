@@ -183,7 +183,7 @@ class World:
             full_because="",
         )
         listener.sock.close()
-        self.clients: Clients[ClientProtocol] = Clients(self._make, self.counters, "connection")  # type: ignore[arg-type]
+        self.clients: Clients[ClientProtocol] = Clients(self._make, self.counters, "callback")  # type: ignore[arg-type]
         self.client = self.clients.add(listener.sock, listener)
         self.transport = Transport(self.client)
 
