@@ -151,6 +151,8 @@ def test_a_run_of_other_versions_cannot_be_resumed(tmp_path: Path) -> None:
 
 
 def test_only_a_comparison_can_be_resumed(tmp_path: Path) -> None:
-    ended = run([*COMPARE, "--resume", str(tmp_path)])
-    assert ended.returncode == 2
-    assert "expected the folder of a comparison, got" in ended.stderr
+    for folder in (tmp_path, tmp_path / "none"):
+        ended = run([*COMPARE, "--resume", str(folder)])
+        assert ended.returncode == 2
+        why = f"expected the folder of a comparison, got {folder}: no run.json (No such file or"
+        assert f"compare: {why}" in ended.stderr

@@ -103,6 +103,26 @@ def test_a_users_own_scenario_is_a_class_with_a_path_and_a_reply(
     assert cell["classes"]["Json"]["requests"] > 0 and cell["classes"]["Json"]["errors"] == {}
 
 
+FORMER = """\
+from loadtest.client.load_spec import LoadSpec
+from loadtest.scenarios import ECHO_BYTES, ECHO_BYTES_MAX, Echo, Get
+class Mine(Get):
+    @classmethod
+    def check(cls, host, options):
+        super().check(host, options=options)
+for scenario in (Mine, Echo):
+    scenario.check("http://a", LoadSpec())
+    scenario.check("http://a", options=LoadSpec())
+Get.check("http://a/path", spec=LoadSpec())
+print(ECHO_BYTES, ECHO_BYTES_MAX)
+"""
+
+
+def test_former_names_in_scenarios_work_for_one_more_release() -> None:
+    ended = run([sys.executable, "-c", FORMER])
+    assert (ended.stdout, ended.returncode) == ("128 1048576\n", 0), ended.stderr
+
+
 def test_without_a_named_scenario_locust_runs_the_first_and_logs_it(
     tmp_path: Path, any_server: Server
 ) -> None:
