@@ -18,17 +18,17 @@ from servers.sockets.listeners import Listeners
 from servers.waiting.blocking import serve_client, serve_until_shutdown
 from servers.waiting.client import Client
 from servers.waiting.clients import Clients
-from servers.waiting.gevent_hub import close_failed_greenlets, interrupt
+from servers.waiting.gevent_hub import close_failed, interrupt
 from servers.waiting.greenlets import close_overdue
 from servers.waiting.shutdown import Shutdown
 
 
 def serve(listeners: Listeners, counters: Counters, shutdown: Shutdown) -> None:
     """Serve until a shutdown is requested and drained."""
-    clients = Clients(Client, counters, "greenlet", close_failed_greenlets)
+    clients = Clients(Client, counters, "greenlet")
 
     def start(client: Client) -> None:
         client.greenlet = gevent.spawn_raw(serve_client, client)
 
-    gevent.spawn_raw(close_overdue, clients, listeners, interrupt)
+    gevent.spawn_raw(close_overdue, clients, listeners, interrupt, close_failed)
     serve_until_shutdown(listeners, counters, shutdown, clients, start)

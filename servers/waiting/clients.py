@@ -1,14 +1,18 @@
 """The clients that one process serves by threads, by greenlets or on a loop, and their counts."""
 
+import logging
 import math
 import socket
 from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from typing import Generic, Protocol, TypeVar
 
 from servers import limits
 from servers.counting.counters import Counters
 from servers.protocol.connection import Connection, Tally
 from servers.sockets.listeners import Listener
+
+_log = logging.getLogger("servers")
 
 
 class Served(Protocol):
@@ -92,20 +96,38 @@ class Clients(Generic[T]):
 
     def reap(self) -> None:
         """Close clients that have ended without notice."""
-        self._reap(self)
+        with suppress(MemoryError):  # what is left is closed the next time
+            self._reap(self)
 
     def announce_shutdown(self) -> None:
         """Let the next reply to each client be the last one."""
         for client in self:
-            client.connection.drain()
+            try:
+                client.connection.drain()
+            except Exception:  # no memory, or a bug: it costs no other client its drain
+                self._fail(client)
 
     def close_idle(self, now_s: float) -> float:
         """Close the idle clients; return after how many seconds to call this again."""
         open_ = self if self._still_open is None else self._still_open
         self._still_open = [
-            client for client in open_ if client in self and not client.close_if_idle(now_s)
+            client for client in open_ if client in self and not self._close_if_idle(client, now_s)
         ]
         return limits.DRAIN_POLL_S if self._still_open else math.inf
+
+    def _close_if_idle(self, client: T, now_s: float) -> bool:
+        try:
+            return client.close_if_idle(now_s)
+        except Exception:  # no memory, or a bug: it costs no other client its drain
+            self._fail(client)
+            return False  # where an abort does nothing, the client is drained the next time
+
+    def _fail(self, client: T) -> None:
+        """Abort a client that cannot be drained, and log why."""
+        with suppress(MemoryError):  # it is drained the next time
+            client.abort()
+        with suppress(MemoryError):  # for a log record
+            _log.exception("client not drained")
 
     def abort(self) -> None:
         """Close all clients at once."""

@@ -189,10 +189,6 @@ class Sweepable(Protocol[T_co]):
 
     def __contains__(self, client: object, /) -> bool: ...
 
-    def reap(self) -> None:
-        """Notice clients that have ended without notice."""
-        ...
-
 
 def sweep(
     clients: Sweepable[T], interrupt: Callable[[T], None], interval_s: float
@@ -212,7 +208,6 @@ def sweep(
         if time.monotonic() - due_s > interval_s:  # held up: first let what has arrived be read
             yield limits.LATE_SWEEP_DELAY_S
         try:
-            clients.reap()
             everyone = list(clients)
             for start in range(0, len(everyone), limits.SWEPT_PER_TURN):
                 _check(everyone[start : start + limits.SWEPT_PER_TURN], clients, interrupt)

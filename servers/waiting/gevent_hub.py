@@ -31,7 +31,7 @@ def _interrupt_now(client: Client) -> None:
         client.greenlet.throw(TimeoutError())
 
 
-def close_failed_greenlets(clients: Clients[Client]) -> None:
+def close_failed(clients: Clients[Client]) -> None:
     """Close the clients whose greenlets have ended without closing them, and log how many."""
     failed = [client for client in clients if client.greenlet.dead]
     if failed:

@@ -6,6 +6,7 @@ request what this costs once a second.
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from servers.sockets.listeners import Listener
 from servers.waiting.client import Client
@@ -14,13 +15,21 @@ from servers.waiting.deadlines import sweep, sweep_interval_s
 
 
 def close_overdue(
-    clients: Clients[Client], listeners: Sequence[Listener], interrupt: Callable[[Client], None]
+    clients: Clients[Client],
+    listeners: Sequence[Listener],
+    interrupt: Callable[[Client], None],
+    close_failed: Callable[[Clients[Client]], None],
 ) -> None:
     """End clients that send, or take, nothing for too long; never returns.
 
     Args:
         interrupt: Raises TimeoutError in the greenlet of a client, where it waits.
+        close_failed: Closes the clients whose greenlets have failed. Once a sweep and no more
+            often, since it checks each client.
     """
     interval_s = sweep_interval_s([listener.timeouts for listener in listeners])
     for pause_s in sweep(clients, interrupt, interval_s):
+        if pause_s:
+            with suppress(MemoryError):  # what is left is closed after the next sweep
+                close_failed(clients)
         time.sleep(pause_s)

@@ -13,10 +13,12 @@ from servers import limits
 from servers.counting.counters import Counters
 from servers.protocol.connection import State, Tally
 from servers.sockets.listeners import Listener, Timeouts, kind_of
-from servers.waiting import fairness
+from servers.waiting import deadlines, fairness
 from servers.waiting.accepting import Acceptor
+from servers.waiting.client import Client
 from servers.waiting.clients import Clients
 from servers.waiting.deadlines import Watch, sweep
+from servers.waiting.greenlets import close_overdue
 from servers.waiting.shutdown import Shutdown, shut_down
 
 TIMEOUTS = Timeouts(0.0, 0.0, 0.0, 0.0)
@@ -125,7 +127,90 @@ def test_a_row_that_is_closed_twice_is_counted_once() -> None:
     assert counters.open(0) is not counters.open(0)
 
 
-def test_a_client_whose_deadline_cannot_be_checked_costs_no_other_its_deadline() -> None:
+def test_clients_that_cannot_be_reaped_for_want_of_memory_are_reaped_the_next_time() -> None:
+    errors = [MemoryError()]
+
+    def reap(_: object) -> None:
+        if errors:
+            raise errors.pop()
+        reaped.append(1)
+
+    reaped: list[int] = []
+    clients = Clients(FakeClient, Counters(["http"], 10), "thread", reap)
+    clients.reap()
+    clients.reap()
+    assert reaped == [1]
+
+
+@pytest.mark.parametrize("step", ["announce_shutdown", "close_idle"])
+def test_a_client_that_cannot_be_drained_is_aborted_and_costs_no_other_its_drain(
+    listener: Listener, step: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    done: list[FakeClient] = []
+    aborted: list[FakeClient] = []
+
+    class Failing(FakeClient):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args)
+            self.connection.drain = self.drain
+
+        def drain(self) -> None:
+            done.append(self)
+            if len(done) == 2:
+                raise MemoryError
+
+        def close_if_idle(self, now_s: float) -> bool:
+            self.drain()
+            return True
+
+        def abort(self) -> None:
+            aborted.append(self)
+
+    clients = Clients(Failing, Counters(["http"], 10), "thread")
+    for _ in range(3):
+        clients.add(listener.sock, listener)
+    if step == "announce_shutdown":
+        clients.announce_shutdown()
+    else:
+        assert clients.close_idle(0.0) == limits.DRAIN_POLL_S  # the one that failed comes again
+    assert {*done} == {*clients} and aborted == [done[1]]
+    assert caplog.messages == ["client not drained"]
+
+
+def test_failed_greenlets_are_looked_for_once_a_sweep_though_memory_lacks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    happened = []
+
+    def sleep(pause_s: float) -> None:
+        happened.append(pause_s)
+        if len(happened) == 6:
+            raise KeyboardInterrupt
+
+    def close_failed(clients: Clients[Client]) -> None:
+        happened.append(-1.0)
+        raise MemoryError
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    listeners: Any = [SimpleNamespace(timeouts=Timeouts(60.0, 60.0, 60.0, 60.0))]
+    clients: Any = Clients(FakeClient, Counters(["http"], 10), "greenlet")
+    clients._clients.add(FakeClient())
+    with pytest.raises(KeyboardInterrupt):
+        close_overdue(clients, listeners, lambda _: None, close_failed)
+    assert happened == [-1.0, 1.0, 0.0, -1.0, 1.0, 0.0]
+
+
+class Mute:
+    """A logger that finds no memory."""
+
+    def exception(self, *_: object) -> None:
+        raise MemoryError
+
+
+@pytest.mark.parametrize("has_memory", [True, False])
+def test_a_client_whose_deadline_cannot_be_checked_costs_no_other_its_deadline(
+    has_memory: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first, second = FakeClient(), FakeClient()
     interrupted = []
 
@@ -133,12 +218,29 @@ def test_a_client_whose_deadline_cannot_be_checked_costs_no_other_its_deadline()
         interrupted.append(client)
         raise MemoryError
 
-    class Everyone(list[FakeClient]):
-        def reap(self) -> None: ...
-
-    pauses = sweep(Everyone([first, second]), interrupt, interval_s=1.0)
+    if not has_memory:  # not even for a line in the log
+        monkeypatch.setattr(deadlines, "_log", Mute())
+    pauses = sweep([first, second], interrupt, interval_s=1.0)
     assert [next(pauses), next(pauses), next(pauses)] == [1.0, 0.0, 1.0]
     assert interrupted == [first, second]
+
+
+def test_a_sweep_that_finds_no_memory_goes_on_the_next_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    errors = [MemoryError()]
+
+    class Everyone(list[FakeClient]):
+        def __iter__(self) -> Iterator[FakeClient]:
+            if errors:
+                raise errors.pop()
+            return super().__iter__()
+
+    monkeypatch.setattr(deadlines, "_log", Mute())
+    interrupted: list[FakeClient] = []
+    pauses = sweep(Everyone([client := FakeClient()]), interrupted.append, interval_s=1.0)
+    assert [next(pauses) for _ in range(4)] == [1.0, 1.0, 0.0, 1.0]
+    assert interrupted == [client]
 
 
 def test_a_shutdown_has_the_same_order_for_all_that_wait(listener: Listener) -> None:
