@@ -69,6 +69,10 @@ REFUSAL_DELAY_S = 0.1
 """At --limit-concurrency, wait this long for closed connections to be reaped before refusing a
 client; the wait ends early when one is. A process may need some milliseconds to end."""
 
+THREAD_BEGIN_S = 5.0
+"""After some thread has died of memory before it began, the oldest one that has not begun in this
+time is taken to be it. Where CPU time lacks, too, a thread may wait for its turn meanwhile."""
+
 WORKER_PAUSE_FIRST_S = 0.1
 WORKER_PAUSE_LAST_S = 10.0
 """Pause before replacing a worker that died young, doubling from first to last; after the first

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.asking import HELLO, ask
-from tests.support.limits_of_machine import descriptors_of
+from tests.support.limits_of_machine import descriptors_of, wait_until_received
 from tests.support.running import Server, read_to_end, running, wait_until
 
 _SITE = """
@@ -80,6 +80,18 @@ accepting.socket = Socket()
 NO_SOCKET_THAT_OWNS = NO_SOCKET.replace(
     "            raise MemoryError", "            made = real.socket(*args); raise MemoryError"
 )
+
+
+UNBORN = """
+import _thread
+from servers.waiting import threads
+class Threads:
+    def start_new_thread(self, run, args):
+        def die(*_):
+            raise MemoryError
+        return _thread.start_new_thread(die if no_memory() else run, args)
+threads._thread = Threads()
+"""
 
 
 @pytest.fixture
@@ -165,3 +177,14 @@ def test_a_client_without_memory_for_its_socket_leaves_no_descriptor(
         wait_until(lambda: descriptors_of(server.pid) <= before, "as few descriptors as before")
         assert_serves_and_ends(server)
         assert server.log().count("no memory left") == server.log().count("\n") == 1
+
+
+def test_a_thread_that_dies_of_memory_before_it_begins_costs_only_its_client(flag: Path) -> None:
+    with running("threaded", env=sabotaged(flag, UNBORN), workers=1) as server:
+        flag.touch()
+        with server.connect() as sock:
+            wait_until_received(server, sock)  # accepted, and its thread is dead
+            flag.unlink()
+            assert_serves_and_ends(server)
+            assert sock.recv(1) == b""
+        assert server.log().count("thread failed") == 1
