@@ -1,6 +1,5 @@
 """The children of the forking model: started, counted, reaped, and ended with the server."""
 
-import gc
 import logging
 import math
 import os
@@ -19,13 +18,7 @@ from servers.waiting.blocking import serve_client
 from servers.waiting.client import Client
 from servers.waiting.shutdown import Shutdown
 from servers.waiting.signals import DRAIN, Actions
-
-_WARM_UP_REQUESTS = 20  # more than the runs after which CPython 3.11 to 3.13 have specialised code
-
-_PIPELINED = 40  # as one batch they take the long ways, of parsing and of sending
-
-_GAP_BYTES = range(0, 480, 16)  # Python's own allocator: one size class every 16 bytes, to 512
-_GAPS = 100  # of each size: more than a start leaves behind, and less than 1 MB in all
+from servers.waiting.warm_up import prepare_pages
 
 _log = logging.getLogger("servers")
 
@@ -59,7 +52,7 @@ class Children:
         self._pid = os.getpid()
         self._tallies: dict[int, Tally] = {}
         self._pause_s = 0.0  # from one DRAIN to the next
-        self._own: Client | None = None  # in a child: whom it serves
+        self._own: Client | None = None  # in a child: the client that it serves
 
     def __len__(self) -> int:
         return len(self._tallies)
@@ -73,11 +66,7 @@ class Children:
         }
         self._shutdown.signals.prepare_children(actions)
         self._shutdown.signals.wake_on(signal.SIGCHLD)
-        warm_up(self._listeners)
-        gc.collect()
-        # Else what is allocated after a fork fills gaps all over the pages, and copies each.
-        self._gaps_filled = [bytes(size) for size in _GAP_BYTES for _ in range(_GAPS)]
-        gc.freeze()  # a collection would touch, and so copy, every page that a child shares
+        self._gaps_filled = prepare_pages(self._listeners)
 
     def add(self, sock: socket.socket, listener: Listener) -> Accepted:
         """Open a row of counts for a client that has just been accepted."""
@@ -166,22 +155,3 @@ class Children:
     def _close_own(self) -> None:
         if self._own is not None:
             self._own.close_if_idle(time.monotonic())
-
-
-def warm_up(listeners: Sequence[Listener]) -> None:
-    """Serve a few clients of each protocol within the parent, before there are any.
-
-    What Python specialises and caches at first use is then shared by all children; else each of
-    them would do it anew, in pages of its own. Where it cannot be done, that is all that is lost.
-    """
-    one_of_each = {listener.protocol: listener for listener in listeners}
-    try:
-        for listener in one_of_each.values():
-            for requests in (_PIPELINED, 1) * _WARM_UP_REQUESTS:
-                ours, theirs = socket.socketpair()
-                with ours, theirs:
-                    theirs.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * requests)
-                    theirs.shutdown(socket.SHUT_WR)
-                    serve_client(Client(ours, listener, [0] * 8))
-    except OSError as error:  # no descriptor, no memory, or such sockets are forbidden
-        _log.warning("no warm-up (%s): each child takes more memory", error.strerror)
