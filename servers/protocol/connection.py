@@ -24,8 +24,8 @@ class State(Enum):
                                                                                DRAINED CLOSED
     DRAINED      idle as the server stops; a request that the        idle      RESPONDING CLOSED
                  client had sent by then is still answered
-    CLOSED       the last step has been taken: send what is left,    write     none
-                 then close; what the client sends is not read
+    CLOSED       the last step has been taken: send what is left,    linger    none
+                 then close; what the client still sends is dropped
     ===========  ==================================================  ========  ===================
 
     ``receive_data`` leads to RESPONDING, and the end of its steps leads on. ``drain`` turns IDLE
@@ -39,6 +39,10 @@ class State(Enum):
     RESPONDING = "responding"
     DRAINED = "drained"
     CLOSED = "closed"
+
+
+BETWEEN_REQUESTS = (State.IDLE, State.DRAINED)
+"""The states in which no request has begun."""
 
 
 @final

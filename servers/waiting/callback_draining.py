@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from servers.waiting.client_protocol import ClientProtocol
 
 
-class Draining:
+class DrainChecks:
     """What is remembered of a client from one check to the next.
 
     Attributes:

@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from servers import limits
-from servers.protocol.connection import RECEIVED_BYTES, RESETS
+from servers.protocol.connection import RESETS
 from servers.waiting.lingering import Lingering
 
 if TYPE_CHECKING:
@@ -47,9 +47,7 @@ class _Lingerer(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Drop the client's bytes (called by the loop)."""
         size = len(data)
-        self._client.tally[RECEIVED_BYTES] += size
-        self._lingering.left_bytes -= size
-        if self._lingering.left_bytes <= 0:
+        if not self._lingering.dropped(size, self._client.tally):
             self._client.transport.pause_reading()
         elif size >= limits.FAIR_READ_BYTES:
             # libuv would read here again and again before it looked at another client.
@@ -74,8 +72,5 @@ class _Lingerer(asyncio.Protocol):
                 self._timer = self._loop.call_later(pause_s, self._check)
             else:
                 client.abort()
-        except (
-            TimeoutError,
-            MemoryError,
-        ):  # it takes nothing; or no check can follow
+        except (TimeoutError, MemoryError):  # it takes nothing; or no check can follow
             client.reset()

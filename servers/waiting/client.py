@@ -20,7 +20,7 @@ from servers.protocol.connection import (
 from servers.sockets.kernel import reset_on_close, unsent_bytes
 from servers.sockets.listeners import Listener
 from servers.waiting import draining
-from servers.waiting.deadlines import Watch, stalls
+from servers.waiting.deadlines import Watch, stalls, takes_nothing
 from servers.waiting.fairness import give_way
 from servers.waiting.kernel_deadlines import is_still_served, limit_read
 from servers.waiting.lingering import linger
@@ -37,13 +37,14 @@ class Client:
     """One client, as its process, thread or greenlet sees it.
 
     Args:
-        clients: Are told when it has ended; None: nothing else knows this client.
+        clients: The set to leave at the end; None: it is in none.
 
     Attributes:
         draining_since_s: Since when it is to be closed as soon as it is idle, on the monotonic
             clock; None: no shutdown has begun.
-        reading_is_shut: Whether recv() returns what has arrived, and does not wait any more.
-        greenlet: What serves it, where the model has to know.
+        reading_is_shut: Whether a shutdown has shut the reading: recv() returns what has arrived,
+            then b"", and never waits.
+        greenlet: The greenlet that serves it; set by models of greenlets only.
     """
 
     __slots__ = (
@@ -81,7 +82,7 @@ class Client:
         self._read_bytes = -1  # by the last recv(); 0: the client has sent its FIN
 
     def is_open(self) -> bool:
-        """Return whether the client may still send."""
+        """Return whether more bytes are to be received."""
         return self.connection.state is not _CLOSED
 
     def receive(self) -> Iterable[Step]:
@@ -185,8 +186,7 @@ class Client:
         Raises:
             TimeoutError: It does not take what it was sent.
         """
-        watch = self.watch
-        if watch is not None and watch.state is State.IDLE and watch.unacked_bytes:
+        if takes_nothing(self):
             raise TimeoutError
         return self.connection.timed_out()
 

@@ -42,9 +42,9 @@ from servers.protocol.connection import (
 )
 from servers.sockets.kernel import reset_on_close, unsent_bytes
 from servers.sockets.listeners import Listener, Timeouts
-from servers.waiting.callback_draining import Draining
+from servers.waiting.callback_draining import DrainChecks
 from servers.waiting.callback_lingering import linger
-from servers.waiting.deadlines import Watch
+from servers.waiting.deadlines import Watch, takes_nothing
 
 if TYPE_CHECKING:
     from servers.waiting.clients import Clients
@@ -66,7 +66,7 @@ STARTING, READING, WAITING = ClientState.STARTING, ClientState.READING, ClientSt
 BLOCKED, YIELDING = ClientState.BLOCKED, ClientState.YIELDING
 CLOSING, CLOSED = ClientState.CLOSING, ClientState.CLOSED
 
-_IDLE, _DRAINED, _CONNECTION_CLOSED = State.IDLE, State.DRAINED, State.CLOSED
+_DRAINED, _CONNECTION_CLOSED = State.DRAINED, State.CLOSED
 
 
 class ClientProtocol(asyncio.Protocol):
@@ -74,7 +74,7 @@ class ClientProtocol(asyncio.Protocol):
 
     Args:
         loop: Calls it back.
-        clients: Are told when it has ended.
+        clients: The set to leave at the end.
 
     Attributes:
         draining: What a shutdown remembers of it; None: no shutdown has begun.
@@ -112,7 +112,7 @@ class ClientProtocol(asyncio.Protocol):
         self.connection: Connection = listener.connect(tally)
         self.tally = tally
         self.watch: Watch | None = None
-        self.draining: Draining | None = None
+        self.draining: DrainChecks | None = None
         self._loop = loop
         self._clients = clients
         self._state = STARTING
@@ -227,9 +227,7 @@ class ClientProtocol(asyncio.Protocol):
     def time_out(self) -> None:
         """End a client that has missed a deadline: with its last reply, or with a reset."""
         owes_bytes = self._state is READING or (self._state is YIELDING and self._steps is None)
-        watch = self.watch
-        takes_nothing = watch is not None and watch.state is _IDLE and watch.unacked_bytes
-        if owes_bytes and not takes_nothing:
+        if owes_bytes and not takes_nothing(self):
             self._send_last_reply()
         elif self._state is not STARTING and self._state is not CLOSED:
             self.reset()
@@ -237,7 +235,7 @@ class ClientProtocol(asyncio.Protocol):
     def close_if_idle(self, now_s: float) -> bool:
         """Close the connection if the client has nothing left to ask; return whether it closes."""
         if self.draining is None:
-            self.draining = Draining(now_s)
+            self.draining = DrainChecks(now_s)
         is_idle = self._state is READING and self.connection.state is _DRAINED
         if is_idle and self.draining.has_ended(self, now_s) and not self.transport.is_closing():
             if self.unacked_bytes():

@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 
 from servers import limits
 from servers.protocol.connection import (
+    BETWEEN_REQUESTS,
     RECEIVED_BYTES,
     REQUESTS,
     SENT_BYTES,
@@ -24,7 +25,7 @@ from servers.protocol.connection import (
 from servers.sockets.kernel import quiet_s, unread_bytes
 from servers.sockets.listeners import Timeouts
 
-_IDLE, _HEAD, _BODY, _DRAINED = State.IDLE, State.HEAD, State.BODY, State.DRAINED
+_IDLE, _HEAD, _BODY = State.IDLE, State.HEAD, State.BODY
 
 _log = logging.getLogger("servers")
 
@@ -84,7 +85,7 @@ T_co = TypeVar("T_co", bound=Watched, covariant=True)
 def look(client: Watched, now_s: float) -> Watch:
     """Return a client's watch: a new one if anything has changed since the last look."""
     state, tally = client.connection.state, client.tally
-    if state is _IDLE or state is _DRAINED:
+    if state in BETWEEN_REQUESTS:
         state, count = _IDLE, tally[RECEIVED_BYTES]
     elif state is _HEAD or state is _BODY:
         count = tally[REQUESTS]
@@ -102,6 +103,12 @@ def look(client: Watched, now_s: float) -> Watch:
                     watch.head = head
         client.watch = watch
     return watch
+
+
+def takes_nothing(client: Watched) -> bool:
+    """Return whether an overdue client has not taken all replies: no last one can reach it."""
+    watch = client.watch
+    return watch is not None and watch.state is _IDLE and bool(watch.unacked_bytes)
 
 
 def left_s(client: Watched, now_s: float) -> float:
@@ -124,10 +131,10 @@ def too_late(client: Watched, now_s: float) -> bool:
 def stalls(before: int, now: int) -> bool:
     """Return whether a client has taken less than it must; if not, it has the same time again.
 
-    Both counts are of all bytes that it has not acknowledged, in the kernel's queue and in ours. In
-    ours alone it would seem to stall: a kernel's queue of 3 MB asks for more only when a third of
-    it is empty, and a client reading 12 KB/s needs longer for that than any deadline. In the
-    kernel's alone it would, too, since that is refilled from ours.
+    Both counts are of all bytes that it has not acknowledged: those in our own queue and those in
+    the kernel's. Counted in our queue alone, a slow client would seem to stall: the kernel asks for
+    more only when a third of its 3 MB is empty, and at 12 KB/s that takes longer than any deadline.
+    Counted in the kernel's alone it would, too, since that queue is refilled from ours.
 
     Args:
         before: How much was left to be taken when its time began, in bytes.

@@ -2,7 +2,8 @@
 
 A greenlet gives way only inside a call that waits. recv() and send() do not wait while a client's
 bytes have arrived, or its window is open: without this file one client that sends or takes without
-a pause is served alone. Threads and processes need no help, since the kernel interrupts them.
+a pause is served alone. Threads need no help: the interpreter switches between them; nor do
+processes: the kernel does.
 """
 
 import time

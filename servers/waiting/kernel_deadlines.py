@@ -9,15 +9,13 @@ process or a thread for ever. For greenlets SO_RCVTIMEO does nothing, and these 
 import time
 from typing import TYPE_CHECKING
 
-from servers.protocol.connection import State
+from servers.protocol.connection import BETWEEN_REQUESTS, State
 from servers.sockets.kernel import set_receive_timeout
 from servers.waiting.deadlines import left_s, look, silent_too_long, sweep_interval_s, too_late
 from servers.waiting.draining import close_if_idle
 
 if TYPE_CHECKING:
     from servers.waiting.client import Client
-
-_BETWEEN_REQUESTS = (State.IDLE, State.DRAINED)
 
 _AT_LEAST_S = 0.001  # 0 would be no limit
 
@@ -34,7 +32,7 @@ def limit_read(client: "Client") -> bool:
     if client.connection.state is State.DRAINED and client.draining_since_s is not None:
         close_if_idle(client, client.draining_since_s)  # this recv() is the last look
     now_s = time.monotonic()
-    if client.connection.state not in _BETWEEN_REQUESTS:
+    if client.connection.state not in BETWEEN_REQUESTS:
         if too_late(client, now_s):
             raise TimeoutError
         set_receive_timeout(client.sock, max(left_s(client, now_s), _AT_LEAST_S))
@@ -50,7 +48,7 @@ def limit_read(client: "Client") -> bool:
 
 def is_still_served(client: "Client") -> bool:
     """Return whether a client is not idle although it has sent nothing for ``idle_s``."""
-    if client.connection.state not in _BETWEEN_REQUESTS:
+    if client.connection.state not in BETWEEN_REQUESTS:
         return False
     now_s = time.monotonic()
     watch = look(client, now_s)

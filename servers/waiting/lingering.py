@@ -21,7 +21,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from servers import limits
-from servers.protocol.connection import RECEIVED_BYTES
+from servers.protocol.connection import RECEIVED_BYTES, Tally
 from servers.sockets.kernel import peer_sends
 from servers.waiting.deadlines import stalls
 from servers.waiting.draining import one_direction_only
@@ -92,6 +92,12 @@ class Lingering:
         self._before, self._look_s = self.left_bytes, now_s + pause_s
         return pause_s
 
+    def dropped(self, size: int, tally: Tally) -> bool:
+        """Count bytes that were read and dropped; return whether more are to be read."""
+        tally[RECEIVED_BYTES] += size
+        self.left_bytes -= size
+        return self.left_bytes > 0
+
     def _uploads(self) -> bool:
         return self._before is not None and self._before - self.left_bytes >= limits.STREAM_BYTES
 
@@ -120,8 +126,7 @@ def linger(client: "Client") -> None:
             sock.settimeout(rest_s)
             with suppress(TimeoutError):  # nothing has come until this look
                 size = len(sock.recv(limits.RECV_BYTES))
-                client.tally[RECEIVED_BYTES] += size
-                lingering.left_bytes -= size
+                lingering.dropped(size, client.tally)
                 nothing_comes = not size
                 if nothing_comes and not (client.reading_is_shut and peer_sends(sock)):
                     return

@@ -99,7 +99,7 @@ def test_the_table_names_a_deadline_for_every_state() -> None:
         State.BODY: "body",
         State.RESPONDING: "write",
         State.DRAINED: "idle",
-        State.CLOSED: "write",
+        State.CLOSED: "linger",
     }
 
 
