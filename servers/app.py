@@ -95,7 +95,7 @@ def wait(request: Request) -> Generator[Wait, None, Response]:
 
 
 def cpu(request: Request) -> Response:
-    """GET /cpu?n=100000: so many rounds of pure-Python arithmetic, which hold the GIL."""
+    """GET /cpu?n=100000: n rounds of pure-Python arithmetic, which hold the GIL."""
     value = 1
     for _ in range(_number(request, "n", 100_000, limits.CPU_ROUNDS_MAX)):
         value = (value * 1_103_515_245 + 12_345) & 0x7FFFFFFF
@@ -103,7 +103,7 @@ def cpu(request: Request) -> Response:
 
 
 def sha256(request: Request) -> Response:
-    """GET /hash?kib=1024: SHA-256 of so many KiB of zeros, which releases the GIL."""
+    """GET /hash?kib=1024: SHA-256 of kib KiB of zeros, which releases the GIL."""
     kib = _number(request, "kib", 1024, limits.HASH_KIB_MAX)
     digest = hashlib.sha256()
     zeros = bytes(1024 * min(kib, 1024))
@@ -114,7 +114,7 @@ def sha256(request: Request) -> Response:
 
 
 def stream(request: Request) -> Response:
-    """GET /bytes?n=1000000: so many bytes, made as they are sent."""
+    """GET /bytes?n=1000000: n bytes, made as they are sent."""
     count = _number(request, "n", 1_000_000, limits.STREAM_BYTES_MAX)
 
     def pieces() -> Iterator[bytes]:

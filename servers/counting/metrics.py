@@ -127,7 +127,7 @@ class Metrics:
     def _usage(self, with_pss: bool) -> Iterator[Metric]:
         tree = tree_of(self._root, self._generations)
         used = usage_of_tree(tree, self._table.children_usage)
-        if used is None:  # no figure is better than one that lacks most of it
+        if used is None:  # better no figure than an incomplete one
             return
         reported = self._table.monotonic_usage(
             shared_table.CPUUsage(used.user_s, used.system_s, used.context_switches)

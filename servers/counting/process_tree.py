@@ -18,7 +18,7 @@ _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 class NoDescriptorError(Exception):
-    """No descriptor is left to read /proc: no figure is better than one that lacks most of it."""
+    """No descriptor is left to read /proc: better no figure than an incomplete one."""
 
 
 class TreeUsage(NamedTuple):

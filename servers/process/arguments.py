@@ -119,9 +119,18 @@ def _seconds(text: str) -> float:
 
 
 FLAGS = (
-    Flag("--bind", "ADDRESS", "127.0.0.1", str, "address to listen on, or a name, for all of its"),
-    Flag("--http-port", "PORT", 8000, _port, "for HTTP; 0 picks a free one, 'off' leaves HTTP out"),
-    Flag("--echo-port", "PORT", 7000, _port, "for echo; 0 picks a free one, 'off' leaves echo out"),
+    Flag(
+        "--bind", "ADDRESS", "127.0.0.1", str,
+        "address to listen on, or a host name (all its addresses)",
+    ),
+    Flag(
+        "--http-port", "PORT", 8000, _port,
+        "HTTP port; 0 picks a free one, 'off' leaves HTTP out",
+    ),
+    Flag(
+        "--echo-port", "PORT", 7000, _port,
+        "echo port; 0 picks a free one, 'off' leaves echo out",
+    ),
     Flag(
         "--workers", "N", 1, _count(1),
         "number of processes that serve, each its share of the clients", ("WEB_CONCURRENCY",),

@@ -1,4 +1,4 @@
-"""What a listener is, and every socket option, set once and the same for every model.
+"""A listener, and every socket option: set once, and the same for every model.
 
 Linux hands a listener's options down to the sockets it accepts, so they are set here and
 nowhere else.
@@ -25,17 +25,17 @@ OPTIONS: dict[str, tuple[int, int, int]] = {
 """Name -> level, option, value; 0 leaves what the kernel gives."""
 
 Socks = Mapping[str, Sequence[socket.socket]]
-"""Protocol -> its listening sockets, one for each address; the first is the one to tell of."""
+"""Protocol -> its listening sockets, one for each address; the ready line names the first."""
 
 
 class Timeouts(NamedTuple):
     """How long a client may take, in seconds.
 
     Attributes:
-        idle_s: In silence, before a request has begun, and while nothing of ours is to be taken.
-        header_s: For a head, from its first byte.
-        body_s: For a body, from the end of its head.
-        write_s: To take STREAM_BYTES of ours, or what is left; then it has as long for the next.
+        idle_s: To stay silent, with no request begun and with no reply left to receive.
+        header_s: To send a head, from its first byte.
+        body_s: To send a body, from the end of its head.
+        write_s: To receive STREAM_BYTES of a reply, or its rest; then it has as long for the next.
     """
 
     idle_s: float
@@ -46,19 +46,19 @@ class Timeouts(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Listener:
-    """A listening socket and what is spoken on it.
+    """A listening socket and the protocol of its clients.
 
     Attributes:
         protocol: "http" or "echo".
         index: The protocol's place in the counters.
         sock: Listens, and never blocks in accept().
-        backlog: How many clients its queue was asked to hold.
+        backlog: The requested length of its queue, in clients.
         kind: Its family, type and protocol number, as the kernel numbers them.
         connect: Returns the connection that a newly accepted client gets.
         timeouts: How long a client may take.
-        refusal: Returns what a client is told that cannot be served, from the first bytes it has
-            sent; b"" where the protocol has no words.
-        full_because: Why no more clients are taken, if that was asked for; "" if not.
+        refusal: Returns the reply to a refused client, from the first bytes that it has sent; b""
+            where the protocol has none.
+        full_because: The log line of a server at --max-connections; "" where that is not set.
     """
 
     protocol: str
@@ -73,21 +73,21 @@ class Listener:
 
 
 Listeners = Sequence[Listener]
-"""What a model serves."""
+"""The listeners whose clients a model serves."""
 
 
 def kind_of(sock: socket.socket) -> tuple[int, int, int]:
-    """Return what it takes to make a socket object of the same kind."""
+    """Return family, type and protocol number, from which a socket object is made."""
     return int(sock.family), int(sock.type), sock.proto
 
 
 def read_back(sock: socket.socket) -> dict[str, int]:
-    """Return what the kernel says of a listener's options and backlog, as far as it says it."""
+    """Return a listener's options and backlog as the kernel has them, where it reports them."""
     values = {}
     for name, (level, option, _) in OPTIONS.items():
-        with suppress(OSError):  # it was set, but cannot be asked for
+        with suppress(OSError):  # it was set, but cannot be read
             values[name] = sock.getsockopt(level, option)
-    # struct tcp_info of a listener: tcpi_sacked holds the length its queue may reach.
+    # In a listener's struct tcp_info, tcpi_sacked is the longest that its queue may be.
     info = tcp_info(sock, 32)
     if len(info) == 32 and (backlog := struct.unpack_from("=I", info, 28)[0]):
         values["backlog"] = backlog  # 0: a kernel that fills in less of it
@@ -95,7 +95,7 @@ def read_back(sock: socket.socket) -> dict[str, int]:
 
 
 def waits(sock: socket.socket) -> bool:
-    """Return whether a client waits at a listener to be accepted."""
+    """Return whether a client waits to be accepted."""
     poll = select.poll()
     poll.register(sock, select.POLLIN)
     return bool(poll.poll(0))

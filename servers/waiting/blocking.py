@@ -28,7 +28,7 @@ def serve_client(client: Client) -> None:
 
 
 class Servable(Room[T], Draining, Protocol[T]):
-    """The clients of a model, or what stands for them: each is started, and ended at a shutdown."""
+    """A model's clients, or the processes that serve them: started here, ended at a shutdown."""
 
 
 def serve_until_shutdown(

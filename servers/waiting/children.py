@@ -32,7 +32,7 @@ class Accepted(NamedTuple):
 
 
 class Children:
-    """The processes that serve a client each. A child writes its row of counts itself.
+    """The processes that serve one client each. A child writes its row of counts itself.
 
     Args:
         listeners: Are closed in a child.
@@ -52,7 +52,7 @@ class Children:
         self._pid = os.getpid()
         self._tallies: dict[int, Tally] = {}
         self._pause_s = 0.0  # from one DRAIN to the next
-        self._own: Client | None = None  # in a child: the client that it serves
+        self._own: Client | None = None  # in a child: its client
 
     def __len__(self) -> int:
         return len(self._tallies)

@@ -15,9 +15,9 @@ _log = logging.getLogger("servers")
 def run(new_loop: Callable[[], asyncio.AbstractEventLoop], main: Coroutine[Any, Any, None]) -> None:
     """Run a coroutine on a new event loop to its end."""
     _bound_reads()
-    # What exists by now (modules, code, classes) lives as long as the process. Frozen, it is never
-    # looked at again; without this, each full collection walks some 20,000 objects while all
-    # clients wait, and writes to their pages.
+    # Modules, code and classes live as long as the process. Frozen, they are never collected: else
+    # each full collection would walk some 20,000 objects while all clients wait, and write to their
+    # pages.
     gc.freeze()
     with asyncio.Runner(loop_factory=new_loop) as runner:
         runner.get_loop().set_exception_handler(_log_failure)

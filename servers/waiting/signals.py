@@ -59,7 +59,7 @@ class Signals:
         self._child_actions = actions
 
     def listen_in_child(self) -> None:
-        """Act by the children's table from now on, first on what has been received already.
+        """Switch to the children's table; handle the signals received so far first.
 
         No handler is set, and no table replaced: a child would copy 60 pages for the handlers, and
         15 for what is freed with a table.
