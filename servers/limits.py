@@ -164,6 +164,10 @@ SWEEP_S_MAX = 1.0
 SWEEPS_PER_TIMEOUT = 10
 """How often models without kernel deadlines sweep for overdue connections."""
 
+RESERVE_BYTES = 64 * 1024
+"""Kept back for the pause between two sweeps, and given up where that finds no memory. In one piece
+below glibc's mmap threshold, so that Python's small objects fit into it."""
+
 LATE_SWEEP_DELAY_S = 0.01
 """A sweep that is late waits this long, so that a delayed loop reads what has arrived meanwhile
 before the sweep judges any connection."""

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+from servers import limits
 from servers.sockets.listeners import Listener
 from servers.waiting.client import Client
 from servers.waiting.clients import Clients
@@ -28,8 +29,14 @@ def close_overdue(
             often, since it checks each client.
     """
     interval_s = sweep_interval_s([listener.timeouts for listener in listeners])
+    reserve = b""
     for pause_s in sweep(clients, interrupt, interval_s):
         if pause_s:
             with suppress(MemoryError):  # what is left is closed after the next sweep
                 close_failed(clients)
-        time.sleep(pause_s)
+        try:
+            reserve = reserve or bytes(limits.RESERVE_BYTES)
+            time.sleep(pause_s)
+        except MemoryError:  # else no further sweep would come
+            reserve = b""
+            time.sleep(pause_s)

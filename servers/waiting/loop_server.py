@@ -54,6 +54,7 @@ class LoopServer(Generic[T]):
         self._pause: asyncio.TimerHandle | None = None  # while no client is accepted
         self._requested = asyncio.Event()
         interval_s = sweep_interval_s([listener.timeouts for listener in listeners])
+        self._reserve = b""  # memory for the pause between two sweeps
         self._sweeps = sweep(clients, lambda client: client.time_out(), interval_s)
 
     async def serve(self) -> None:
@@ -111,7 +112,13 @@ class LoopServer(Generic[T]):
 
     def _sweep(self) -> None:
         """Check a few clients' deadlines, and come back after the pause that the sweep asks for."""
-        self._loop.call_later(next(self._sweeps), self._sweep)
+        pause_s = next(self._sweeps)
+        try:
+            self._reserve = self._reserve or bytes(limits.RESERVE_BYTES)
+            self._loop.call_later(pause_s, self._sweep)
+        except MemoryError:  # else no further sweep would come
+            self._reserve = b""
+            self._loop.call_later(pause_s, self._sweep)
 
     def _check_signals(self) -> None:
         self._shutdown.wake_up.clear()  # not each signal requests a shutdown

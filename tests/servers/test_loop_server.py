@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ class Loop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self.start_fails_with: Exception | None = None
         self.reader_fails = False
+        self.failing_timers = 0
         self.reads: set[object] = set()
         super().__init__()
 
@@ -28,6 +30,12 @@ class Loop(asyncio.SelectorEventLoop):
         if self.start_fails_with is not None:
             raise self.start_fails_with
         return await super().connect_accepted_socket(*args, **kwargs)
+
+    def call_later(self, delay: float, callback: Any, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+        if self.failing_timers:
+            self.failing_timers -= 1
+            raise MemoryError
+        return super().call_later(delay, callback, *args, **kwargs)
 
     def add_reader(self, fd: Any, callback: Any, *args: Any) -> None:  # type: ignore[override]
         if self.reader_fails:
@@ -148,3 +156,19 @@ def test_a_failure_of_the_loop_costs_one_client_and_no_shutdown_waits_for_it(
 
     on_loop(listener, test)
     assert caplog.messages == ["connection failed"]
+
+
+def test_deadlines_are_checked_though_a_pause_between_two_sweeps_found_no_memory(
+    listener: Listener,
+) -> None:
+    async def test(loop: Loop, served: Served) -> None:
+        with await served.connect() as sock:
+            while not served.counters.open_count:
+                await asyncio.sleep(0.01)
+            loop.failing_timers = 1
+            while loop.failing_timers:  # until the next sweep, and not beside it
+                await asyncio.sleep(0)
+            assert await served.receive(sock) == b""
+        await served.stop()
+
+    on_loop(replace(listener, timeouts=Timeouts(1.0, 60.0, 60.0, 60.0)), test)
