@@ -1,4 +1,4 @@
-"""Every limit and timeout that a client can meet, once, with its reason and its precedent.
+"""The limits and timeouts of the service, each once, with its reason and its precedent.
 
 All models share them: two servers are comparable only while these are the same.
 """
