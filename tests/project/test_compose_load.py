@@ -157,7 +157,7 @@ def test_the_comparison_runs_in_a_container_and_its_results_get_the_folders_owne
 def test_the_doctor_reports_what_the_host_does_not_allow(project: Project) -> None:
     # More than any host allows: a container with that limit would not even start.
     ended = project.run("run", "--rm", "-T", "doctor", status=1, DESCRIPTORS="2000000000")
-    (descriptors,) = (row for row in ended.stdout.splitlines() if "descriptors a proc" in row)
+    (descriptors,) = (row for row in ended.stdout.splitlines() if "descriptors per" in row)
     assert "PROBLEM" in descriptors and "DESCRIPTORS=" in descriptors
     assert re.search(r"accept queue.* ok ", ended.stdout)
 
